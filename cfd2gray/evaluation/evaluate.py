@@ -1,0 +1,165 @@
+"""Score a translator on a set of clips and write down everything needed to read the numbers honestly.
+
+`evaluate` is the one way in: it runs the jitted step and the do-nothing baselines over the batches, keeps one row per
+clip, and summarises the rows (in `results`) into the evaluation JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from cfd2gray.evaluation.baselines import BASELINES, local_speckle_ceiling
+from cfd2gray.evaluation.gallery import Gallery
+from cfd2gray.evaluation.results import GROUP_FACTS, assemble
+from cfd2gray.evaluation.step import Predict, as_uint8, make_eval_step, score
+from cfd2gray.metrics.accumulate import Bootstrap
+from data_pipeline.schema import DOMAINS, VIEWS
+
+Ids = Callable[[int], tuple]
+"""``index -> (clip_id, patient_id)`` or ``(clip_id, patient_id, facts)`` with a mapping of further facts: ``kind``,
+``vendor``, ``map`` (grouped by in the tables), ``fps`` (for playback)."""
+
+_NEEDED = ("cfd", "grey", "strata", "hidden", "view", "domain", "shared", "index", "mask")
+_FACTS = ("colour_fraction", "synthesised_fraction", "identity_error")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """What to run beside the model, and how intervals are drawn."""
+
+    baselines: tuple[str, ...] = tuple(BASELINES)
+    bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
+    expected_clips: int | None = None
+    """Number of clips that must be scored; fewer or more is an error, so that nothing is lost silently."""
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Written into the result's ``settings``: checkpoint, weights digest, data set, command line."""
+    on_batch: Callable[[int], None] | None = None
+    """Called with the number of clips scored after every batch (for a progress bar)."""
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.baselines) - set(BASELINES))
+        if unknown:
+            raise ValueError(f"unknown baselines {unknown}; known are {sorted(BASELINES)}")
+
+
+def evaluate(
+    predict: Predict,
+    batches: Iterable[Mapping[str, Any]],
+    ids: Ids,
+    *,
+    options: EvaluateOptions | None = None,
+    gallery: Gallery | None = None,
+) -> dict[str, Any]:
+    """Score ``predict`` over ``batches``.
+
+    Args:
+      predict: see `step.Predict`.
+      batches: dicts of `data_pipeline.schema.BATCH_KEYS`, on the host or on devices; clips whose ``mask`` is 0 are
+        padding. A further key ``redraws`` (uint8 ``[N, K, T, H, W]``, the truth with other speckle) adds the ceiling.
+      ids: looks up the ids of a clip by its ``index``; ids must be hashes, they are written as they are.
+      options: see `EvaluateOptions`.
+      gallery: given, it keeps frames of the worst, median and best clips for the report.
+
+    Returns:
+      The evaluation JSON (contract C4) with a row per clip under ``per_clip``. Every missing value is ``None``.
+
+    Raises:
+      ValueError: no clips, a clip seen twice, another number of clips than expected, or a malformed batch.
+    """
+    options = options or EvaluateOptions()
+    step = make_eval_step(predict)
+    rows: dict[int, dict[str, Any]] = {}
+    sizes: set[tuple[int, ...]] = set()
+    started = time.perf_counter()
+    for batch in batches:
+        _check_batch(batch)
+        arrays = jax.device_put({key: batch[key] for key in _NEEDED})
+        out = step(arrays)
+        host = to_host({key: batch[key] for key in (*_NEEDED, "redraws") if key in batch})
+        scores = dict(out["scores"])
+        for name, frames in _baselines(host, options.baselines).items():
+            placed = jax.device_put(frames.astype(np.float32)[..., None] / 255, arrays["grey"].sharding)
+            scores[name] = score(placed, arrays)
+        scores, facts = to_host((scores, {key: out[key] for key in _FACTS}))
+        pictures = out["prediction"] if gallery is not None else {}
+        shown = to_host({f"output_{key}": as_uint8(value) for key, value in pictures.items()})
+        sizes.add(tuple(host["grey"].shape[1:4]))
+        for position in np.flatnonzero(host["mask"] > 0):
+            row = _row(host, scores, facts, int(position), ids)
+            if row["index"] in rows:
+                raise ValueError(f"clip {row['clip_id']} (index {row['index']}) came twice; evaluate each clip once")
+            rows[row["index"]] = row
+            if gallery is not None:
+                gallery.offer(row, {key: value[position] for key, value in (host | shown).items()})
+        if options.on_batch:
+            options.on_batch(len(rows))
+    _check_count(len(rows), options.expected_clips)
+    settings = {
+        **options.settings,
+        "frame_sizes": [list(size) for size in sorted(sizes)],
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    ordered = [rows[index] for index in sorted(rows)]
+    return assemble(ordered, bootstrap=options.bootstrap, settings=settings)
+
+
+def to_host(tree: Any) -> Any:
+    """Arrays of a tree as NumPy; with several processes every process gets the whole of each array."""
+    if jax.process_count() > 1:
+        return multihost_utils.process_allgather(tree, tiled=True)
+    return jax.device_get(tree)
+
+
+def _check_batch(batch: Mapping[str, Any]) -> None:
+    missing = [key for key in _NEEDED if key not in batch]
+    if missing:
+        raise ValueError(f"the evaluation batch lacks {missing}; it must have the keys {list(_NEEDED)}")
+    if batch["grey"].shape[:4] != batch["cfd"].shape[:4]:
+        raise ValueError(
+            f"cfd and grey must agree in clips, frames and size, got {list(batch['cfd'].shape)} "
+            f"and {list(batch['grey'].shape)}"
+        )
+
+
+def _check_count(n: int, expected: int | None) -> None:
+    if n == 0:
+        raise ValueError("there is nothing to evaluate: the batches held no clip; check the split's name and the data")
+    if expected is not None and n != expected:
+        raise ValueError(f"{expected} clips were given but {n} were scored; no score is reported on a part of a set")
+
+
+def _baselines(host: Mapping[str, np.ndarray], names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """uint8 ``[N, T, H, W]`` per baseline, and the speckle ceiling where redraws were given."""
+    result = {name: [BASELINES[name](c, h) for c, h in zip(host["cfd"], host["hidden"])] for name in names}
+    for grey, redraws, hidden in zip(host["grey"][..., 0], host.get("redraws", ()), host["hidden"]):
+        for name, frames in local_speckle_ceiling(grey, redraws, hidden).items():
+            result.setdefault(name, []).append(frames)
+    return {name: np.stack(frames) for name, frames in result.items()}
+
+
+def _row(host: Mapping[str, np.ndarray], scores: Any, facts: Any, position: int, ids: Ids) -> dict[str, Any]:
+    """Everything known of one clip, JSON-ready but for NaNs."""
+    index = int(host["index"][position])
+    clip_id, patient_id, *more = ids(index)
+    if not clip_id or not patient_id:
+        raise ValueError(f"clip {index} has no clip id or patient id; patient-level intervals need both")
+    known = {key: str(more[0][key]) for key in GROUP_FACTS if more and more[0].get(key)}
+    return {
+        "clip_id": str(clip_id),
+        "patient_id": str(patient_id),
+        "index": index,
+        "view": VIEWS[int(host["view"][position])],
+        "domain": DOMAINS[int(host["domain"][position])],
+        "shared": bool(host["shared"][position]),
+        "fps": float(more[0].get("fps", 0)) if more else 0.0,
+        **known,
+        **{key: float(value[position]) for key, value in facts.items()},
+        "scores": jax.tree.map(lambda value: float(value[position]), scores),
+    }

@@ -1,0 +1,97 @@
+"""What the numbers say, in sentences: the first lines of every report.
+
+Each finding has a ``level``: ``good``, ``note`` or ``warning``. Nothing is called better or worse unless the patient
+interval of the paired difference says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cfd2gray.evaluation.results import CEILINGS
+
+FLICKER_RANGE = (0.85, 1.15)
+TEXTURE_RANGE = (0.85, 1.15)
+FEW_PATIENTS = 20
+
+Finding = dict[str, str]
+
+
+def findings(result: Mapping[str, Any]) -> list[Finding]:
+    """Findings of an evaluation JSON, the most important first."""
+    found = [_against_baselines(result, stratum) for stratum in ("flow", "box")]
+    found += [_band(result, "flicker_ratio", FLICKER_RANGE, "Flicker in flow", "calmer than", "more restless than")]
+    found += [_band(result, "texture_std_ratio", TEXTURE_RANGE, "Texture in flow", "smoother than", "rougher than")]
+    found += [_pass_through(result), _few_patients(result)]
+    return [finding for finding in found if finding]
+
+
+def best_baseline(result: Mapping[str, Any], stratum: str) -> tuple[str, float] | None:
+    """Name and mean SSIM of the do-nothing baseline that is best in ``stratum``."""
+    known = {
+        name: values[stratum]
+        for name, values in result.get("baselines", {}).items()
+        if name not in CEILINGS and values.get(stratum) is not None
+    }
+    return max(known.items(), key=lambda item: item[1]) if known else None
+
+
+def _against_baselines(result: Mapping[str, Any], stratum: str) -> Finding | None:
+    own, best = result["ssim"].get(stratum), best_baseline(result, stratum)
+    if own is None:
+        return {"level": "note", "text": f"No clip has a {stratum} stratum, so nothing can be said about it."}
+    scored = f"In the {stratum} stratum the translation scores SSIM {own:.3f}{_spoken(result['ssim'], stratum)}"
+    if best is None:
+        return {"level": "warning", "text": f"{scored}; no baseline was run, so the number stands alone."}
+    name, value = best
+    gain = result["gain"][name]
+    interval = gain["ci95"][stratum]
+    compared = f"best do-nothing baseline ({name.replace('_', ' ')}, {value:.3f})"
+    difference = f"{abs(gain[stratum]):.3f}"
+    if interval is None:
+        side = "above" if gain[stratum] > 0 else "below"
+        text = f"{scored}, {difference} {side} the {compared}; one patient, no interval."
+        return {"level": "warning", "text": text}
+    spoken = f"{difference} (95 % interval of the difference {interval[0]:+.3f} to {interval[1]:+.3f})"
+    if interval[0] > 0:
+        return {"level": "good", "text": f"{scored}: {spoken} above the {compared}."}
+    if interval[1] < 0:
+        return {"level": "warning", "text": f"{scored}: {spoken} below the {compared}."}
+    return {"level": "warning", "text": f"{scored}, not distinguishable from the {compared}: {spoken}."}
+
+
+def _band(
+    result: Mapping[str, Any], measure: str, accepted: tuple[float, float], title: str, low: str, high: str
+) -> Finding | None:
+    value = result.get(measure, {}).get("flow")
+    if value is None:
+        return None
+    share = f"{title} is {value:.2f} times that of the real clips{_spoken(result[measure], 'flow', digits=2)}"
+    if accepted[0] <= value <= accepted[1]:
+        return {"level": "good", "text": f"{share}, within {accepted[0]}-{accepted[1]}."}
+    return {"level": "warning", "text": f"{share}: {low if value < accepted[0] else high} real ultrasound."}
+
+
+def _pass_through(result: Mapping[str, Any]) -> Finding:
+    identity = result["identity"]
+    share = 100 * identity["mean_synthesised_fraction"]
+    change = round(255 * identity["max_change_outside_hidden"])
+    if change == 0:
+        text = f"Pixels that hide nothing came through bit for bit; {share:.1f} % of the frame area was synthesised."
+        return {"level": "good", "text": text}
+    text = f"Pixels outside the synthesised {share:.1f} % of the frame area were changed by up to {change} grey levels."
+    return {"level": "note", "text": text}
+
+
+def _few_patients(result: Mapping[str, Any]) -> Finding | None:
+    n = result["n_patients"]
+    if n >= FEW_PATIENTS:
+        return None
+    people = "1 patient" if n == 1 else f"{n} patients"
+    return {"level": "note", "text": f"The test set has {people}: read the intervals as rough."}
+
+
+def _spoken(measure: Mapping[str, Any], stratum: str, *, digits: int = 3) -> str:
+    interval = measure.get("ci95", {}).get(stratum)
+    return f" ({interval[0]:.{digits}f}-{interval[1]:.{digits}f})" if interval else ""

@@ -1,0 +1,1 @@
+"""The terms of the objective. Each returns one scalar; `total` names and weighs them."""

@@ -1,0 +1,62 @@
+"""What every measure shares: checking a pair of clips, walking over frames, the masked mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+_FRAMES_PER_PASS = 8
+"""Frames handled together on a processor; accelerators take 32 times as many."""
+
+
+def as_frames(clip: jax.Array, *, name: str) -> jax.Array:
+    """``[N, T, H, W, 1]`` or ``[N, T, H, W]`` float -> ``[N, T, H, W]``; anything else is a ``ValueError``."""
+    if not jnp.issubdtype(clip.dtype, jnp.floating):
+        raise ValueError(f"{name} must be float in [0, 1], got {clip.dtype}; divide uint8 frames by 255 first")
+    if clip.ndim == 5 and clip.shape[-1] == 1:
+        return clip[..., 0]
+    if clip.ndim != 4:
+        raise ValueError(f"{name} must be shaped [N, T, H, W] or [N, T, H, W, 1], got {list(clip.shape)}")
+    return clip
+
+
+def check_pair(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Both clips as ``[N, T, H, W]``, or ``ValueError`` when their shapes differ."""
+    a, b = as_frames(a, name="the first clip"), as_frames(b, name="the second clip")
+    if a.shape != b.shape:
+        raise ValueError(f"the two clips must have the same shape, got {list(a.shape)} and {list(b.shape)}")
+    return a, b
+
+
+def map_frames(function: Callable[..., jax.Array], *clips: jax.Array) -> jax.Array:
+    """Apply a per-frame function (over the last two axes) to ``[N, T, H, W]`` clips, a few frames at a time.
+
+    On a processor a few frames at a time keep the intermediate maps in its cache (measured: 1.6x). With several devices
+    the walk goes along time and keeps N whole, so that clips sharded over devices stay where they are.
+    """
+    n, t = clips[0].shape[:2]
+    per_pass = _FRAMES_PER_PASS if jax.default_backend() == "cpu" else 32 * _FRAMES_PER_PASS
+    if n * t <= per_pass:
+        return function(*clips)
+    if jax.device_count() == 1:
+        flat = [clip.reshape(n * t, *clip.shape[2:]) for clip in clips]
+        return jax.lax.map(lambda frames: function(*frames), flat, batch_size=per_pass).reshape(clips[0].shape)
+    by_time = [jnp.swapaxes(clip, 0, 1) for clip in clips]  # [T, N, H, W]
+    mapped = jax.lax.map(lambda frames: function(*frames), by_time, batch_size=max(1, per_pass // n))
+    return jnp.swapaxes(mapped, 0, 1)
+
+
+def masked_mean(values: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Mean of ``values [N, T, H, W]`` over ``mask [..., N, T, H, W]`` -> ``[..., N]``; NaN where the mask is empty.
+
+    Sums rows first: a single float32 running sum over a million pixels would lose the fifth digit.
+    """
+    if mask is None:
+        mask = jnp.ones(values.shape, bool)
+    if mask.shape[-4:] != values.shape:
+        raise ValueError(f"mask must end in the clips' shape {list(values.shape)}, got {list(mask.shape)}")
+    total = jnp.where(mask, values.astype(jnp.float32), 0).sum(axis=-1).sum(axis=-1).sum(axis=-1)
+    count = jnp.sum(mask, axis=(-3, -2, -1), dtype=jnp.int32)
+    return jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)

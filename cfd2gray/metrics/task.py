@@ -1,0 +1,71 @@
+"""Measures of downstream tasks, in NumPy: classification, segmentation, detection of a difference.
+
+Definitions follow scikit-learn's (F1 with zero division giving 0, the area under the ROC curve as the probability that
+a positive outranks a negative, ties counting half).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, *, n_classes: int) -> np.ndarray:
+    """Counts ``[n_classes (truth), n_classes (predicted)]`` of two int vectors ``[N]``."""
+    truth, predicted = _classes(truth, n_classes, "truth"), _classes(predicted, n_classes, "predicted")
+    if truth.shape != predicted.shape:
+        raise ValueError(f"truth and predicted must have the same length, got {truth.size} and {predicted.size}")
+    return np.bincount(truth * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def f1_per_class(truth: np.ndarray, predicted: np.ndarray, *, n_classes: int) -> np.ndarray:
+    """F1 of each class ``[n_classes]``; NaN for classes that neither occur nor are predicted."""
+    matrix = confusion_matrix(truth, predicted, n_classes=n_classes)
+    hits = np.diag(matrix).astype(float)
+    total = matrix.sum(axis=0) + matrix.sum(axis=1)
+    return np.where(total > 0, 2 * hits / np.maximum(total, 1), np.nan)
+
+
+def f1_macro(truth: np.ndarray, predicted: np.ndarray, *, n_classes: int) -> float:
+    """Mean F1 over the classes that occur or are predicted."""
+    return float(np.nanmean(f1_per_class(truth, predicted, n_classes=n_classes)))
+
+
+def dice_per_class(a: np.ndarray, b: np.ndarray, *, n_classes: int) -> np.ndarray:
+    """Dice overlap of two label maps ``[N, ...]`` of ints, per example and class: ``[N, n_classes]``.
+
+    NaN where a class is in neither map of an example.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"label maps must have the same shape, got {list(a.shape)} and {list(b.shape)}")
+    n = a.shape[0]
+    result = np.full((n, n_classes), np.nan)
+    for example in range(n):
+        matrix = confusion_matrix(a[example].ravel(), b[example].ravel(), n_classes=n_classes)
+        size = matrix.sum(axis=0) + matrix.sum(axis=1)
+        result[example] = np.where(size > 0, 2 * np.diag(matrix) / np.maximum(size, 1), np.nan)
+    return result
+
+
+def auc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Area under the ROC curve of ``scores [N]`` for bool ``positive [N]`` (Mann-Whitney, ties count half)."""
+    scores, positive = np.asarray(scores, float), np.asarray(positive, bool)
+    if scores.shape != positive.shape or scores.ndim != 1:
+        raise ValueError(f"scores and positive must be vectors of one length, got {scores.shape} and {positive.shape}")
+    n_positive = int(positive.sum())
+    n_negative = positive.size - n_positive
+    if not n_positive or not n_negative:
+        raise ValueError(f"AUC needs both classes, got {n_positive} positive and {n_negative} negative examples")
+    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    del values
+    midranks = np.cumsum(counts) - (counts - 1) / 2
+    rank_sum = midranks[inverse][positive].sum()
+    return float((rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+
+
+def _classes(labels: np.ndarray, n_classes: int, name: str) -> np.ndarray:
+    labels = np.asarray(labels)
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"{name} must hold integer classes, got {labels.dtype}")
+    if labels.size and (labels.min() < 0 or labels.max() >= n_classes):
+        raise ValueError(f"{name} must lie in 0..{n_classes - 1}, got {labels.min()}..{labels.max()}")
+    return labels.astype(np.int64)

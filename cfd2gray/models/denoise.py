@@ -1,0 +1,45 @@
+"""DenoiseNet: makes the recovered anatomy look like an ultrasound acquisition, and says how far it trusts itself."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from cfd2gray.models.layers import Conv3x3, Stage, activation, depth_to_space, fold_time, space_to_depth, unfold_time
+
+Array = jax.Array
+
+
+class DenoiseNet(nnx.Module):
+    """Residual stages at half resolution over anatomy and evidence.
+
+    It adds speckle-like texture where AnatomyNet is smooth, and where the target is a dedicated B-mode it removes the
+    coarse lines and held frames of the duplex one.
+
+    Args:
+      c_in: Channels of the evidence.
+      width: Channels at half resolution.
+      blocks: Residual blocks.
+      temporal: Whether frames see their neighbours.
+      dtype: Compute dtype; parameters are float32.
+    """
+
+    def __init__(self, c_in: int, *, width: int, blocks: int, temporal: bool, dtype: jnp.dtype, rngs: nnx.Rngs):
+        self.radius = 1 if temporal else 0
+        self.stem = Conv3x3(4 * (c_in + 1), width, dtype=dtype, rngs=rngs)
+        self.body = Stage(width, blocks=blocks, temporal=temporal, dtype=dtype, rngs=rngs)
+        self.head = Conv3x3(width, 4, dtype=dtype, rngs=rngs, zero=True)
+        self.doubt = Conv3x3(width, 4, dtype=dtype, rngs=rngs, zero=True)
+
+    def __call__(self, anatomy: Array, evidence: Array) -> tuple[Array, Array]:
+        """``anatomy [N, T, H, W, 1]``, ``evidence [N, T, H, W, c_in]`` -> (grey, log scale), both float32
+        ``[N, T, H, W, 1]``. The log scale is that of a Laplace distribution of the error of ``grey``; learning it does
+        not steer ``grey`` (its gradient stops at the features)."""
+        frames = anatomy.shape[1]
+        x = space_to_depth(jnp.concatenate([anatomy.astype(evidence.dtype), evidence], axis=-1))
+        x = self.body(unfold_time(self.stem(fold_time(x)), frames))
+        x = fold_time(activation(x))
+        grey = anatomy + depth_to_space(unfold_time(self.head(x), frames)).astype(jnp.float32)
+        log_scale = depth_to_space(unfold_time(self.doubt(jax.lax.stop_gradient(x)), frames)).astype(jnp.float32)
+        return grey, log_scale - 3.0  # a fresh network expects errors of about 5 % of full scale

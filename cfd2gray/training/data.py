@@ -1,0 +1,169 @@
+"""The clips of a run: sources from the config, batches on the mesh, and the place in the stream for checkpoints."""
+
+from __future__ import annotations
+
+import collections
+import json
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+
+from cfd2gray.mesh import batch_sharding
+from data_pipeline import loader
+from data_pipeline.schema import VIEWS
+from data_pipeline.sources import RecordSource
+from data_pipeline.tfrecord import ShardSource
+from data_pipeline.transforms import AugmentOptions
+
+Batch = Mapping[str, jax.Array]
+
+
+def _records(config: ml_collections.ConfigDict, split: str) -> RecordSource:
+    if not config.data.dir:
+        raise ValueError("data.dir is empty; set --config.data.dir to a folder written by `cfd2gray pack` or `simulate`")
+    if not pathlib.Path(config.data.dir).is_dir():
+        raise ValueError(f"data.dir: no such folder: {config.data.dir}")
+    return ShardSource(config.data.dir, split, verify_crc=config.data.verify_crc)
+
+
+def _generated(kind: str) -> Callable[[ml_collections.ConfigDict, str], RecordSource]:
+    def make(config: ml_collections.ConfigDict, split: str) -> RecordSource:
+        from data_pipeline.simulation import sources
+
+        unknown = [view for view in config.data.views if view not in VIEWS]
+        if unknown:
+            raise ValueError(f"data.views must be among {VIEWS[1:]}, got {unknown}")
+        source = {"simulation": sources.SimulationSource, "painted": sources.PaintedSource}[kind]
+        return source(
+            split=split,
+            length=config.data.simulated_clips,
+            views=tuple(config.data.views) or VIEWS[1:],
+            height=config.data.size,
+            width=config.data.size,
+            frames=config.data.frames * config.augment.max_stride,
+        )
+
+    return make
+
+
+SOURCES = {"records": _records, "simulation": _generated("simulation"), "painted": _generated("painted")}
+
+
+def build_source(config: ml_collections.ConfigDict, split: str) -> RecordSource:
+    """The clips of ``split`` that ``config.data.mixture`` asks for.
+
+    Raises:
+      ValueError: For an unknown source, a missing folder, or a split without clips.
+    """
+    parts = []
+    for name, weight in config.data.mixture:
+        if name not in SOURCES:
+            raise ValueError(f"data.mixture knows {sorted(SOURCES)}, got {name!r}")
+        parts.append((SOURCES[name](config, split), weight))
+    source = parts[0][0] if len(parts) == 1 else loader.mixture(parts)
+    if len(source) == 0:
+        raise ValueError(f"the {split!r} split of {config.data.dir} holds no clips")
+    return source
+
+
+def stream_options(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """What decides the stream of batches, as `loader.make_loader` and `loader.fingerprint` take it.
+
+    Raises:
+      ValueError: When the batch does not split evenly over processes and devices.
+    """
+    processes, devices = jax.process_count(), jax.device_count()
+    each = devices * config.train.accumulate
+    if config.data.batch_size % each:
+        raise ValueError(
+            f"data.batch_size must be a multiple of devices x train.accumulate = {devices} x "
+            f"{config.train.accumulate}, got {config.data.batch_size}"
+        )
+    return {
+        "batch_size": config.data.batch_size // processes,
+        "frames": config.data.frames,
+        "size": config.data.size,
+        "seed": config.seed,
+        "num_workers": config.data.num_workers,
+        "process_count": processes,
+    }
+
+
+def training_stream(config: ml_collections.ConfigDict, source: RecordSource, mesh: Mesh) -> Stream:
+    """Endless shuffled, augmented batches on the mesh."""
+    dataset = loader.make_loader(
+        source,
+        **stream_options(config),
+        training=True,
+        num_threads=config.data.num_threads,
+        process_index=jax.process_index(),
+        augment=AugmentOptions(**config.augment),
+    )
+    return Stream(iter(dataset), mesh, depth=config.data.prefetch)
+
+
+def evaluation_batches(config: ml_collections.ConfigDict, source: RecordSource, mesh: Mesh) -> Iterator[Batch]:
+    """Every clip once, in order, its middle frames; padded batches carry ``mask`` 0."""
+    processes = jax.process_count()
+    per_step = -(-config.eval.batch_size // jax.device_count()) * jax.device_count()
+    dataset = loader.make_loader(
+        source,
+        batch_size=per_step // processes,
+        frames=config.eval.frames,
+        size=config.data.size,
+        seed=0,
+        training=False,
+        num_threads=config.data.num_threads,
+        process_index=jax.process_index(),
+        process_count=processes,
+    )
+    return (to_mesh(batch, mesh) for batch in dataset)
+
+
+def to_mesh(batch: Mapping[str, np.ndarray], mesh: Mesh) -> Batch:
+    """This process's part of a batch becomes one global array per key, split over all devices."""
+    sharding = batch_sharding(mesh)
+    return {key: jax.make_array_from_process_local_data(sharding, value) for key, value in batch.items()}
+
+
+class Stream:
+    """Batches kept ready on the devices; knows the place of the last batch handed out, not of the last one read.
+
+    ``get_state`` and ``set_state`` are what a checkpoint saves and restores; ``waited`` is the time in seconds that
+    the training loop has spent waiting here.
+    """
+
+    def __init__(self, iterator: Any, mesh: Mesh, *, depth: int):
+        self._iterator, self._mesh, self._depth = iterator, mesh, max(depth, 1)
+        self._ready: collections.deque[tuple[Batch, Any]] = collections.deque()
+        self._place = iterator.get_state()
+        self.waited = 0.0
+
+    def __iter__(self) -> Stream:
+        return self
+
+    def __next__(self) -> Batch:
+        start = time.perf_counter()
+        while len(self._ready) < self._depth:
+            batch = to_mesh(next(self._iterator), self._mesh)
+            self._ready.append((batch, self._iterator.get_state()))
+        batch, self._place = self._ready.popleft()
+        self.waited += time.perf_counter() - start
+        return batch
+
+    def start_prefetch(self) -> None:
+        """Grain's checkpoint handler calls this after `set_state`; batches are fetched when the loop asks."""
+
+    def get_state(self) -> bytes:
+        return json.dumps(self._place).encode()
+
+    def set_state(self, state: bytes) -> None:
+        self._place = json.loads(state)
+        self._iterator.set_state(self._place)
+        self._ready.clear()

@@ -1,0 +1,49 @@
+"""Parameters and a batch -> what evaluation and reports look at: anatomy, raw and composited greyscale, confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from cfd2gray.models.fill import luma
+from cfd2gray.models.generator import GeneratorSpec
+from cfd2gray.training.inputs import to_inputs
+from cfd2gray.training.state import generator_graph
+from cfd2gray.translation.composite import blend_weights, composite
+from data_pipeline.schema import BOX
+
+Array = jax.Array
+TOLERANCE = 0.1
+"""Confidence is the probability that a pixel lies within this fraction of full scale of the truth."""
+
+
+def confidence_of(log_scale: Array) -> Array:
+    """``P(|error| < TOLERANCE)`` of a Laplace distribution of the given log scale: ``1 - exp(-TOLERANCE / scale)``."""
+    return 1.0 - jnp.exp(-TOLERANCE * jnp.exp(-log_scale))
+
+
+def make_predict(spec: GeneratorSpec, *, feather: int) -> Callable[[Any, Mapping[str, Array]], dict[str, Array]]:
+    """``predict(params, batch)`` for a batch of `data_pipeline.schema.BATCH_KEYS`.
+
+    Returns a dict of float32 ``[N, T, H, W, 1]`` in [0, 1]: ``anatomy`` (first network), ``grey`` (both networks, raw),
+    ``composited`` (pass-through outside the colour) and ``confidence`` (1 where nothing was synthesised).
+    """
+    graph = generator_graph(spec)
+
+    def predict(params: Any, batch: Mapping[str, Array]) -> dict[str, Array]:
+        inputs = to_inputs(batch)
+        out = nnx.merge(graph, params)(inputs["cfd"], inputs["hidden"])
+        weights = blend_weights(batch["hidden"], (batch["strata"] & BOX) > 0, feather=feather)[..., None]
+        grey = jnp.clip(out.grey, 0.0, 1.0)
+        return {
+            "anatomy": jnp.clip(out.anatomy, 0.0, 1.0),
+            "grey": grey,
+            "composited": composite(luma(inputs["cfd"]), grey, weights),
+            "confidence": composite(jnp.ones_like(grey), confidence_of(out.log_scale), weights),
+        }
+
+    return predict

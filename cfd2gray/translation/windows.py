@@ -1,0 +1,38 @@
+"""Long clips in windows that cannot be seen: each window reads a halo as wide as the network's reach in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+
+def run_windows(
+    function: Callable[..., tuple[np.ndarray, ...]],
+    arrays: tuple[np.ndarray, ...],
+    *,
+    window: int,
+    radius: int,
+) -> Iterator[tuple[slice, tuple[np.ndarray, ...]]]:
+    """Apply ``function`` to overlapping windows of ``arrays [T, ...]`` and yield the frames each is responsible for.
+
+    Every call sees the same number of frames, ``window + 2 * radius`` (one compilation): the clip is continued beyond
+    its ends by its first and last frame. Since a frame's result depends on no more than ``radius`` frames either way, it
+    is the same whatever the window.
+
+    Args:
+      function: Takes arrays of ``window + 2 * radius`` frames, returns arrays of as many.
+      arrays: Equal leading axis T.
+      window: Frames a call is responsible for; made smaller for short clips.
+      radius: Reach in time.
+
+    Yields:
+      ``(slice of frames, results for those frames)`` in order.
+    """
+    frames = arrays[0].shape[0]
+    window = min(window, 1 << (frames - 1).bit_length())
+    for start in range(0, frames, window):
+        index = np.clip(np.arange(start - radius, start + window + radius), 0, frames - 1)
+        results = function(*(array[index] for array in arrays))
+        count = min(window, frames - start)
+        yield slice(start, start + count), tuple(result[radius : radius + count] for result in results)

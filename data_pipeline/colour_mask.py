@@ -1,0 +1,148 @@
+"""Which pixels are painted: saturation above the grey map's own tint, with hysteresis, without the user interface.
+
+Saturation is ``max(R, G, B) - min(R, G, B)`` in 8 bit. Grey tissue stays at or below 3 (9 after JPEG), flow is bimodal
+from it with the valley at 15..20.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ColourOptions:
+    """Thresholds of the colour mask: priors from measured clips, to be changed where they do not fit."""
+
+    strong: int = 25
+    """Saturation above which a pixel is coloured by itself."""
+    weak: int = 12
+    """Saturation above which a pixel is coloured when its component holds a strong one."""
+    hole_px: int = 30
+    """Enclosed dark holes up to this size belong to the flow, at 480 rows (scaled with the image)."""
+    static_share: float = 0.97
+    """Coloured in more than this share of frames, and never changing: user interface."""
+    static_range: int = 12
+    """Largest change of any channel over time of such a pixel (codec noise)."""
+    static_frames: int = 8
+    """Frames below which nothing can be called static."""
+
+
+def saturation(frame: np.ndarray) -> np.ndarray:
+    """uint8 ``[H, W]`` of an RGB frame uint8 ``[H, W, 3]``."""
+    red, green, blue = cv2.split(frame)
+    return cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
+
+
+def hysteresis(level: np.ndarray, *, weak: int, strong: int) -> np.ndarray:
+    """bool: pixels above ``weak`` whose 8-connected component holds one above ``strong``."""
+    possible = (level > weak).astype(np.uint8)
+    count, labels = cv2.connectedComponents(possible, connectivity=8)
+    if count < 2:
+        return np.zeros(level.shape, bool)
+    keep = np.zeros(count, bool)
+    keep[labels[level > strong]] = True
+    keep[0] = False
+    return keep[labels]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Tint:
+    """The grey map's own colour: chroma (R - G, B - G) by grey level, int16 [256, 2]."""
+
+    ramp: np.ndarray
+    strength: int
+    """Largest saturation of the ramp."""
+
+    def distance(self, frame: np.ndarray) -> np.ndarray:
+        """Saturation of ``frame`` (uint8 [H, W, 3]) beyond that of the ramp, uint8 [H, W]."""
+        red, green, blue = (channel.astype(np.int16) for channel in cv2.split(frame))
+        at_red, at_blue = self.ramp[green, 0], self.ramp[green, 1]
+        d_red, d_blue = red - green - at_red, blue - green - at_blue
+        zero = np.zeros_like(d_red)
+        spread = np.maximum(np.maximum(d_red, d_blue), zero) - np.minimum(np.minimum(d_red, d_blue), zero)
+        return spread.clip(0, 255).astype(np.uint8)
+
+
+def fit_tint(frames: np.ndarray, sector: np.ndarray, *, max_strength: int = 80) -> Tint | None:
+    """The tint of the grey map of ``frames`` (uint8 [T, H, W, 3]) inside ``sector``, or ``None`` for plain grey.
+
+    Median chroma by green level. Believed only if two thirds of the sector lie on it and it varies smoothly, so that
+    flow, which covers a minority of the sector, cannot pass for tissue.
+    """
+    step = max(int(np.sqrt(len(frames) * sector.sum() / 60_000)), 1)
+    pixels = frames[:, ::step, ::step][:, sector[::step, ::step]].reshape(-1, 3).astype(np.int16)
+    if len(pixels) < 256:
+        return None
+    green = pixels[:, 1]
+    chroma = np.stack([pixels[:, 0] - green, pixels[:, 2] - green], axis=1)
+    levels, medians = [0], [np.zeros(2)]
+    for low in range(0, 256, 8):
+        part = chroma[(green >= low) & (green < low + 8)]
+        if len(part) >= 0.002 * len(pixels):
+            levels.append(low + 4)
+            medians.append(np.median(part, axis=0))
+    levels.append(256)
+    medians.append(medians[-1])
+    ramp = np.stack([np.interp(np.arange(256), levels, np.array(medians)[:, i]) for i in (0, 1)], axis=1)
+    strength = int(round(float((np.maximum(ramp.max(1), 0) - np.minimum(ramp.min(1), 0)).max())))
+    if not 5 <= strength <= max_strength or np.abs(np.diff(np.array(medians), axis=0)).max() > 24:
+        return None
+    near = np.abs(chroma - ramp[green]).max(axis=1) <= 10
+    if near.mean() < 0.67:
+        return None
+    return Tint(ramp=np.rint(ramp).astype(np.int16), strength=strength)
+
+
+def green_share(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """bool ``[H, W]``: pixels of ``mask`` whose hue is 70..160 degrees (ECG traces and markers, or a variance map)."""
+    out = np.zeros(mask.shape, bool)
+    red, green, blue = (frame[mask][:, i].astype(np.int16) for i in range(3))
+    top = green >= np.maximum(red, blue)
+    low = np.minimum(red, blue)
+    # hue of a green-dominant pixel is 120 + 60 * (B - R) / (G - min)
+    hue = 120 + 60 * (blue - red) / np.maximum(green - low, 1)
+    out[mask] = top & (hue > 70) & (hue < 160)
+    return out
+
+
+def static_colour(frames: np.ndarray, coloured: np.ndarray, *, options: ColourOptions) -> np.ndarray:
+    """bool ``[H, W]``: pixels that are coloured all the time and never change (bars, markers, logos).
+
+    Args:
+      frames: uint8 ``[T, H, W, 3]``.
+      coloured: bool ``[T, H, W]``.
+    """
+    if len(frames) < options.static_frames:
+        return np.zeros(coloured.shape[1:], bool)
+    always = coloured.mean(axis=0) > options.static_share
+    if not always.any():
+        return always
+    values = frames[:, always].astype(np.int16)  # [T, n, 3]
+    still = (values.max(axis=0) - values.min(axis=0)).max(axis=1) <= options.static_range
+    out = np.zeros_like(always)
+    out[always] = still
+    return out
+
+
+def fill_holes(mask: np.ndarray, luma: np.ndarray, *, hole_px: int, dark: int = 15) -> np.ndarray:
+    """``mask`` with enclosed holes of at most ``hole_px`` dark pixels filled: zero crossings inside flow."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    small = stats[:, cv2.CC_STAT_AREA] <= hole_px
+    small[0] = False
+    height, width = mask.shape
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
+    small &= (left > 0) & (top > 0) & (right < width) & (bottom < height)
+    if count < 2 or not small.any():
+        return mask
+    return mask | (small[labels] & (luma < dark))
+
+
+def thin(mask: np.ndarray, *, radius: int) -> np.ndarray:
+    """The part of ``mask`` (bool) that an opening by ``2 * radius + 1`` pixels removes: traces, text, outlines."""
+    size = 2 * radius + 1
+    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
+    return mask & ~opened.astype(bool)

@@ -1,0 +1,255 @@
+"""What is colour in a clip: sector, colour box, painted pixels, drawn outline, and which kind of clip this is.
+
+Decisions that hold for the whole clip (sector, tint, static user interface, box) come from a subset of frames; the
+colour mask is made frame by frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from data_pipeline import clip_kind, colour_box, colour_mask
+from data_pipeline.fan_fit import FanFit, FanOptions, fit_fan, fit_sector, spread
+from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Geometry, Region, check_frames
+
+__all__ = ["FlowAnalysis", "FlowOptions", "analyse", "fit_sector", "hidden_mask"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FlowOptions:
+    """Every threshold of the analysis."""
+
+    fan: FanOptions = FanOptions()
+    colour: colour_mask.ColourOptions = colour_mask.ColourOptions()
+    box: colour_box.BoxOptions = colour_box.BoxOptions()
+    kind: clip_kind.KindOptions = clip_kind.KindOptions()
+    static_frames: int = 24
+    """Frames that static decisions look at."""
+    window: int = 10
+    """Frames within which a moving box stands still."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class FlowAnalysis:
+    """What `analyse` found."""
+
+    geometry: Geometry
+    sector: np.ndarray
+    """bool [H, W]."""
+    strata: np.ndarray
+    """uint8 [T, H, W], flags of the schema."""
+    kind: str
+    """``cfd``, ``power``, ``tissue``, ``bmode``, ``spectral``, ``mmode``, ``quad`` or ``other``."""
+    is_cfd: bool
+    score: float
+    """How certain the kind is, 0..1."""
+    reason: str
+    """One sentence for a person."""
+    box_found: bool
+    """The drawn outline of the box was seen (otherwise the box is the colour's extent)."""
+
+
+def analyse(
+    frames: np.ndarray,
+    *,
+    regions: tuple[Region, ...] = (),
+    image_type: tuple[str, ...] = (),
+    options: FlowOptions | None = None,
+) -> FlowAnalysis:
+    """Analyse one clip.
+
+    Args:
+      frames: uint8 ``[T, H, W, 3]`` RGB, T >= 1; meant for 64..1024 px.
+      regions, image_type: of the DICOM header (`schema.ClipInfo`). Pixels decide, tags only break ties.
+
+    Returns:
+      `FlowAnalysis`. A clip without colour has ``SECTOR`` only in its strata.
+
+    Raises:
+      ValueError: wrong shape or dtype.
+    """
+    check_frames(frames, channels=3)
+    options = options or FlowOptions()
+    some = spread(frames, options.static_frames)
+    fan = fit_fan(some, options=options.fan)
+    state = _Static.of(some, fan, options)
+    verdict = clip_kind.judge(
+        clip_kind.evidence(some, state.coloured, state.ground, fan, state.box, state.steered, options.kind),
+        regions=regions,
+        image_type=image_type,
+        options=options.kind,
+    )
+    strata = np.repeat((fan.sector * np.uint8(SECTOR))[None], len(frames), axis=0)
+    geometry = fan.geometry
+    if verdict.has_colour and state.box is not None:
+        geometry = state.steered
+        marker = _Marker.of(state.box, state)
+        for frame, plane in zip(frames, strata):
+            marker.mark(frame, plane, state.tint, options)
+    return FlowAnalysis(
+        geometry=geometry,
+        sector=fan.sector,
+        strata=strata,
+        kind=verdict.kind,
+        is_cfd=verdict.kind == "cfd",
+        score=verdict.score,
+        reason=verdict.reason,
+        box_found=bool(verdict.has_colour and state.box is not None and state.box.outlined),
+    )
+
+
+def hidden_mask(strata: np.ndarray, *, dilate_px: int | tuple[int, int] = 2) -> np.ndarray:
+    """What a model must not trust: flow and outline, grown over their chroma bleed.
+
+    Args:
+      strata: uint8 ``[T, H, W]``.
+      dilate_px: growth in pixels, one number or ``(x, y)``.
+
+    Returns:
+      uint8 ``[T, H, W]`` in {0, 1}, zero outside the sector.
+    """
+    if strata.dtype != np.uint8 or strata.ndim != 3:
+        raise ValueError(f"strata must be uint8 [T, H, W], got {strata.dtype} {list(strata.shape)}")
+    grow_x, grow_y = (dilate_px, dilate_px) if isinstance(dilate_px, int) else dilate_px
+    if grow_x < 0 or grow_y < 0:
+        raise ValueError(f"dilate_px must not be negative, got {dilate_px}")
+    kernel = np.ones((2 * grow_y + 1, 2 * grow_x + 1), np.uint8)
+    hidden = np.empty_like(strata)
+    for plane, out in zip(strata, hidden):
+        painted = ((plane & (FLOW | OUTLINE)) > 0).astype(np.uint8)
+        out[...] = cv2.dilate(painted, kernel) & (plane & SECTOR)
+    return hidden
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Static:
+    """Decisions that hold for the whole clip; arrays are cut to ``ground``, the bounding box of the sector."""
+
+    ground: tuple[slice, slice]
+    sector: np.ndarray
+    geometry: Geometry
+    """In coordinates of ``ground``, without steer."""
+    tint: colour_mask.Tint | None
+    interface: np.ndarray
+    """bool [h, w]: static colour, grown by 1 px."""
+    coloured: np.ndarray
+    """bool [n, h, w] of the frames looked at."""
+    box: colour_box.ColourBox | None
+    steered: Geometry
+    """The clip's geometry (full frame), with the steer of the box."""
+
+    @staticmethod
+    def of(some: np.ndarray, fan: FanFit, options: FlowOptions) -> _Static:
+        ys, xs = np.nonzero(fan.sector.any(axis=1))[0], np.nonzero(fan.sector.any(axis=0))[0]
+        ground = (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
+        sector = fan.sector[ground]
+        cut = np.ascontiguousarray(some[(slice(None), *ground)])
+        tint = colour_mask.fit_tint(cut, sector)
+        coloured = np.stack([_colour(frame, sector, tint, options) for frame in cut])
+        interface = colour_mask.static_colour(cut, coloured, options=options.colour)
+        grown = cv2.dilate(interface.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+        weight = np.zeros(sector.shape, np.float32)
+        for frame, mask in zip(cut, coloured):
+            mask &= ~grown
+            weight += _flow_like(frame, mask, options)
+        geometry = _shifted(fan.geometry, ground)
+        box = colour_box.locate_box(_without_specks(weight), _darkest(cut), geometry, options=options.box)
+        steered = dataclasses.replace(fan.geometry, steer=box.steer) if box is not None else fan.geometry
+        return _Static(
+            ground=ground,
+            sector=sector,
+            geometry=geometry,
+            tint=tint,
+            interface=grown,
+            coloured=coloured,
+            box=box,
+            steered=steered,
+        )
+
+
+def _shifted(geometry: Geometry, ground: tuple[slice, slice]) -> Geometry:
+    dy, dx = ground[0].start, ground[1].start
+    if geometry.kind in ("linear", "hull"):
+        return dataclasses.replace(
+            geometry, x0=geometry.x0 - dx, x1=geometry.x1 - dx, r0=geometry.r0 - dy, r1=geometry.r1 - dy
+        )
+    return dataclasses.replace(geometry, apex_x=geometry.apex_x - dx, apex_y=geometry.apex_y - dy)
+
+
+def _colour(
+    frame: np.ndarray,
+    sector: np.ndarray,
+    tint: colour_mask.Tint | None,
+    options: FlowOptions,
+    *,
+    no_seed: np.ndarray | None = None,
+) -> np.ndarray:
+    """bool [H, W]; ``no_seed``: where a strong pixel does not start a component (bleed of a coloured outline)."""
+    level = colour_mask.saturation(frame) if tint is None else tint.distance(frame)
+    if no_seed is not None:
+        level[no_seed] = np.minimum(level[no_seed], options.colour.strong)
+    return colour_mask.hysteresis(level, weak=options.colour.weak, strong=options.colour.strong) & sector
+
+
+def _flow_like(frame: np.ndarray, mask: np.ndarray, options: FlowOptions) -> np.ndarray:
+    """``mask`` without what is green: an ECG trace must not stretch the box."""
+    return mask & ~colour_mask.green_share(frame, mask) if mask.any() else mask
+
+
+def _without_specks(weight: np.ndarray) -> np.ndarray:
+    """``weight`` without components that hold less than 0.5 % of it: left-over text and codec noise."""
+    count, labels = cv2.connectedComponents((weight > 0).astype(np.uint8))
+    sums = np.bincount(labels.ravel(), weights=weight.ravel(), minlength=count)
+    sums[0] = 0
+    keep = sums > 0.005 * sums.sum()
+    return np.where(keep[labels], weight, 0).astype(np.float32)
+
+
+def _darkest(frames: np.ndarray) -> np.ndarray:
+    """uint8 [H, W]: second lowest (lowest below 8 frames) ``max(R, G, B)`` over time."""
+    levels = np.stack([cv2.max(cv2.max(*cv2.split(frame)[:2]), frame[..., 2].copy()) for frame in frames])
+    return np.partition(levels, 1, axis=0)[1] if len(levels) >= 8 else levels.min(axis=0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Marker:
+    """The masks of one box, cut to the rectangle around it, and how to mark a frame with them."""
+
+    part: tuple[slice, slice]
+    """In the full frame."""
+    box: np.ndarray
+    near: np.ndarray
+    outline: np.ndarray
+    bleed: np.ndarray
+    """Outline and the chroma that codecs smear beside it."""
+    interface: np.ndarray
+
+    @staticmethod
+    def of(box: colour_box.ColourBox, state: _Static) -> _Marker | None:
+        shape = state.sector.shape
+        inside, near, outline = colour_box.box_masks(box, state.geometry, shape, near_px=2.0)
+        around = (near | outline) & state.sector
+        if not around.any():
+            return None
+        ys, xs = np.nonzero(around.any(axis=1))[0], np.nonzero(around.any(axis=0))[0]
+        cut = (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
+        top, left = state.ground[0].start, state.ground[1].start
+        return _Marker(
+            part=tuple(slice(c.start + at, c.stop + at) for c, at in zip(cut, (top, left))),
+            box=(inside & state.sector)[cut],
+            near=(near & state.sector)[cut],
+            outline=(outline & state.sector)[cut],
+            bleed=cv2.dilate(outline.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)[cut],
+            interface=state.interface[cut],
+        )
+
+    def mark(self, frame: np.ndarray, plane: np.ndarray, tint: colour_mask.Tint | None, options: FlowOptions) -> None:
+        """Set BOX, FLOW and OUTLINE of one frame (uint8 [H, W, 3]) in ``plane`` (uint8 [H, W])."""
+        cut = np.ascontiguousarray(frame[self.part])
+        flow = _colour(cut, self.near, tint, options, no_seed=self.bleed) & ~self.interface
+        hole_px = max(int(options.colour.hole_px * frame.shape[0] * frame.shape[1] / (480 * 640)), 2)
+        flow = colour_mask.fill_holes(flow, cut[..., 1], hole_px=hole_px)
+        plane[self.part] |= self.box * np.uint8(BOX) | flow * np.uint8(FLOW) | self.outline * np.uint8(OUTLINE)

@@ -1,0 +1,157 @@
+"""The one Grain chain: shuffle, shard by process, decode, augment, batch, worker processes; checkpointable.
+
+    source -> seed -> shuffle -> slice of this process -> repeat -> RandomClip -> ToExample -> Augment -> batch
+           -> reader threads -> worker processes
+
+The stream of batches is the same for any number of threads and workers when started from the beginning, and a restored
+iterator continues bit for bit. It does not when the number of workers changes in between (Grain then hands out wrong
+data without an error), so a checkpoint keeps a `fingerprint`, and `check_fingerprint` is called before anything is
+restored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import grain
+from absl import flags
+
+from data_pipeline.schema import SCHEMA_VERSION
+from data_pipeline.sources import Indexed, Mixture, RecordSource
+from data_pipeline.transforms import Augment, AugmentOptions, RandomClip, ToExample
+
+
+def make_loader(
+    source: RecordSource,
+    *,
+    batch_size: int,
+    frames: int,
+    size: int,
+    seed: int,
+    training: bool,
+    num_workers: int = 0,
+    num_threads: int = 2,
+    process_index: int = 0,
+    process_count: int = 1,
+    augment: AugmentOptions | None = None,
+    num_epochs: int | None = None,
+) -> grain.IterDataset:
+    """Batches of a source: dicts of NumPy arrays with the keys of `schema.BATCH_KEYS`.
+
+    ``iter()`` of the result has ``get_state`` and ``set_state``. In training the order is shuffled anew each epoch, the
+    stream is endless unless ``num_epochs`` is given, and incomplete batches are dropped. In evaluation every clip
+    comes once, in order, its middle frames; batches are filled up with clips whose ``mask`` is 0, so that every process
+    gets `num_batches` batches of equal shape.
+
+    Args:
+        source: the clips.
+        batch_size: clips per batch of this process.
+        frames: frames per clip.
+        size: height and width in px.
+        seed: of the order and of the augmentation.
+        training: see above.
+        num_workers: worker processes; 0 reads in this one. Worth it only where decoding is the bottleneck.
+        num_threads: reader threads per worker.
+        process_index: which of ``process_count`` equal shares this process reads.
+        augment: training only; `AugmentOptions()` by default.
+        num_epochs: training only.
+
+    Raises:
+        ValueError: when an argument is out of range or a share would be empty.
+    """
+    if min(batch_size, process_count) < 1 or not 0 <= process_index < process_count:
+        raise ValueError(
+            f"batch_size and process_count must be >= 1 and process_index in 0 .. process_count - 1, "
+            f"got {batch_size=}, {process_count=}, {process_index=}"
+        )
+    if min(num_workers, num_threads) < 0:
+        raise ValueError(f"num_workers and num_threads must not be negative, got {num_workers=}, {num_threads=}")
+    if not training and num_epochs not in (None, 1):
+        raise ValueError(f"evaluation sees every clip once: leave num_epochs out, got {num_epochs}")
+    n_clips = len(source)
+    share = slice(process_index, None, process_count)
+    if training:
+        if n_clips < process_count:
+            raise ValueError(f"{n_clips} clips cannot be shared by {process_count} processes; use more clips")
+        even = n_clips // process_count * process_count  # equal shares: no process may run out before the others
+        augment = AugmentOptions() if augment is None else augment
+        dataset = grain.MapDataset.source(Indexed(source, n_clips)).seed(seed).shuffle()
+        dataset = dataset.slice(slice(0, even)).slice(share).repeat(num_epochs)
+        if num_epochs is not None and even // process_count * num_epochs < batch_size:
+            raise ValueError(
+                f"{num_epochs} epoch(s) of {even // process_count} clips do not fill one batch of {batch_size}; "
+                "use a smaller batch, more epochs or more clips"
+            )
+        dataset = dataset.random_map(RandomClip(frames, augment)).map(ToExample(frames, size))
+        dataset = dataset.random_map(Augment(augment)).batch(batch_size, drop_remainder=True)
+    else:
+        padded = num_batches(n_clips, batch_size=batch_size, process_count=process_count) * batch_size * process_count
+        dataset = grain.MapDataset.source(Indexed(source, padded)).slice(share)
+        dataset = dataset.map(ToExample(frames, size)).batch(batch_size)
+    batches = dataset.to_iter_dataset(
+        grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2 * num_threads if num_threads else 0)
+    )
+    if num_workers:
+        if not flags.FLAGS.is_parsed():  # Grain reads absl flags when it starts workers, also outside of absl.app
+            flags.FLAGS.mark_as_parsed()
+        batches = batches.mp_prefetch(
+            grain.MultiprocessingOptions(num_workers=num_workers), worker_init_fn=_start_worker
+        )
+    return batches
+
+
+def num_batches(n_clips: int, *, batch_size: int, process_count: int = 1) -> int:
+    """Batches that each process gets in evaluation."""
+    return math.ceil(n_clips / (batch_size * process_count))
+
+
+def mixture(parts: Sequence[tuple[RecordSource, float]]) -> Mixture:
+    """Mix random-access sources by weight, deterministically; see `sources.Mixture`."""
+    return Mixture(parts)
+
+
+def fingerprint(
+    source: RecordSource,
+    *,
+    batch_size: int,
+    frames: int,
+    size: int,
+    seed: int,
+    num_workers: int = 0,
+    process_count: int = 1,
+) -> dict[str, Any]:
+    """Everything that must be equal for a stored iterator state to mean the same; JSON-serialisable."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "data_digest": source.digest,
+        "n_clips": len(source),
+        "batch_size": batch_size,
+        "frames": frames,
+        "size": size,
+        "seed": seed,
+        "num_workers": num_workers,
+        "process_count": process_count,
+    }
+
+
+def check_fingerprint(saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` naming both values of everything that differs between a checkpoint and this run."""
+    keys = [*current, *(key for key in saved if key not in current)]
+    differing = [
+        f"{key}: the checkpoint has {saved.get(key)!r}, this run {current.get(key)!r}"
+        for key in keys
+        if saved.get(key) != current.get(key)
+    ]
+    if differing:
+        raise ValueError(
+            "the data stream of a checkpoint continues only under the settings it was saved with. "
+            + "; ".join(differing)
+            + ". Use the checkpoint's values, or start a new run from its weights"
+        )
+
+
+def _start_worker(worker_index: int, worker_count: int) -> None:
+    cv2.setNumThreads(1)  # the workers are the parallelism

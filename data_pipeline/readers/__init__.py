@@ -1,0 +1,99 @@
+"""Any clip in: `open_clip` finds out what a file is by its content and streams its frames as uint8 RGB.
+
+Example::
+
+    with open_clip("study/IM_0001.dcm") as stream:
+        print(stream.info.fps, stream.info.height, stream.info.width)
+        for frame in stream:  # uint8 [H, W, 3], one at a time
+            ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+
+from data_pipeline.readers.errors import CODES, Guard, IngestError
+from data_pipeline.readers.limits import Limits
+from data_pipeline.readers.sniff import IMAGE_FORMATS, VIDEO_FORMATS, sniff
+from data_pipeline.readers.stream import ClipStream
+from data_pipeline.schema import Clip
+
+__all__ = ["CODES", "Clip", "ClipStream", "IngestError", "Limits", "file_digest", "open_clip", "read_clip", "sniff"]
+
+_DEFAULT_LIMITS = Limits()
+
+
+def open_clip(
+    path: str | os.PathLike[str],
+    *,
+    limits: Limits = _DEFAULT_LIMITS,
+    salvage: bool = False,
+    any_modality: bool = False,
+    digest: bool = True,
+) -> ClipStream:
+    """Open one clip: a DICOM, video, GIF, still image, folder or zip of images, NumPy or NIfTI file.
+
+    Args:
+      path: file or folder. What it is follows from its content, not its name.
+      limits: bounds that are checked before anything is decoded.
+      salvage: return the whole frames of a truncated file (flag ``truncated``) instead of refusing it.
+      any_modality: accept DICOM objects whose modality is not US.
+      digest: compute ``info.source_digest`` (reads the file once more).
+
+    Returns:
+      A `ClipStream`: context manager, ``.info`` a `ClipInfo`, iterates uint8 ``[H, W, 3]`` RGB frames.
+
+    Raises:
+      IngestError: with one of `CODES`; iterating the stream raises it too.
+    """
+    found = sniff(path, limits=limits)
+    sha = file_digest(path) if digest and found not in ("folder", "zarr") else ""
+    if found in ("dicom", "dicom_raw"):
+        from data_pipeline.readers.dicom import open_dicom
+
+        return open_dicom(
+            path,
+            limits=limits,
+            digest=sha,
+            salvage=salvage,
+            any_modality=any_modality,
+            bare=found == "dicom_raw",
+        )
+    if found in VIDEO_FORMATS:
+        from data_pipeline.readers.video import open_video
+
+        return open_video(path, limits=limits, format=found, digest=sha, salvage=salvage)
+    if found in ("npy", "npz"):
+        from data_pipeline.readers.numpy_array import open_numpy
+
+        return open_numpy(path, limits=limits, format=found, digest=sha)
+    if found in IMAGE_FORMATS or found in ("folder", "zip"):
+        from data_pipeline.readers.images import open_images
+
+        return open_images(path, limits=limits, format=found, digest=sha)
+    if found in ("nifti", "nifti_gz"):
+        from data_pipeline.readers.nifti import open_nifti
+
+        return open_nifti(path, limits=limits, digest=sha)
+    raise IngestError("unknown_format", path, f"{found} is not a single clip; use the reader of its data set")
+
+
+def read_clip(
+    path: str | os.PathLike[str],
+    *,
+    limits: Limits = _DEFAULT_LIMITS,
+    salvage: bool = False,
+    any_modality: bool = False,
+    digest: bool = True,
+) -> Clip:
+    """Decode a whole clip; arguments and errors of `open_clip`."""
+    with open_clip(path, limits=limits, salvage=salvage, any_modality=any_modality, digest=digest) as stream:
+        return stream.read()
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, hexadecimal. Raises `IngestError`."""
+    with Guard(path, doing="reading the file", code="not_found"), pathlib.Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,237 @@
+"""A DICOM file opened without its pixels: header, where the pixel data lies, and its frames as byte ranges.
+
+Number of Frames is not believed: native frames are counted by bytes, compressed ones by fragments and start codes, so
+that a wrong tag can neither lose frames nor make a decoder run past the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import pydicom
+from pydicom import uid as uids
+
+from data_pipeline.readers.errors import Guard, IngestError
+from data_pipeline.readers.limits import Limits
+
+UNDEFINED = 0xFFFFFFFF
+_START_CODES = (b"\xff\xd8", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP")  # JPEG and JPEG-LS, J2K code stream, JP2 box
+_LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT"})
+
+
+class ClampedFile:
+    """A binary file whose ``read(n)`` never asks for more than is left: a length field cannot reserve memory."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size = file, size
+        self.seek, self.tell, self.close = file.seek, file.tell, file.close
+
+    def read(self, n: int = -1) -> bytes:
+        left = max(self._size - self._file.tell(), 0)
+        return self._file.read(left if n is None or n < 0 else min(n, left))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PixelSpan:
+    """Where the value of Pixel Data lies in the (inflated) file."""
+
+    offset: int
+    length: int
+    """Bytes really there."""
+    truncated: bool
+    """The file ends before the declared length, or before the sequence delimiter."""
+    fragments: tuple[tuple[int, int], ...] | None
+    """Offset and length of each fragment, without the Basic Offset Table; ``None`` for native pixels."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DicomFile:
+    """Header and pixel span of one file; `open_bytes` gives the bytes again."""
+
+    path: str
+    dataset: pydicom.Dataset
+    transfer_syntax: uids.UID
+    little_endian: bool
+    span: PixelSpan | None
+    inflated: bytes | None
+    """The whole inflated data set of the deflated transfer syntax; ``None`` otherwise."""
+
+    @contextlib.contextmanager
+    def open_bytes(self) -> Iterator[BinaryIO]:
+        """The bytes that ``span`` refers to."""
+        with io.BytesIO(self.inflated) if self.inflated is not None else open(self.path, "rb") as file:
+            yield file
+
+
+def read_header(path: str | os.PathLike[str], *, limits: Limits, bare: bool = False) -> DicomFile:
+    """Open ``path`` up to its pixel data and locate that.
+
+    Args:
+      bare: the file has no preamble: accepted only if it names its SOP class and image size and has pixel data.
+
+    Raises `IngestError`.
+    """
+    path = os.fspath(path)
+    with Guard(path, doing="reading the DICOM header"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom warns about every odd value; tolerance is this module's job
+        size = os.path.getsize(path)
+        with open(path, "rb") as raw:
+            file = ClampedFile(raw, size)
+            declared, meta_end = _meta(file)
+            if declared == uids.DeflatedExplicitVRLittleEndian:  # before pydicom inflates it without a bound
+                return _inflate(path, file, meta_end, limits=limits)
+            try:
+                ds = pydicom.dcmread(file, stop_before_pixels=True, force=bare, defer_size=None)
+            except pydicom.errors.InvalidDicomError as error:
+                raise IngestError("not_dicom", path, f"{error}; not a DICOM file") from None
+            syntax = _transfer_syntax(ds)
+            if bare and not (ds.get("SOPClassUID") and ds.get("Rows")):
+                raise IngestError("not_dicom", path, "no preamble and no image data set behind it; not a DICOM file")
+            if syntax.is_private or not syntax.is_transfer_syntax:
+                raise IngestError(
+                    "encrypted", path, f"transfer syntax {syntax} is not of the standard: encrypted or proprietary"
+                )
+            implicit, little = _encoding(ds, syntax)
+            span = locate_pixels(file, size=size, implicit=implicit, little=little)
+        return DicomFile(path=path, dataset=ds, transfer_syntax=syntax, little_endian=little, span=span, inflated=None)
+
+
+def _transfer_syntax(ds: pydicom.Dataset) -> uids.UID:
+    meta = getattr(ds, "file_meta", None)
+    named = meta.get("TransferSyntaxUID") if meta is not None else None
+    if named:
+        return uids.UID(str(named))
+    implicit, little = ds.original_encoding
+    if implicit:
+        return uids.ImplicitVRLittleEndian
+    return uids.ExplicitVRLittleEndian if little else uids.ExplicitVRBigEndian
+
+
+def _encoding(ds: pydicom.Dataset, syntax: uids.UID) -> tuple[bool, bool]:
+    implicit, little = ds.original_encoding
+    if implicit is None or little is None:
+        implicit, little = syntax.is_implicit_VR, syntax.is_little_endian
+    return bool(implicit), bool(little)
+
+
+def _meta(file: ClampedFile) -> tuple[uids.UID | None, int]:
+    """Transfer syntax and end of the file meta information (always Explicit VR Little Endian), read by hand."""
+    file.seek(128)
+    head = file.read(16384)
+    file.seek(0)
+    syntax, position = None, 4
+    if not head.startswith(b"DICM"):
+        return None, 0
+    while position + 8 <= len(head) and head[position : position + 2] == b"\x02\x00":
+        element = head[position + 2 : position + 4]
+        if head[position + 4 : position + 6] in _LONG_VRS:
+            value, length = position + 12, int.from_bytes(head[position + 8 : position + 12], "little")
+        else:
+            value, length = position + 8, int.from_bytes(head[position + 6 : position + 8], "little")
+        if element == b"\x10\x00":
+            syntax = uids.UID(head[value : value + length].rstrip(b"\x00 ").decode("ascii", "replace"))
+        position = value + length
+    return syntax, 128 + position
+
+
+def _inflate(path: str, file: ClampedFile, start: int, *, limits: Limits) -> DicomFile:
+    """Deflated Explicit VR Little Endian (PS3.5 A.5), with a bound on what it may inflate to."""
+    file.seek(start)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    body = inflater.decompress(file.read(), limits.max_decoded_bytes)
+    if inflater.unconsumed_tail:
+        raise IngestError(
+            "too_large", path, f"inflates to more than {limits.max_decoded_bytes >> 20} MiB; raise the limit"
+        )
+    buffer = io.BytesIO(body)
+    inner = pydicom.filereader.read_dataset(
+        buffer, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag >= 0x7FE00008
+    )
+    span = locate_pixels(buffer, size=len(body), implicit=False, little=True)
+    return DicomFile(
+        path=path,
+        dataset=inner,
+        transfer_syntax=uids.ExplicitVRLittleEndian,
+        little_endian=True,
+        span=span,
+        inflated=body,
+    )
+
+
+def locate_pixels(file: BinaryIO | ClampedFile, *, size: int, implicit: bool, little: bool) -> PixelSpan | None:
+    """The span of Pixel Data, whose element starts where ``file`` stands; ``None`` when there is none."""
+    order = "<" if little else ">"
+    head = file.read(12)
+    if len(head) < 8 or struct.unpack_from(order + "HH", head) != (0x7FE0, 0x0010):
+        return None
+    start = file.tell() - len(head)
+    if implicit:
+        length, offset = struct.unpack_from(order + "I", head, 4)[0], start + 8
+    elif head[4:6] in _LONG_VRS:
+        if len(head) < 12:
+            return None
+        length, offset = struct.unpack_from(order + "I", head, 8)[0], start + 12
+    else:
+        length, offset = struct.unpack_from(order + "H", head, 6)[0], start + 8
+    left = max(size - offset, 0)
+    if length != UNDEFINED:
+        return PixelSpan(offset=offset, length=min(length, left), truncated=length > left, fragments=None)
+    fragments, truncated = _fragments(file, offset, size=size, order=order)
+    return PixelSpan(offset=offset, length=left, truncated=truncated, fragments=fragments)
+
+
+def _fragments(
+    file: BinaryIO | ClampedFile, offset: int, *, size: int, order: str
+) -> tuple[tuple[tuple[int, int], ...], bool]:
+    """Items of an encapsulated value up to its delimiter; an item that the file does not complete is left out."""
+    items: list[tuple[int, int]] = []
+    position = offset
+    while True:
+        file.seek(position)
+        head = file.read(8)
+        if len(head) < 8:
+            return tuple(items[1:]), True
+        group, element, length = struct.unpack(order + "HHI", head)
+        if (group, element) == (0xFFFE, 0xE0DD):
+            return tuple(items[1:]), False
+        if (group, element) != (0xFFFE, 0xE000) or length == UNDEFINED or position + 8 + length > size:
+            return tuple(items[1:]), True
+        items.append((position + 8, length))
+        position += 8 + length
+
+
+def group_fragments(
+    file: BinaryIO, fragments: tuple[tuple[int, int], ...], *, one_per_fragment: bool
+) -> list[list[tuple[int, int]]]:
+    """Fragments grouped into frames: a frame begins at every fragment that opens with a start code.
+
+    Args:
+      one_per_fragment: RLE, where the standard wants every frame in one fragment (PS3.5 A.4.2).
+    """
+    if one_per_fragment:
+        return [[fragment] for fragment in fragments if fragment[1]]
+    frames: list[list[tuple[int, int]]] = []
+    for offset, length in fragments:
+        file.seek(offset)
+        head = file.read(min(length, 8))
+        if not frames or head.startswith(_START_CODES):
+            frames.append([])
+        frames[-1].append((offset, length))
+    return frames
+
+
+def join(file: BinaryIO, frame: list[tuple[int, int]]) -> bytes:
+    """The bytes of one frame."""
+    parts = []
+    for offset, length in frame:
+        file.seek(offset)
+        parts.append(file.read(length))
+    return b"".join(parts)

@@ -1,0 +1,193 @@
+"""What a DICOM header says of a clip: frame rate, regions, view, vendor, identifiers. Nothing here touches pixels.
+
+Tags lie, so every value is read tolerantly: one that cannot be parsed counts as missing.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pydicom
+
+from data_pipeline.readers.errors import IngestError
+from data_pipeline.readers.stream import sane_fps
+from data_pipeline.schema import Identity, Region
+
+_IMAGE = "1.2.840.10008.5.1.4.1.1."
+ULTRASOUND_CLASSES = frozenset(_IMAGE + tail for tail in ("6.1", "3.1", "6", "3"))
+"""US Image, US Multi-frame Image and their retired predecessors."""
+CAPTURE_CLASSES = frozenset(_IMAGE + tail for tail in ("7", "7.1", "7.2", "7.3", "7.4", "77.1.4.1"))
+"""Secondary capture and video classes, accepted when Modality says US."""
+VOLUME_CLASSES = frozenset(_IMAGE + tail for tail in ("6.2",))
+
+_VIEW_WORDS = (
+    ("FETAL_4CH", ("fetal four", "four chamber fetal", "fetal 4", "heart 4 chamber fetal")),
+    ("A4C", ("apical four chamber", "apical 4 chamber", "a4c", "apical 4-chamber", "ap4")),
+    ("A2C", ("apical two chamber", "apical 2 chamber", "a2c", "apical 2-chamber", "ap2")),
+    ("A3C", ("apical long axis", "apical three chamber", "apical 3 chamber", "a3c", "ap3")),
+    ("PLAX", ("parasternal long axis", "plax")),
+    ("PSAX", ("parasternal short axis", "psax")),
+    ("SUBCOSTAL", ("subcostal", "subxiphoid")),
+    ("CAROTID_LONG", ("carotid longitudinal", "longitudinal carotid")),
+)
+
+
+def get(ds: pydicom.Dataset, keyword: str, default: Any = None) -> Any:
+    """The value of ``keyword``, or ``default`` when it is missing, empty or cannot be parsed."""
+    try:
+        value = ds.get(keyword, None)
+    except Exception:  # pydicom parses lazily and raises many types; an unreadable tag counts as missing
+        return default
+    return default if value is None or value == "" else value
+
+
+def number(ds: pydicom.Dataset, keyword: str) -> float | None:
+    """``keyword`` as a finite float, or ``None``."""
+    try:
+        value = float(get(ds, keyword))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return value if np.isfinite(value) else None
+
+
+def integer(ds: pydicom.Dataset, keyword: str) -> int | None:
+    """``keyword`` as an int, or ``None``."""
+    value = number(ds, keyword)
+    return None if value is None else int(value)
+
+
+def check_kind(ds: pydicom.Dataset, path: str | os.PathLike[str], *, has_pixels: bool, any_modality: bool) -> None:
+    """Raise ``encrypted``, ``no_pixels``, ``not_ultrasound`` or ``unsupported_layout`` unless it is a 2-D US image."""
+    if get(ds, "EncryptedAttributesSequence") is not None:
+        raise IngestError("encrypted", path, "carries encrypted attributes; decrypt it with the key of its owner first")
+    modality = str(get(ds, "Modality", "")).strip().upper()
+    sop_class = str(get(ds, "SOPClassUID", ""))
+    if not has_pixels:
+        raise IngestError(
+            "no_pixels", path, f"modality {modality or 'unknown'} without pixel data (report, wave form, ...); skip it"
+        )
+    if sop_class in VOLUME_CLASSES:
+        raise IngestError("unsupported_layout", path, "an ultrasound volume; export 2-D clips instead")
+    if any_modality or modality == "US":
+        return
+    if modality or sop_class not in ULTRASOUND_CLASSES:
+        raise IngestError(
+            "not_ultrasound",
+            path,
+            f"Modality must be US, got {modality or 'none'}; allow any modality if this is an ultrasound capture",
+        )
+
+
+def frame_rate(ds: pydicom.Dataset) -> tuple[float, str]:
+    """Frames per second and the keyword it comes from (``assumed``, 30, when no tag is sane).
+
+    Frame Increment Pointer says which of Frame Time and Frame Time Vector applies; then PS3.3 C.7.6.5 in the order of
+    how exact the values are in practice (Cine Rate is rounded to whole Hz).
+    """
+    times = ["FrameTimeVector", "FrameTime"]
+    pointer = get(ds, "FrameIncrementPointer")
+    tags = pointer if isinstance(pointer, (list, pydicom.multival.MultiValue)) else [pointer]
+    if pydicom.tag.Tag("FrameTime") in [t for t in tags if t is not None]:
+        times.reverse()
+    for keyword in (*times, "CineRate", "RecommendedDisplayFrameRate", "EffectiveDuration"):
+        rate: float | None = None
+        if keyword == "FrameTimeVector":
+            values = get(ds, keyword)
+            try:
+                steps = np.asarray([float(v) for v in values][1:], float)
+            except (TypeError, ValueError):
+                continue
+            if steps.size and steps.mean() > 0:
+                rate = 1000.0 / float(steps.mean())
+        else:
+            value = number(ds, keyword)
+            if value is None or value <= 0:
+                continue
+            if keyword == "FrameTime":
+                rate = 1000.0 / value
+            elif keyword == "EffectiveDuration":
+                frames = number(ds, "NumberOfFrames") or 0
+                rate = frames / value
+            else:
+                rate = value
+        fps, source = sane_fps(rate, keyword)
+        if source != "assumed":
+            return fps, source
+    return sane_fps(None, "assumed")
+
+
+def regions(ds: pydicom.Dataset, *, height: int, width: int) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+    """``(regions, flags)`` of the Sequence of Ultrasound Regions, clipped to the image.
+
+    An item that leaves the image by more than 2 px describes another image (the clip was resized after the tags were
+    written): it is dropped and ``bad_regions`` flagged, no scale is guessed. Items below 32 px on both sides go too.
+    """
+    sequence = get(ds, "SequenceOfUltrasoundRegions")
+    found: list[Region] = []
+    bad = False
+    for item in sequence or ():
+        corners = [integer(item, "RegionLocation" + name) for name in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
+        if any(c is None for c in corners):
+            bad = True
+            continue
+        x0, y0, x1, y1 = corners
+        if x0 < 0 or y0 < 0 or x1 > width + 2 or y1 > height + 2 or x1 <= x0 or y1 <= y0:
+            bad = True
+            continue
+        x1, y1 = min(x1 + 1, width), min(y1 + 1, height)
+        if max(x1 - x0, y1 - y0) < 32:
+            continue
+        centimetres = integer(item, "PhysicalUnitsXDirection") == 3 and integer(item, "PhysicalUnitsYDirection") == 3
+        dx, dy = number(item, "PhysicalDeltaX"), number(item, "PhysicalDeltaY")
+        if not centimetres or not dx or not dy:
+            dx = dy = None
+        found.append(
+            Region(
+                x0=x0,
+                y0=y0,
+                x1=x1,
+                y1=y1,
+                spatial_format=integer(item, "RegionSpatialFormat") or 0,
+                data_type=integer(item, "RegionDataType") or 0,
+                flags=integer(item, "RegionFlags") or 0,
+                cm_per_px_x=None if dx is None else abs(dx),
+                cm_per_px_y=None if dy is None else abs(dy),
+            )
+        )
+    flags = ("bad_regions",) if bad else ()
+    return tuple(found), flags if found else flags + ("no_regions",)
+
+
+def pixel_size(found: tuple[Region, ...]) -> float | None:
+    """Centimetres per pixel of the first 2-D tissue or colour region with (nearly) square pixels, or ``None``."""
+    for region in found:
+        dx, dy = region.cm_per_px_x, region.cm_per_px_y
+        if region.spatial_format in (0, 1) and region.data_type in (1, 2) and dx and dy and abs(dx / dy - 1) < 0.02:
+            return 0.5 * (dx + dy)
+    return None
+
+
+def view(ds: pydicom.Dataset) -> str:
+    """View of the glossary named by View Code Sequence, View Name, Stage or series text; ``UNKNOWN`` otherwise."""
+    words: list[str] = []
+    for item in get(ds, "ViewCodeSequence") or ():
+        words.append(str(get(item, "CodeMeaning", "")))
+    for keyword in ("ViewName", "SeriesDescription", "ProtocolName", "ImageComments"):
+        words.append(str(get(ds, keyword, "")))
+    text = " ".join(words).lower().replace("_", " ")
+    for name, patterns in _VIEW_WORDS:
+        if any(pattern in text for pattern in patterns):
+            return name
+    return "UNKNOWN"
+
+
+def identity(ds: pydicom.Dataset) -> Identity:
+    """Raw identifiers; in memory only (contract C8)."""
+    return Identity(
+        patient=str(get(ds, "PatientID", "")),
+        study=str(get(ds, "StudyInstanceUID", "")),
+        series=str(get(ds, "SeriesInstanceUID", "")),
+        instance=str(get(ds, "SOPInstanceUID", "")),
+    )

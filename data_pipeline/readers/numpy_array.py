@@ -1,0 +1,118 @@
+"""NumPy files: ``.npy`` or ``.npz`` holding uint8 ``[H, W]``, ``[T, H, W]``, ``[H, W, 3]`` or ``[T, H, W, 1 | 3]``."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Generator
+
+import numpy as np
+
+from data_pipeline.readers.errors import Guard, IngestError
+from data_pipeline.readers.limits import Limits
+from data_pipeline.readers.stream import ClipStream, sane_fps, with_rate_flags
+from data_pipeline.schema import ClipInfo
+
+_NAMES = ("frames", "cfd", "clip", "video", "grey")
+
+
+def open_numpy(path: str | os.PathLike[str], *, limits: Limits, format: str, digest: str = "") -> ClipStream:
+    """Open a NumPy file as a `ClipStream`.
+
+    In an ``.npz`` the frames are the array called ``frames``, ``cfd``, ``clip``, ``video`` or ``grey``, or the only one
+    with more than one axis; a scalar ``fps`` is honoured. Pickled objects are never loaded. Raises `IngestError`.
+    """
+    with Guard(path, doing="reading the array's header"):
+        if format == "npy":
+            member, fps = None, None
+            with open(path, "rb") as file:
+                shape, dtype, _ = _array_header(file)
+                data_bytes = os.path.getsize(path) - file.tell()
+            _check_dtype(path, dtype)
+            if data_bytes < int(np.prod(shape, dtype=object)):
+                raise IngestError("truncated", path, f"shape {shape} needs more bytes than the file has; copy it again")
+        else:
+            member, shape, fps = _choose_member(path, limits=limits)
+        layout = _layout(path, shape)
+        limits.check_clip(path, height=layout[1], width=layout[2], n_frames=layout[0])
+    rate, source = sane_fps(fps, "fps")
+
+    def frames() -> Generator[np.ndarray, None, tuple[str, ...]]:
+        if member is None:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        else:
+            with np.load(path, allow_pickle=False) as archive:
+                array = archive[member]
+        array = array.reshape(layout)
+        for frame in array:
+            frame = np.array(frame)
+            yield np.repeat(frame, 3, axis=2) if layout[3] == 1 else frame
+        return ()
+
+    info = ClipInfo(
+        format="numpy",
+        height=layout[1],
+        width=layout[2],
+        n_frames=layout[0],
+        fps=rate,
+        fps_source=source,
+        flags=with_rate_flags((), source),
+        source_digest=digest,
+    )
+    return ClipStream(path, info, frames, limits=limits)
+
+
+def _array_header(file) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file, max_header_size=10_000)
+    return shape, dtype, fortran
+
+
+def _choose_member(path: str | os.PathLike[str], *, limits: Limits) -> tuple[str, tuple[int, ...], float | None]:
+    """Name and shape of the frames' array, and the value of ``fps``, from headers only."""
+    found: dict[str, tuple[int, ...]] = {}
+    fps = None
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            name = entry.filename.removesuffix(".npy")
+            if entry.file_size > limits.max_decoded_bytes:
+                raise IngestError("too_large", path, f"array {name!r} unpacks to {entry.file_size >> 20} MiB")
+            with archive.open(entry) as file:
+                shape, dtype, _ = _array_header(file)
+            if name == "fps" and shape == () and dtype.kind in "fiu":
+                with np.load(path, allow_pickle=False) as arrays:
+                    fps = float(arrays["fps"])
+            elif len(shape) >= 2 and (name in _NAMES or dtype == np.uint8):
+                _check_dtype(path, dtype)
+                found[name] = shape
+    for name in _NAMES:
+        if name in found:
+            return name, found[name], fps
+    if len(found) == 1:
+        return *next(iter(found.items())), fps
+    raise IngestError(
+        "unknown_format", path, f"needs an array named one of {_NAMES}, or only one image array; has {sorted(found)}"
+    )
+
+
+def _check_dtype(path: str | os.PathLike[str], dtype: np.dtype) -> None:
+    if dtype != np.uint8:
+        raise IngestError(
+            "unsupported_pixels", path, f"frames must be uint8 in 0..255, the array is {dtype}; scale and convert it"
+        )
+
+
+def _layout(path: str | os.PathLike[str], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """``(T, H, W, C)``."""
+    if len(shape) == 2:
+        return 1, *shape, 1
+    if len(shape) == 3:
+        return (1, *shape) if shape[2] == 3 else (*shape, 1)
+    if len(shape) == 4 and shape[3] in (1, 3):
+        return shape
+    raise IngestError(
+        "unsupported_layout",
+        path,
+        f"shape must be [T, H, W, 3], [T, H, W] or one image, got {list(shape)}; transpose it",
+    )

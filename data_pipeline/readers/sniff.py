@@ -1,0 +1,116 @@
+"""What a file is, from its first bytes. Names and extensions are hearsay."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import stat
+import struct
+import zlib
+
+from data_pipeline.readers.errors import Guard, IngestError
+from data_pipeline.readers.limits import Limits
+
+IMAGE_FORMATS = ("png", "jpeg", "bmp", "tiff")
+VIDEO_FORMATS = ("avi", "mp4", "mkv", "gif", "mpeg")
+_DICOM_SUFFIXES = (".dcm", ".dicom", ".ima", "")
+_VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".mpg", ".mpeg")
+
+
+def sniff(path: str | os.PathLike[str], *, limits: Limits | None = None) -> str:
+    """Name of the format of ``path``, by content.
+
+    Returns one of ``dicom``, ``dicom_raw`` (a data set without preamble), ``avi``, ``mp4`` (MOV too), ``mkv``, ``gif``,
+    ``mpeg``, ``png``, ``jpeg``, ``bmp``, ``tiff``, ``npy``, ``npz``, ``zip``, ``nifti``, ``nifti_gz``, ``folder``.
+
+    Raises `IngestError`: ``not_found``, ``unsafe_path``, ``too_large``, ``not_dicom``, ``unknown_format``.
+    """
+    limits = limits or Limits()
+    path = pathlib.Path(path)
+    with Guard(path, doing="opening the file", code="not_found"):
+        if path.is_symlink() and not limits.follow_symlinks:
+            raise IngestError("unsafe_path", path, "a symbolic link; give the file itself or allow symbolic links")
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            return "zarr" if (path / ".zgroup").exists() or (path / "zarr.json").exists() else "folder"
+        if not stat.S_ISREG(status.st_mode):
+            raise IngestError("unsafe_path", path, "neither a regular file nor a folder (a device, pipe or socket)")
+        if status.st_size > limits.max_file_bytes:
+            raise IngestError(
+                "too_large",
+                path,
+                f"at most {limits.max_file_bytes >> 20} MiB, the file has {status.st_size >> 20} MiB; raise the limit",
+            )
+        with path.open("rb") as file:
+            head = file.read(1024)
+    found = sniff_bytes(head)
+    suffix = path.suffix.lower()
+    if found is None:
+        what = "an empty file" if not head else "no known signature in its first bytes"
+        code = "not_dicom" if suffix in _DICOM_SUFFIXES else "unknown_format"
+        raise IngestError(code, path, f"{what}; expected DICOM, AVI, MP4, MOV, MKV, GIF, images, NumPy or NIfTI")
+    if suffix in (".dcm", ".dicom", ".ima") and not found.startswith("dicom"):
+        raise IngestError("not_dicom", path, f"named like DICOM but holds {found}; rename it if that is meant")
+    if suffix in _VIDEO_SUFFIXES and found not in VIDEO_FORMATS:
+        raise IngestError("unknown_format", path, f"named like a video but holds {found}; rename it if that is meant")
+    return found
+
+
+def sniff_bytes(head: bytes) -> str | None:
+    """The format that starts with ``head`` (up to 1024 bytes of it), or ``None``."""
+    if head[128:132] == b"DICM":
+        return "dicom"
+    if head[:4] == b"RIFF" and head[8:12] in (b"AVI ", b"AVIX"):
+        return "avi"
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"free"):
+        return "mp4"
+    for magic, name in (
+        (b"\x1a\x45\xdf\xa3", "mkv"),
+        (b"GIF87a", "gif"),
+        (b"GIF89a", "gif"),
+        (b"\x00\x00\x01\xba", "mpeg"),
+        (b"\x00\x00\x01\xb3", "mpeg"),
+        (b"\x89PNG\r\n\x1a\n", "png"),
+        (b"\xff\xd8\xff", "jpeg"),
+        (b"BM", "bmp"),
+        (b"II*\x00", "tiff"),
+        (b"MM\x00*", "tiff"),
+        (b"\x93NUMPY", "npy"),
+    ):
+        if head.startswith(magic):
+            return name
+    if head.startswith(b"PK\x03\x04"):
+        name_length = struct.unpack_from("<H", head, 26)[0] if len(head) >= 30 else 0
+        return "npz" if head[30 : 30 + name_length].endswith(b".npy") else "zip"
+    if _is_nifti(head):
+        return "nifti"
+    if head.startswith(b"\x1f\x8b"):
+        try:
+            inner = zlib.decompressobj(31).decompress(head, 512)
+        except zlib.error:
+            return None
+        return "nifti_gz" if _is_nifti(inner) else None
+    if _is_bare_dataset(head):
+        return "dicom_raw"
+    return None
+
+
+def _is_nifti(head: bytes) -> bool:
+    if head[344:348] in (b"n+1\x00", b"ni1\x00"):
+        return True
+    return head[4:12] == b"n+2\x00\r\n\x1a\n"
+
+
+def _is_bare_dataset(head: bytes) -> bool:
+    """A DICOM data set without preamble: starts with a low even group and a plausible element."""
+    if len(head) < 16:
+        return False
+    for order in ("<", ">"):
+        group, element = struct.unpack_from(order + "HH", head)
+        if group not in (0x0002, 0x0008) or element > 0x0100:
+            continue
+        if head[4:6].isalpha() and head[4:6].isupper():
+            return True
+        if struct.unpack_from(order + "I", head, 4)[0] < 1024:
+            return True
+    return False

@@ -1,0 +1,76 @@
+"""Trees of vessel segments: their lumen, their walls and the flow along them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_pipeline.simulation.fan import Fan
+from data_pipeline.simulation.fields import smoothstep
+from data_pipeline.simulation.flow_fields import along
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """A vessel from ``a`` to ``b`` (cm) with flow that way at ``speed`` (relative).
+
+    Its lumen narrows from ``radius`` to ``taper * radius``; ``bend`` cm is how far its middle bows to its left.
+    """
+
+    a: tuple[float, float]
+    b: tuple[float, float]
+    radius: float
+    speed: float = 1.0
+    taper: float = 0.8
+    bend: float = 0.0
+
+    def beside(self, offset: float, *, radius: float, speed: float) -> Segment:
+        """A parallel vessel ``offset`` cm to its left."""
+        dx, dy = self.b[0] - self.a[0], self.b[1] - self.a[1]
+        length = math.hypot(dx, dy) + 1e-9
+        sx, sy = -dy / length * offset, dx / length * offset
+        a, b = (self.a[0] + sx, self.a[1] + sy), (self.b[0] + sx, self.b[1] + sy)
+        return dataclasses.replace(self, a=a, b=b, radius=radius, speed=speed)
+
+    def lumen(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``(signed distance in cm, positive inside; the same in parts of the local radius)``, float32."""
+        dx, dy = self.b[0] - self.a[0], self.b[1] - self.a[1]
+        square = dx * dx + dy * dy + 1e-9
+        px, py = x - np.float32(self.a[0]), y - np.float32(self.a[1])
+        u = np.clip((px * np.float32(dx) + py * np.float32(dy)) * np.float32(1 / square), 0, 1)
+        if self.bend:
+            bow = np.float32(4 * self.bend / math.sqrt(square)) * u * (1 - u)
+            px, py = px + bow * np.float32(dy), py - bow * np.float32(dx)
+        radius = np.float32(self.radius) * (1 + np.float32(self.taper - 1) * u)
+        distance = radius - np.hypot(px - u * np.float32(dx), py - u * np.float32(dy))
+        return distance, distance / radius
+
+
+def tree_distance(segments: Sequence[Segment], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Signed distance (cm, positive inside) of all segments, float32."""
+    return np.maximum.reduce([s.lumen(x, y)[0] for s in segments])
+
+
+def tree_flow(segments: Sequence[Segment], x: np.ndarray, y: np.ndarray, fan: Fan) -> np.ndarray:
+    """Velocity towards the probe relative to ``speed``, parabolic over each lumen, 0 outside, float32 [n_r, n_t].
+
+    ``x, y`` may be warped and vessels bowed; directions are those of the straight segments.
+    """
+    total, weight = np.zeros(fan.shape, np.float32), np.full(fan.shape, 1e-3, np.float32)
+    for s in segments:
+        depth = np.clip(s.lumen(x, y)[1], 0, 1)
+        dx, dy = s.b[0] - s.a[0], s.b[1] - s.a[1]
+        length = math.hypot(dx, dy) + 1e-9
+        direction = np.full((1, 1), dx / length, np.float32), np.full((1, 1), dy / length, np.float32)
+        profile = depth * (2 - depth)  # 1 - (1 - depth)^2: a parabola over the radius
+        total += depth * profile * along(direction, fan) * np.float32(s.speed)
+        weight += depth
+    return total / weight
+
+
+def lumen_mask(distance: np.ndarray, *, soft_cm: float) -> np.ndarray:
+    """0..1 from a signed distance with an edge of ``soft_cm``, float32."""
+    return smoothstep(distance, -0.5 * soft_cm, soft_cm)
