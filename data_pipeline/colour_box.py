@@ -233,6 +233,7 @@ def _refine(
     sides, drawn = list(start), [False] * 4
     slack = 2.0 * reach
     for _ in range(3):
+        usual = _usual_level(level, sides, drawn)
         spans = ((sides[2], sides[3]), (sides[0], sides[1]))
         for index in range(4):
             axis = index // 2
@@ -243,7 +244,11 @@ def _refine(
             outward = index % 2  # 0: the side lies before the colour, 1: behind it
             position = np.arange(len(complete))
             allowed = position <= start[index] + slack if not outward else position >= start[index] - slack
-            hits = position[allowed & (complete > options.complete)]
+            allowed &= complete > options.complete
+            if usual is not None:
+                bright = cv2.dilate(_profile(level, axis, inner)[:, None], np.ones((3, 1), np.uint8))[:, 0]
+                allowed &= (bright >= 0.7 * usual) & (bright <= 1.4 * usual)
+            hits = position[allowed]
             if len(hits):
                 nearest = hits[-1] if not outward else hits[0]
                 sides[index], drawn[index] = _centre(level, axis, inner, int(nearest), outward, reach), True
@@ -285,12 +290,8 @@ def _centre(level: np.ndarray, axis: int, inner: slice, nearest: int, outward: i
     return float(low + (np.arange(len(part))[window] * excess[window]).sum() / total)
 
 
-def _consistent(level: np.ndarray, sides: list[float], drawn: list[bool]) -> bool:
-    """Whether the sides found can be one outline: three or four of them, or two of one brightness."""
-    if sum(drawn) >= 3:
-        return True
-    if sum(drawn) < 2:
-        return False
+def _side_levels(level: np.ndarray, sides: list[float], drawn: list[bool]) -> list[float]:
+    """Grey level of every drawn side."""
     levels = []
     for index in range(4):
         if drawn[index]:
@@ -298,8 +299,21 @@ def _consistent(level: np.ndarray, sides: list[float], drawn: list[bool]) -> boo
             low, high = (sides[2], sides[3]) if axis == 0 else (sides[0], sides[1])
             profile = _profile(level, axis, slice(int(max(low, 0)), max(int(high), int(low) + 2)))
             centre = int(round(sides[index]))
-            levels.append(float(profile[max(centre - 1, 0) : centre + 2].max()))
-    return min(levels) > 0.8 * max(levels) and min(levels) > 100
+            levels.append(float(profile[max(centre - 1, 0) : centre + 2].max(initial=0.0)))
+    return levels
+
+
+def _usual_level(level: np.ndarray, sides: list[float], drawn: list[bool]) -> float | None:
+    """Grey level of the outline, once three sides tell it: lines of tissue are darker or brighter."""
+    return float(np.median(_side_levels(level, sides, drawn))) if sum(drawn) >= 3 else None
+
+
+def _consistent(level: np.ndarray, sides: list[float], drawn: list[bool]) -> bool:
+    """Whether the sides found can be one outline: three or four of them, or two of one brightness."""
+    if sum(drawn) >= 3:
+        return True
+    levels = _side_levels(level, sides, drawn)
+    return sum(drawn) == 2 and min(levels) > 0.8 * max(levels) and min(levels) > 100
 
 
 def _line_width(level: np.ndarray, sides: list[float], drawn: list[bool], reach: int) -> float:

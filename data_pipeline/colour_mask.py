@@ -25,7 +25,9 @@ class ColourOptions:
     static_share: float = 0.97
     """Coloured in more than this share of frames, and never changing: user interface."""
     static_range: int = 12
-    """Largest change of any channel over time of such a pixel (codec noise)."""
+    """Largest change of chroma (R - G, B - G) over time of such a pixel (codec noise),"""
+    nearly_static_range: int = 40
+    """and of most pixels of a small mark."""
     static_frames: int = 8
     """Frames below which nothing can be called static."""
 
@@ -108,23 +110,44 @@ def green_share(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return out
 
 
-def static_colour(frames: np.ndarray, coloured: np.ndarray, *, options: ColourOptions) -> np.ndarray:
-    """bool ``[H, W]``: pixels that are coloured all the time and never change (bars, markers, logos).
+def static_colour(
+    frames: np.ndarray, coloured: np.ndarray, *, options: ColourOptions, area: int | None = None
+) -> np.ndarray:
+    """bool ``[H, W]``: callipers, text, markers and bars: coloured all the time in one unchanging hue.
+
+    Pixels that do not change at all, and small pieces that mostly consist of nearly unchanging ones (codecs smear a
+    flickering fringe round every mark). Larger pieces with some change are flow, however steady.
 
     Args:
       frames: uint8 ``[T, H, W, 3]``.
       coloured: bool ``[T, H, W]``.
+      area: of the sector, px; pieces above 1 % of it are never marks.
     """
-    if len(frames) < options.static_frames:
-        return np.zeros(coloured.shape[1:], bool)
-    always = coloured.mean(axis=0) > options.static_share
-    if not always.any():
-        return always
+    out = np.zeros(coloured.shape[1:], bool)
+    share = coloured.mean(axis=0)
+    always = share > options.static_share
+    if len(frames) < options.static_frames or not always.any():
+        return out
     values = frames[:, always].astype(np.int16)  # [T, n, 3]
-    still = (values.max(axis=0) - values.min(axis=0)).max(axis=1) <= options.static_range
-    out = np.zeros_like(always)
-    out[always] = still
-    return out
+    chroma = values[..., (0, 2)] - values[..., 1:2]  # the tissue behind a translucent mark changes its luma only
+    change = (chroma.max(axis=0) - chroma.min(axis=0)).max(axis=1)
+    out[always] = change <= options.static_range
+    nearly = np.zeros_like(out)
+    nearly[always] = change <= options.nearly_static_range
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((share > 0).astype(np.uint8))
+    weight = np.bincount(labels.ravel(), weights=share.ravel(), minlength=count)
+    still = np.bincount(labels.ravel(), weights=(share * nearly).ravel(), minlength=count)
+    marks = (still > 0.5 * weight) & (stats[:, cv2.CC_STAT_AREA] < 0.01 * (area or labels.size))
+    marks[0] = False
+    return out | marks[labels]
+
+
+def thick(mask: np.ndarray) -> np.ndarray:
+    """``mask`` (bool) without strokes of one or two pixels (in small images everything is thin: unchanged)."""
+    if min(mask.shape) < 160 or not mask.any():
+        return mask
+    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return cv2.dilate(opened, np.ones((3, 3), np.uint8)).astype(bool) & mask
 
 
 def fill_holes(mask: np.ndarray, luma: np.ndarray, *, hole_px: int, dark: int = 15) -> np.ndarray:

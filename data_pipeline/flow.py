@@ -77,7 +77,9 @@ def analyse(
     fan = fit_fan(some, options=options.fan)
     state = _Static.of(some, fan, options)
     verdict = clip_kind.judge(
-        clip_kind.evidence(some, state.coloured, state.ground, fan, state.box, state.steered, options.kind),
+        clip_kind.evidence(
+            frames, some, state.coloured, state.ground, fan.sector, state.box, state.geometry, options.kind
+        ),
         regions=regions,
         image_type=image_type,
         options=options.kind,
@@ -86,9 +88,11 @@ def analyse(
     geometry = fan.geometry
     if verdict.has_colour and state.box is not None:
         geometry = state.steered
-        marker = _Marker.of(state.box, state)
-        for frame, plane in zip(frames, strata):
-            marker.mark(frame, plane, state.tint, options)
+        for span, box in _boxes_over_time(frames, state, options):
+            marker = _Marker.of(box, state)
+            if marker is not None:
+                for frame, plane in zip(frames[span], strata[span]):
+                    marker.mark(frame, plane, state.tint, options)
     return FlowAnalysis(
         geometry=geometry,
         sector=fan.sector,
@@ -101,18 +105,27 @@ def analyse(
     )
 
 
-def hidden_mask(strata: np.ndarray, *, dilate_px: int | tuple[int, int] = 2) -> np.ndarray:
+def bleed_px(height: int) -> int:
+    """How far colour bleeds into its neighbours' chroma, in pixels of a frame of this height.
+
+    Screens store chroma at half resolution: 2 px at their 600 rows (measured), in proportion where they were reduced.
+    """
+    return round(2 * height / 600)
+
+
+def hidden_mask(strata: np.ndarray, *, dilate_px: int | tuple[int, int] | None = None) -> np.ndarray:
     """What a model must not trust: flow and outline, grown over their chroma bleed.
 
     Args:
       strata: uint8 ``[T, H, W]``.
-      dilate_px: growth in pixels, one number or ``(x, y)``.
+      dilate_px: growth in pixels, one number or ``(x, y)``; by default `bleed_px` of the height.
 
     Returns:
       uint8 ``[T, H, W]`` in {0, 1}, zero outside the sector.
     """
     if strata.dtype != np.uint8 or strata.ndim != 3:
         raise ValueError(f"strata must be uint8 [T, H, W], got {strata.dtype} {list(strata.shape)}")
+    dilate_px = bleed_px(strata.shape[1]) if dilate_px is None else dilate_px
     grow_x, grow_y = (dilate_px, dilate_px) if isinstance(dilate_px, int) else dilate_px
     if grow_x < 0 or grow_y < 0:
         raise ValueError(f"dilate_px must not be negative, got {dilate_px}")
@@ -149,25 +162,31 @@ class _Static:
         cut = np.ascontiguousarray(some[(slice(None), *ground)])
         tint = colour_mask.fit_tint(cut, sector)
         coloured = np.stack([_colour(frame, sector, tint, options) for frame in cut])
-        interface = colour_mask.static_colour(cut, coloured, options=options.colour)
-        grown = cv2.dilate(interface.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-        weight = np.zeros(sector.shape, np.float32)
-        for frame, mask in zip(cut, coloured):
-            mask &= ~grown
-            weight += _flow_like(frame, mask, options)
+        interface = colour_mask.static_colour(cut, coloured, options=options.colour, area=int(sector.sum()))
+        interface = cv2.dilate(interface.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+        coloured &= ~interface
         geometry = _shifted(fan.geometry, ground)
-        box = colour_box.locate_box(_without_specks(weight), _darkest(cut), geometry, options=options.box)
-        steered = dataclasses.replace(fan.geometry, steer=box.steer) if box is not None else fan.geometry
+        box = _locate(cut, coloured, geometry, options)
         return _Static(
             ground=ground,
             sector=sector,
             geometry=geometry,
             tint=tint,
-            interface=grown,
+            interface=interface,
             coloured=coloured,
             box=box,
-            steered=steered,
+            steered=dataclasses.replace(fan.geometry, steer=box.steer) if box is not None else fan.geometry,
         )
+
+
+def _locate(
+    cut: np.ndarray, coloured: np.ndarray, geometry: Geometry, options: FlowOptions
+) -> colour_box.ColourBox | None:
+    """The box of frames uint8 [n, h, w, 3] with colour masks bool [n, h, w]."""
+    weight = np.zeros(coloured.shape[1:], np.float32)
+    for frame, mask in zip(cut, coloured):
+        weight += colour_mask.thick(_flow_like(frame, mask))
+    return colour_box.locate_box(_without_specks(weight), _darkest(cut), geometry, options=options.box)
 
 
 def _shifted(geometry: Geometry, ground: tuple[slice, slice]) -> Geometry:
@@ -194,7 +213,7 @@ def _colour(
     return colour_mask.hysteresis(level, weak=options.colour.weak, strong=options.colour.strong) & sector
 
 
-def _flow_like(frame: np.ndarray, mask: np.ndarray, options: FlowOptions) -> np.ndarray:
+def _flow_like(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """``mask`` without what is green: an ECG trace must not stretch the box."""
     return mask & ~colour_mask.green_share(frame, mask) if mask.any() else mask
 
@@ -214,6 +233,29 @@ def _darkest(frames: np.ndarray) -> np.ndarray:
     return np.partition(levels, 1, axis=0)[1] if len(levels) >= 8 else levels.min(axis=0)
 
 
+def _boxes_over_time(
+    frames: np.ndarray, state: _Static, options: FlowOptions
+) -> list[tuple[slice, colour_box.ColourBox]]:
+    """Spans of frames and the box in each: one for the whole clip, or one per window where the box moves.
+
+    A box that moves leaves no static outline, so only clips without one are looked at window by window. Windows in
+    which no outline is seen (the box is on its way) take the extent of their own colour: nothing coloured is left out.
+    """
+    whole = [(slice(0, len(frames)), state.box)]
+    if state.box.outlined or len(frames) < 8:
+        return whole
+    found = []
+    for part in np.array_split(np.arange(len(frames)), max(round(len(frames) / options.window), 2)):
+        span = slice(int(part[0]), int(part[-1]) + 1)
+        cut = np.ascontiguousarray(spread(frames[span], 6)[(slice(None), *state.ground)])
+        coloured = np.stack([_colour(frame, state.sector, state.tint, options) for frame in cut]) & ~state.interface
+        found.append((span, _locate(cut, coloured, state.geometry, options)))
+    seen = [box for _, box in found if box is not None and box.outlined]
+    if len(seen) < 0.5 * len(found):
+        return whole
+    return [(span, box or state.box) for span, box in found]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Marker:
     """The masks of one box, cut to the rectangle around it, and how to mark a frame with them."""
@@ -223,9 +265,10 @@ class _Marker:
     box: np.ndarray
     near: np.ndarray
     outline: np.ndarray
-    bleed: np.ndarray
-    """Outline and the chroma that codecs smear beside it."""
-    interface: np.ndarray
+    painted_outline: np.ndarray
+    """The part of the outline, with its bleed, that is static colour: a yellow or green box is not flow."""
+    no_seed: np.ndarray
+    """The outline with the chroma that codecs smear beside it, and static marks: flow may cover but not begin there."""
 
     @staticmethod
     def of(box: colour_box.ColourBox, state: _Static) -> _Marker | None:
@@ -236,20 +279,21 @@ class _Marker:
             return None
         ys, xs = np.nonzero(around.any(axis=1))[0], np.nonzero(around.any(axis=0))[0]
         cut = (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
+        bleed = cv2.dilate(outline.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
         top, left = state.ground[0].start, state.ground[1].start
         return _Marker(
             part=tuple(slice(c.start + at, c.stop + at) for c, at in zip(cut, (top, left))),
             box=(inside & state.sector)[cut],
             near=(near & state.sector)[cut],
             outline=(outline & state.sector)[cut],
-            bleed=cv2.dilate(outline.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)[cut],
-            interface=state.interface[cut],
+            painted_outline=(bleed & state.interface)[cut],
+            no_seed=(bleed | state.interface)[cut],
         )
 
     def mark(self, frame: np.ndarray, plane: np.ndarray, tint: colour_mask.Tint | None, options: FlowOptions) -> None:
         """Set BOX, FLOW and OUTLINE of one frame (uint8 [H, W, 3]) in ``plane`` (uint8 [H, W])."""
         cut = np.ascontiguousarray(frame[self.part])
-        flow = _colour(cut, self.near, tint, options, no_seed=self.bleed) & ~self.interface
+        flow = _colour(cut, self.near, tint, options, no_seed=self.no_seed) & ~self.painted_outline
         hole_px = max(int(options.colour.hole_px * frame.shape[0] * frame.shape[1] / (480 * 640)), 2)
         flow = colour_mask.fill_holes(flow, cut[..., 1], hole_px=hole_px)
         plane[self.part] |= self.box * np.uint8(BOX) | flow * np.uint8(FLOW) | self.outline * np.uint8(OUTLINE)

@@ -49,7 +49,7 @@ def find(clips: Sequence[tuple[str, str, str]]) -> tuple[tuple[str, str], ...]:
             alike &= split[row : row + _BLOCK, None] != split[None, column : column + _BLOCK]
             for i, j in zip(*np.nonzero(alike)):
                 if row + i < column + j:
-                    found.append((clips[row + i][0], clips[column + j][0]))
+                    found.append(tuple(sorted((clips[row + i][0], clips[column + j][0]))))
                 if len(found) == MAX_REPORTED:
-                    return tuple(found)
-    return tuple(found)
+                    return tuple(sorted(found))
+    return tuple(sorted(found))

@@ -9,20 +9,21 @@ of the jobs, so the same jobs give the same shards byte for byte, with any numbe
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import fcntl
 import functools
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data_pipeline import manifest as manifests
 from data_pipeline import near_duplicates, parallel, records, splits, tfds_metadata
 from data_pipeline.journal import JOURNAL_NAME, Journal, Packed
-from data_pipeline.manifest import Manifest, Shard
+from data_pipeline.manifest import ClipRow, Manifest, Shard
 from data_pipeline.schema import SCHEMA_VERSION, PairRecord
 from data_pipeline.tfrecord import ShardWriter
 
@@ -66,22 +67,9 @@ def pack(
     Raises:
         ValueError: when the directory holds something else, a patient falls into two splits, or no clip came out.
     """
-    records.check_encoding(encoding)
     shares = splits.check_fractions(fractions)
-    if not shard_mb > 0:
-        raise ValueError(f"shard_mb must be positive, got {shard_mb}")
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise ValueError(f"name must be lower-case letters, digits and underscores (TFDS asks for that), got {name!r}")
     jobs = list(pairs) if isinstance(pairs, Sequence) else None
-    settings = {
-        "schema_version": SCHEMA_VERSION,
-        "name": name,
-        "encoding": encoding,
-        "shard_mb": float(shard_mb),
-        "fractions": [list(share) for share in shares],
-        "salt": hashlib.sha256(salt.encode()).hexdigest()[:16],
-        "jobs": "a stream" if jobs is None else f"{len(jobs)} {_digest(jobs, key=salt)}",
-    }
+    settings = make_settings(jobs, name=name, encoding=encoding, shard_mb=shard_mb, fractions=shares, salt=salt)
     directory = _own_directory(Path(out_dir), settings, resume=resume)
     if (directory / manifests.MANIFEST_NAME).exists():
         return manifests.load(directory)
@@ -97,7 +85,7 @@ def pack(
             try:
                 total = None if jobs is None else len(jobs)
                 todo = ((n, job) for n, job in enumerate(pairs if jobs is None else jobs) if n not in journal.done)
-                function = functools.partial(_run, encoding=encoding, fractions=shares, salt=salt)
+                function = functools.partial(_run_numbered, encoding=encoding, fractions=shares, salt=salt)
                 with parallel.progress_bar("clips", show=progress) as bar:
                     task = bar.add_task("packing", total=total, completed=len(journal.done))
                     for (number, _), outcome in parallel.run_ordered(function, todo, workers=workers):
@@ -107,14 +95,36 @@ def pack(
                         if outcome.code and on_error:
                             on_error(number, outcome.code, outcome.error)
                         bar.advance(task)
-                return packing.finish(encoding=encoding, settings=settings)
+                return packing.finish(settings)
             finally:
                 packing.suspend()
 
 
-def _run(numbered: tuple[int, Any], *, encoding: str, fractions: tuple, salt: str) -> list[Packed]:
-    """In a worker: run a job and serialise what it gives."""
-    _, job = numbered
+def make_settings(
+    jobs: Sequence[Any] | None, *, name: str, encoding: str, shard_mb: float, fractions: tuple, salt: str
+) -> dict[str, Any]:
+    """What a packing is made with, as the manifest keeps it; ``ValueError`` for a setting that makes no sense.
+
+    ``jobs`` is None for a stream.
+    """
+    records.check_encoding(encoding)
+    if not shard_mb > 0:
+        raise ValueError(f"shard_mb must be positive, got {shard_mb}")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(f"name must be lower-case letters, digits and underscores (TFDS asks for that), got {name!r}")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "encoding": encoding,
+        "shard_mb": float(shard_mb),
+        "fractions": [list(share) for share in fractions],
+        "salt": hashlib.sha256(salt.encode()).hexdigest()[:16],
+        "jobs": "a stream" if jobs is None else f"{len(jobs)} {_digest(jobs, key=salt)}",
+    }
+
+
+def run_job(job: Job | PairRecord, *, encoding: str, fractions: tuple, salt: str) -> list[Packed]:
+    """Run a job, decide the split of each of its records and serialise them: the part that workers do."""
     result = job if isinstance(job, PairRecord) else job()
     packed = []
     for record in [result] if isinstance(result, PairRecord) else result:
@@ -127,6 +137,44 @@ def _run(numbered: tuple[int, Any], *, encoding: str, fractions: tuple, salt: st
             )
         )
     return packed
+
+
+def _run_numbered(numbered: tuple[int, Any], **options: Any) -> list[Packed]:
+    return run_job(numbered[1], **options)
+
+
+def make_manifest(
+    entries: Sequence[tuple[ClipRow, str]],
+    shards: Iterable[Shard],
+    *,
+    settings: dict[str, Any],
+    errors: Mapping[str, int],
+    duplicates: int,
+) -> Manifest:
+    """The manifest of clips, given as ``(row, thumbnail)``, that lie in ``shards``.
+
+    Raises:
+        ValueError: when there is no clip, or a patient is in two splits.
+    """
+    if not entries:
+        codes = ", ".join(f"{count} x {code}" for code, count in sorted(errors.items())) or "there were no jobs"
+        raise ValueError(f"no clip came out of the jobs, so nothing was packed: {codes}")
+    rows = [row for row, _ in entries]
+    patients: dict[str, set[str]] = {}
+    for row in rows:
+        patients.setdefault(row.split, set()).add(row.patient_id)
+    splits.check_disjoint(patients)
+    return Manifest(
+        name=settings["name"],
+        encoding=settings["encoding"],
+        shards=tuple(sorted(shards, key=lambda shard: (shard.split, shard.file))),
+        counts=manifests.count_clips(rows),
+        patients={split: tuple(sorted(ids)) for split, ids in sorted(patients.items())},
+        settings=settings,
+        errors=dict(sorted(errors.items())),
+        duplicates=duplicates,
+        near_duplicates=near_duplicates.find([(row.clip_id, row.split, image) for row, image in entries]),
+    )
 
 
 class _Packing:
@@ -179,45 +227,24 @@ class _Packing:
         for writer in self.writers.values():
             writer.suspend()
 
-    def finish(self, *, encoding: str, settings: dict) -> Manifest:
+    def finish(self, settings: dict) -> Manifest:
         for writer in self.writers.values():
             writer.close()
-        clips, errors = self.journal.clips, self.journal.errors
-        if not clips:
-            codes = ", ".join(f"{count} x {code}" for code, count in sorted(errors.items())) or "there were no jobs"
-            raise ValueError(f"no clip came out of the jobs, so nothing was packed: {codes}")
-        rows = [entry.row for entry in clips]
-        rows.sort(key=lambda row: (row.split, row.shard, row.record))
-        shards = []
-        for split, number in sorted({(row.split, row.shard) for row in rows}):
-            path = self._path(split, number)
-            shards.append(
-                Shard(
-                    file=path.name,
-                    split=split,
-                    n_clips=sum((row.split, row.shard) == (split, number) for row in rows),
-                    n_bytes=path.stat().st_size,
-                    sha256=_file_digest(path),
-                )
-            )
-        patients = {
-            split: tuple(sorted({row.patient_id for row in rows if row.split == split}))
-            for split in sorted({row.split for row in rows})
-        }
-        splits.check_disjoint(patients)
-        manifest = Manifest(
-            name=self.name,
-            encoding=encoding,
-            shards=tuple(shards),
-            counts=manifests.count_clips(rows),
-            patients=patients,
-            settings=settings,
-            errors=dict(sorted(errors.items())),
-            duplicates=self.journal.duplicates,
-            near_duplicates=near_duplicates.find([(e.row.clip_id, e.row.split, e.thumbnail) for e in clips]),
+        entries = sorted(
+            ((entry.row, entry.thumbnail) for entry in self.journal.clips),
+            key=lambda entry: (entry[0].split, entry[0].shard, entry[0].record),
+        )
+        per_shard = collections.Counter((row.split, row.shard) for row, _ in entries)
+        shards = [
+            Shard(file=path.name, split=split, n_clips=count, n_bytes=path.stat().st_size, sha256=file_digest(path))
+            for (split, number), count in per_shard.items()
+            for path in [self._path(split, number)]
+        ]
+        manifest = make_manifest(
+            entries, shards, settings=settings, errors=self.journal.errors, duplicates=self.journal.duplicates
         )
         tfds_metadata.write(self.directory, manifest)
-        manifest = manifests.save(manifest, self.directory, rows)
+        manifest = manifests.save(manifest, self.directory, [row for row, _ in entries])
         self.journal.remove()
         (self.directory / ".lock").unlink(missing_ok=True)
         return manifest
@@ -257,6 +284,7 @@ def _digest(jobs: Sequence[Any], *, key: str) -> str:
     return digest.hexdigest()
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: str | os.PathLike) -> str:
+    """SHA-256 of a file, hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

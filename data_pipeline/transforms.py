@@ -21,8 +21,6 @@ from data_pipeline.schema import BOX, DOMAINS, FLOW, OUTLINE, SECTOR, VIEWS, Pai
 SOFT_MASK_LEVEL = 0.25
 """A mask keeps a resized pixel when more than this share of it was masked: thin outlines survive a reduction by 3."""
 
-_FLAGS = (SECTOR, BOX, FLOW, OUTLINE)
-
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
@@ -146,12 +144,11 @@ class ToExample(grain.transforms.Map):
         time = window(n_frames, self.frames)
         square = sample.square or whole_square(height, width)
         strata = record.strata[time]
-        planes = _resample_masks(np.stack([strata & flag for flag in _FLAGS], axis=-1), square, self.size)
         return {
             "cfd": _resample(record.cfd[time], square, self.size),
             "grey": _resample(record.grey[time], square, self.size),
-            "strata": (planes * np.uint8(_FLAGS)).sum(axis=-1, dtype=np.uint8),
-            "hidden": _resample_masks(hidden_mask(strata)[..., None], square, self.size)[..., 0],
+            "strata": _resample_flags(strata, square, self.size),
+            "hidden": _resample_flags(hidden_mask(strata), square, self.size),
             "labels": _resample(record.labels[time][..., None], square, self.size, nearest=True)[..., 0],
             "view": np.int32(VIEWS.index(record.view)),
             "domain": np.int32(DOMAINS.index(record.domain)),
@@ -180,8 +177,8 @@ class Augment(grain.transforms.RandomMap):
             curve = grey_curve(gain=1 + gain, gamma=1 + gamma, contrast=1 + contrast)
             # The B-mode gain of a scanner does not touch the colour map: paint keeps its colour.
             painted = (element["strata"] & (FLOW | OUTLINE)) != 0
-            out["cfd"] = np.where(painted[..., None], element["cfd"], curve[element["cfd"]])
-            out["grey"] = curve[element["grey"]]
+            out["cfd"], out["grey"] = _through_table(element["cfd"], curve), _through_table(element["grey"], curve)
+            out["cfd"][painted] = element["cfd"][painted]
         if jpeg:
             out["cfd"] = np.stack([_through_jpeg(frame, quality, subsampling) for frame in out["cfd"]])
         if dilate and options.max_dilation:
@@ -235,10 +232,17 @@ def _resample(array: np.ndarray, square: tuple[int, int, int], size: int, *, nea
     return out
 
 
-def _resample_masks(planes: np.ndarray, square: tuple[int, int, int], size: int) -> np.ndarray:
-    """Resize masks ``[T, H, W, C <= 4]`` (0 or not) to uint8 {0, 1}."""
-    soft = _resample((planes != 0).astype(np.uint8) * 255, square, size)
-    return (soft > SOFT_MASK_LEVEL * 255).astype(np.uint8)
+def _resample_flags(flags: np.ndarray, square: tuple[int, int, int], size: int) -> np.ndarray:
+    """Resize bit flags ``[T, H, W]``, each through its own soft mask."""
+    if square[2] == size:
+        return _resample(flags[..., None], square, size)[..., 0]
+    out = np.zeros((len(flags), size, size), np.uint8)
+    for flag in (SECTOR, BOX, FLOW, OUTLINE):
+        plane = ((flags & flag) != 0).astype(np.uint8) * 255
+        if plane.any():
+            soft = _resample(plane[..., None], square, size)[..., 0]
+            out |= (soft > SOFT_MASK_LEVEL * 255) * np.uint8(flag)
+    return out
 
 
 _SUBSAMPLING = (
@@ -246,6 +250,10 @@ _SUBSAMPLING = (
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
 )
+
+
+def _through_table(array: np.ndarray, table: np.ndarray) -> np.ndarray:
+    return cv2.LUT(np.ascontiguousarray(array).reshape(len(array), -1), table).reshape(array.shape)
 
 
 def _through_jpeg(frame: np.ndarray, quality: int, subsampling: int) -> np.ndarray:

@@ -20,6 +20,9 @@ from cfd2gray.evaluation.gallery import Gallery
 from cfd2gray.evaluation.results import GROUP_FACTS, assemble
 from cfd2gray.evaluation.step import Predict, as_uint8, make_eval_step, score
 from cfd2gray.metrics.accumulate import Bootstrap
+from cfd2gray.metrics.confidence import reliability, sparsification
+from cfd2gray.metrics.perceptual import PerceptualNet
+from cfd2gray.translation.predict import TOLERANCE
 from data_pipeline.schema import DOMAINS, VIEWS
 
 Ids = Callable[[int], tuple]
@@ -38,6 +41,10 @@ class EvaluateOptions:
     bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
     expected_clips: int | None = None
     """Number of clips that must be scored; fewer or more is an error, so that nothing is lost silently."""
+    net: PerceptualNet | None = None
+    """Given, feature distances are scored as well (``vgg_distance``, or ``lpips`` with its linear weights)."""
+    net_frames: int = 1
+    """Frames per clip that go through ``net``."""
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Written into the result's ``settings``: checkpoint, weights digest, data set, command line."""
     on_batch: Callable[[int], None] | None = None
@@ -74,7 +81,8 @@ def evaluate(
       ValueError: no clips, a clip seen twice, another number of clips than expected, or a malformed batch.
     """
     options = options or EvaluateOptions()
-    step = make_eval_step(predict)
+    step = make_eval_step(predict, net=options.net, net_frames=options.net_frames)
+    trust: dict[str, np.ndarray] = {}
     rows: dict[int, dict[str, Any]] = {}
     sizes: set[tuple[int, ...]] = set()
     started = time.perf_counter()
@@ -86,8 +94,10 @@ def evaluate(
         scores = dict(out["scores"])
         for name, frames in _baselines(host, options.baselines).items():
             placed = jax.device_put(frames.astype(np.float32)[..., None] / 255, arrays["grey"].sharding)
-            scores[name] = score(placed, arrays)
-        scores, facts = to_host((scores, {key: out[key] for key in _FACTS}))
+            scores[name] = score(placed, out["prepared"], options.net, net_frames=options.net_frames)
+        scores, facts, counts = to_host((scores, {key: out[key] for key in _FACTS}, out.get("confidence", {})))
+        for name, values in counts.items():
+            trust[name] = trust.get(name, 0) + values[host["mask"] > 0].sum(axis=0, dtype=np.float64)
         pictures = out["prediction"] if gallery is not None else {}
         shown = to_host({f"output_{key}": as_uint8(value) for key, value in pictures.items()})
         sizes.add(tuple(host["grey"].shape[1:4]))
@@ -107,7 +117,15 @@ def evaluate(
         "seconds": round(time.perf_counter() - started, 3),
     }
     ordered = [rows[index] for index in sorted(rows)]
-    return assemble(ordered, bootstrap=options.bootstrap, settings=settings)
+    result = assemble(ordered, bootstrap=options.bootstrap, settings=settings)
+    if trust and trust["pixels"].sum():
+        result["confidence"] = {
+            "tolerance": TOLERANCE,
+            "pixels": "synthesised",
+            "reliability": reliability(trust),
+            "sparsification": sparsification(trust),
+        }
+    return result
 
 
 def to_host(tree: Any) -> Any:

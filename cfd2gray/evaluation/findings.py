@@ -76,7 +76,7 @@ def _band(
 def _pass_through(result: Mapping[str, Any]) -> Finding:
     identity = result["identity"]
     share = 100 * identity["mean_synthesised_fraction"]
-    change = round(255 * identity["max_change_outside_hidden"])
+    change = identity["max_change_outside_hidden"]
     if change == 0:
         text = f"Pixels that hide nothing came through bit for bit; {share:.1f} % of the frame area was synthesised."
         return {"level": "good", "text": text}

@@ -60,6 +60,23 @@ MEASURES: dict[str, Measure] = {
         reference=0,
         strata=_WHERE_FILLED,
     ),
+    "motion_residual_ratio": Measure(
+        title="Motion residual ratio",
+        digits=2,
+        reading="1 is right: tissue changes along its motion as much as in the truth",
+        reference=1,
+        strata=("sector", "flow", "ring", "untouched"),
+    ),
+    "vgg_distance": Measure(
+        title="VGG distance",
+        digits=4,
+        reading="lower is better",
+        reference=0,
+        strata=("frame", "sector", "box", "flow"),
+    ),
+    "lpips": Measure(
+        title="LPIPS", digits=3, reading="lower is better", reference=0, strata=("frame", "sector", "box", "flow")
+    ),
     "seam_score": Measure(
         title="Seam score", digits=2, reading="1 is seamless, above 1 shows", reference=1, strata=("frame",)
     ),

@@ -6,14 +6,20 @@ returns one value per example; means and intervals are made in `results`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 
 from cfd2gray import metrics
+from cfd2gray.metrics import image, perceptual, temporal
 from cfd2gray.metrics.artefacts import colour_residue, outline_residue, seam_score
+from cfd2gray.metrics.confidence import confidence_counts
+from cfd2gray.metrics.motion import find_motion, motion_residual
+from cfd2gray.metrics.perceptual import PerceptualNet
 from cfd2gray.metrics.strata import colour_fraction
+from cfd2gray.translation.predict import TOLERANCE
 from data_pipeline.schema import OUTLINE
 
 Batch = Mapping[str, jax.Array]
@@ -30,73 +36,127 @@ OUTPUTS = {"composited": "composited", "grey": "raw", "anatomy": "anatomy"}
 LUMA_BT601 = (0.299, 0.587, 0.114)
 
 
-def make_eval_step(predict: Predict) -> Callable[[Batch], dict]:
-    """An evaluation step for ``predict``.
+def make_eval_step(
+    predict: Predict, *, net: PerceptualNet | None = None, net_frames: int = 1
+) -> Callable[[Batch], dict]:
+    """An evaluation step for ``predict``; with ``net``, feature distances over ``net_frames`` frames of each clip too.
 
     Returns:
       ``step(batch) -> {"scores": {"composited": Scores, "raw": Scores, ["anatomy": Scores]}, "prediction": {...},
-      "colour_fraction": [N], "synthesised_fraction": [N], "identity_error": [N]}``; all device arrays.
+      "prepared": ..., "confidence": counts where the model gives one, "colour_fraction": [N], "synthesised_fraction": [N], "identity_error": [N]}``; all device
+      arrays. ``prepared`` is what `score` takes to score something else on the same batch.
     """
 
     def step(batch: Batch) -> dict:
         prediction = predict(batch)
         check_prediction(prediction, batch)
-        scores = {name: score(prediction[key], batch) for key, name in OUTPUTS.items() if key in prediction}
-        return {"scores": scores, "prediction": prediction, **_facts(prediction["composited"], batch)}
+        prepared = prepare(batch, net, net_frames=net_frames)
+        shown = {name: prediction[key] for key, name in OUTPUTS.items() if key in prediction}
+        scores = {name: score(frames, prepared, net, net_frames=net_frames) for name, frames in shown.items()}
+        facts = _facts(prediction["composited"], batch)
+        if "confidence" in prediction:
+            facts["confidence"] = _trust(prediction, prepared)
+        return {"scores": scores, "prediction": prediction, "prepared": prepared, **facts}
 
     return step
 
 
-@jax.jit
-def score(prediction: jax.Array, batch: Batch) -> Scores:
-    """Every measure of ``prediction`` (float ``[N, T, H, W, 1]`` in [0, 1]) against the batch's ``grey``."""
-    a, b = quantise(prediction), to_float(batch["grey"])
-    masks = metrics.strata_masks(batch["strata"])
+@functools.partial(jax.jit, static_argnames="net_frames")
+def prepare(batch: Batch, net: PerceptualNet | None = None, *, net_frames: int = 1) -> dict[str, jax.Array]:
+    """What every scoring of a batch needs of its truth and strata, computed once."""
+    truth = to_float(batch["grey"])
+    masks = metrics.strata_masks(batch["strata"]).astype(jnp.float32)
+    motion = find_motion(truth)
+    return {
+        "truth": truth,
+        "masks": masks,
+        "motion": motion,
+        "motion_residual": motion_residual(truth, motion, mask=masks),
+        "features": None if net is None else perceptual.deep_features(net, truth, frames=net_frames),
+        "luma": luma(batch["cfd"]),
+        "hidden": batch["hidden"] > 0,
+        "outline": (batch["strata"] & OUTLINE) > 0,
+        "texture_std": image.texture_std(truth, mask=masks),
+        "band_levels": image.band_levels(truth, mask=masks),
+        "histogram": image.cumulative_histogram(truth, mask=masks),
+        "flicker": temporal.flicker(truth, mask=masks),
+    }
+
+
+@functools.partial(jax.jit, static_argnames="net_frames")
+def score(
+    prediction: jax.Array, prepared: Mapping[str, jax.Array], net: PerceptualNet | None = None, *, net_frames: int = 1
+) -> Scores:
+    """Every measure of ``prediction`` (float ``[N, T, H, W, 1]`` in [0, 1]) against a prepared batch."""
+    a, b, masks = quantise(prediction), prepared["truth"], prepared["masks"]
     per_stratum = {
         "ssim": metrics.ssim(a, b, data_range=1.0, mask=masks),
         "psnr": metrics.psnr(a, b, data_range=1.0, mask=masks),
         "mae": metrics.mae(a, b, mask=masks),
-        "texture_std_ratio": metrics.texture_std_ratio(a, b, mask=masks),
-        "spectrum_distance": metrics.spectrum_distance(a, b, mask=masks),
-        "histogram_distance": metrics.histogram_distance(a, b, mask=masks),
-        "flicker_ratio": metrics.flicker_ratio(a, b, mask=masks),
+        "texture_std_ratio": image.ratio(image.texture_std(a, mask=masks), prepared["texture_std"]),
+        "spectrum_distance": image.level_distance(image.band_levels(a, mask=masks), prepared["band_levels"]),
+        "histogram_distance": image.cumulative_distance(
+            image.cumulative_histogram(a, mask=masks), prepared["histogram"]
+        ),
+        "flicker_ratio": image.ratio(temporal.flicker(a, mask=masks), prepared["flicker"]),
         "temporal_difference_error": metrics.temporal_difference_error(a, b, mask=masks),
+        "motion_residual_ratio": image.ratio(
+            motion_residual(a, prepared["motion"], mask=masks), prepared["motion_residual"]
+        ),
     }
+    if net is not None:
+        found, seen = (
+            perceptual.deep_features(net, a, frames=net_frames),
+            masks[..., perceptual.evenly(a.shape[1], net_frames), :, :],
+        )
+        name = "lpips" if net.linear is not None else "vgg_distance"
+        per_stratum[name] = perceptual.feature_distance(net, found, prepared["features"], mask=seen)
     result = {name: dict(zip(metrics.STRATA, values)) for name, values in per_stratum.items()}
-    outline, hidden = (batch["strata"] & OUTLINE) > 0, batch["hidden"] > 0
     flow = masks[metrics.STRATA.index("flow")]
-    result["seam_score"] = {"frame": seam_score(a, b, replaced=hidden)}
-    result["outline_residue"] = {"frame": outline_residue(a, b, outline=outline)}
-    result["colour_residue"] = {"flow": colour_residue(a, b, luma=luma(batch["cfd"]), mask=flow)}
+    result["seam_score"] = {"frame": seam_score(a, b, replaced=prepared["hidden"])}
+    result["outline_residue"] = {"frame": outline_residue(a, b, outline=prepared["outline"])}
+    result["colour_residue"] = {"flow": colour_residue(a, b, luma=prepared["luma"], mask=flow)}
     return result
 
 
 @jax.jit
 def _facts(composited: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-    """What the tables are stratified by, and how far pixels that need no translation were changed."""
-    difference = jnp.abs(quantise(composited) - quantise(luma(batch["cfd"])))
-    untouched = batch["hidden"][..., None] == 0
+    """What the tables are stratified by, and by how many grey levels pixels that hide nothing were changed at most."""
+    difference = jnp.abs(as_uint8(composited).astype(jnp.int32) - as_uint8(luma(batch["cfd"])).astype(jnp.int32))
+    untouched = batch["hidden"] == 0
     return {
         "colour_fraction": colour_fraction(batch["strata"]),
         "synthesised_fraction": jnp.mean(batch["hidden"] > 0, axis=(1, 2, 3)),
-        "identity_error": jnp.max(jnp.where(untouched, difference, 0), axis=(1, 2, 3, 4)),
+        "identity_error": jnp.max(jnp.where(untouched, difference, 0), axis=(1, 2, 3)),
     }
 
 
-def quantise(image: jax.Array) -> jax.Array:
+@jax.jit
+def _trust(prediction: Mapping[str, jax.Array], prepared: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """Counts behind the calibration of confidence, over the pixels that were synthesised."""
+    return confidence_counts(
+        prediction["confidence"],
+        quantise(prediction["composited"]),
+        prepared["truth"],
+        mask=prepared["hidden"],
+        tolerance=TOLERANCE,
+    )
+
+
+def quantise(frames: jax.Array) -> jax.Array:
     """Float in [0, 1] rounded to 256 levels, still float."""
-    return jnp.round(jnp.clip(image.astype(jnp.float32), 0, 1) * 255) / 255
+    return jnp.round(jnp.clip(frames.astype(jnp.float32), 0, 1) * 255) / 255
 
 
 @jax.jit
-def as_uint8(image: jax.Array) -> jax.Array:
+def as_uint8(frames: jax.Array) -> jax.Array:
     """Float ``[N, T, H, W, 1]`` in [0, 1] -> uint8 ``[N, T, H, W]``."""
-    return jnp.round(jnp.clip(image[..., 0].astype(jnp.float32), 0, 1) * 255).astype(jnp.uint8)
+    return jnp.round(jnp.clip(frames[..., 0].astype(jnp.float32), 0, 1) * 255).astype(jnp.uint8)
 
 
-def to_float(image: jax.Array) -> jax.Array:
+def to_float(frames: jax.Array) -> jax.Array:
     """uint8 -> float32 in [0, 1]."""
-    return image.astype(jnp.float32) / 255
+    return frames.astype(jnp.float32) / 255
 
 
 def luma(cfd: jax.Array) -> jax.Array:

@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cfd2gray.evaluation.findings import findings
-from cfd2gray.evaluation.measures import STRATUM_TITLES
 from cfd2gray.evaluation.results import CEILINGS, MODEL_OUTPUTS
 
-TERMINAL_STRATA = ("frame", "sector", "box", "flow", "flow_eroded")
+TERMINAL_STRATA = {"frame": "frame", "sector": "sector", "box": "box", "flow": "flow", "flow_eroded": "inner flow"}
 OUTPUT_NAMES = {"composited": "model", "raw": "model, raw", "anatomy": "anatomy alone"}
 _MARKS = {"good": "[green]+[/]", "note": "[cyan]-[/]", "warning": "[yellow]![/]"}
 
@@ -42,12 +41,11 @@ def print_result(result: Mapping[str, Any], *, console: Console | None = None) -
 
 
 def _table(title: str, corner: str, rows: list[tuple[str, Mapping[str, Any]]], measure: str, digits: int) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", header_style="", box=SIMPLE_HEAD, padding=(0, 1)
-    )
-    table.add_column(corner, no_wrap=True)
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="", box=SIMPLE_HEAD)
+    table.show_edge, table.padding = False, (0, 1, 0, 0)
+    table.add_column(corner, no_wrap=True, min_width=max(len(name) for name, _ in rows))
     for stratum in TERMINAL_STRATA:
-        table.add_column(STRATUM_TITLES[stratum], justify="right", no_wrap=True)
+        table.add_column(TERMINAL_STRATA[stratum], justify="right", no_wrap=True)
     for name, measures in rows:
         table.add_row(name, *(cell(measures[measure], s, digits=digits) for s in TERMINAL_STRATA))
     return table

@@ -18,12 +18,13 @@ class Bootstrap:
     """How intervals are drawn: percentile bootstrap over patients."""
 
     resamples: int = 2000
+    """0: no intervals."""
     level: float = 0.95
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.resamples < 100:
-            raise ValueError(f"a bootstrap needs at least 100 resamples, got {self.resamples}")
+        if self.resamples and self.resamples < 100:
+            raise ValueError(f"a bootstrap needs at least 100 resamples (0 for no intervals), got {self.resamples}")
         if not 0 < self.level < 1:
             raise ValueError(f"the confidence level must lie between 0 and 1, got {self.level}")
 
@@ -58,7 +59,7 @@ def summarise(values: np.ndarray, patients: Sequence[str], *, bootstrap: Bootstr
     spread = np.where(known, values - np.where(n > 0, mean, 0), 0)
     sd = np.sqrt(np.where(n > 1, (spread**2).sum(axis=0) / np.maximum(n - 1, 1), np.nan))
     names, owner = np.unique(np.asarray(patients), return_inverse=True)
-    if len(names) < 2:
+    if len(names) < 2 or not bootstrap.resamples:
         nothing = np.full(values.shape[1], np.nan)
         return Summary(mean=mean, sd=sd, low=nothing, high=nothing, n=n)
     sums = np.zeros((len(names), values.shape[1]))

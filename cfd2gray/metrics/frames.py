@@ -51,12 +51,18 @@ def map_frames(function: Callable[..., jax.Array], *clips: jax.Array) -> jax.Arr
 def masked_mean(values: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Mean of ``values [N, T, H, W]`` over ``mask [..., N, T, H, W]`` -> ``[..., N]``; NaN where the mask is empty.
 
-    Sums rows first: a single float32 running sum over a million pixels would lose the fifth digit.
+    The mask is bool, or float32 of zeros and ones, which a CPU multiplies faster than it selects. Rows are summed
+    first: a single float32 running sum over a million pixels would lose the fifth digit.
     """
     if mask is None:
         mask = jnp.ones(values.shape, bool)
     if mask.shape[-4:] != values.shape:
         raise ValueError(f"mask must end in the clips' shape {list(values.shape)}, got {list(mask.shape)}")
-    total = jnp.where(mask, values.astype(jnp.float32), 0).sum(axis=-1).sum(axis=-1).sum(axis=-1)
-    count = jnp.sum(mask, axis=(-3, -2, -1), dtype=jnp.int32)
+    weights = mask.astype(jnp.float32)
+    total = _pixel_sum(values.astype(jnp.float32) * weights)
+    count = _pixel_sum(weights)
     return jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)
+
+
+def _pixel_sum(x: jax.Array) -> jax.Array:
+    return x.sum(axis=-1).sum(axis=-1).sum(axis=-1)

@@ -11,7 +11,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from cfd2gray.metrics.frames import check_pair, map_frames, masked_mean
+from cfd2gray.metrics.frames import as_frames, check_pair, map_frames, masked_mean
 from cfd2gray.metrics.window import gaussian_blur
 
 PSNR_CEILING_DB = 10 * math.log10(12 * 255**2)
@@ -43,12 +43,14 @@ def texture_std_ratio(a: jax.Array, b: jax.Array, *, mask: jax.Array | None = No
     Texture is the image minus its Gaussian blur of sigma 1.5 px (SSIM's window).
     """
     a, b = check_pair(a, b)
-    return jnp.sqrt(_texture_variance(a, mask)) / _nan_if_zero(jnp.sqrt(_texture_variance(b, mask)))
+    return ratio(texture_std(a, mask=mask), texture_std(b, mask=mask))
 
 
-def _texture_variance(x: jax.Array, mask: jax.Array | None) -> jax.Array:
+def texture_std(x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+    """Standard deviation of the fine texture of one clip -> ``[..., N]``."""
+    x = as_frames(x, name="the clip")
     fine = map_frames(lambda f: f - gaussian_blur(f, sigma=TEXTURE_SIGMA, radius=5), x)
-    return jnp.maximum(masked_mean(fine * fine, mask) - jnp.square(masked_mean(fine, mask)), 0)
+    return jnp.sqrt(jnp.maximum(masked_mean(fine * fine, mask) - jnp.square(masked_mean(fine, mask)), 0))
 
 
 def spectrum_distance(a: jax.Array, b: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
@@ -58,18 +60,23 @@ def spectrum_distance(a: jax.Array, b: jax.Array, *, mask: jax.Array | None = No
     of any shape. 0 means the same amount of fine detail at every scale; 3 dB is a factor of two in energy.
     """
     a, b = check_pair(a, b)
-    levels_a, levels_b = _band_levels(a, mask), _band_levels(b, mask)
-    return jnp.sqrt(sum(jnp.square(x - y) for x, y in zip(levels_a, levels_b)) / len(levels_a))
+    return level_distance(band_levels(a, mask=mask), band_levels(b, mask=mask))
 
 
-def _band_levels(x: jax.Array, mask: jax.Array | None) -> list[jax.Array]:
-    """Energy per band in dB, each ``[..., N]``."""
+def level_distance(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Root-mean-square difference of two clips' `band_levels`."""
+    return jnp.sqrt(jnp.mean(jnp.square(a - b), axis=0))
+
+
+def band_levels(x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+    """Energy of one clip in each of the three highest octave bands, in dB -> ``[3, ..., N]``."""
+    x = as_frames(x, name="the clip")
     levels, finer = [], x
     for sigma in BAND_SIGMAS:
         coarser = map_frames(lambda f, s=sigma: gaussian_blur(f, sigma=s), x)
         levels.append(10 * jnp.log10(masked_mean(jnp.square(finer - coarser), mask) + _BAND_FLOOR))
         finer = coarser
-    return levels
+    return jnp.stack(levels)
 
 
 def histogram_distance(a: jax.Array, b: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
@@ -79,31 +86,36 @@ def histogram_distance(a: jax.Array, b: jax.Array, *, mask: jax.Array | None = N
     ``mask`` is bool ``[N, T, H, W]`` or a stack ``[S, N, T, H, W]`` of at most 8 masks.
     """
     a, b = check_pair(a, b)
-    stacked = jnp.ones((1, *a.shape), bool) if mask is None else mask.reshape(-1, *a.shape)
-    if stacked.shape[0] > 8:
-        raise ValueError(f"histogram_distance takes a stack of at most 8 masks, got {stacked.shape[0]}")
-    gap = _cumulative(a, stacked) - _cumulative(b, stacked)  # [S, N, 256]
-    distance = jnp.sum(jnp.abs(gap[..., :-1]), axis=-1) / 255
-    return distance[0] if mask is None else distance.reshape(mask.shape[:-3])
+    return cumulative_distance(cumulative_histogram(a, mask=mask), cumulative_histogram(b, mask=mask))
 
 
-def _cumulative(x: jax.Array, masks: jax.Array) -> jax.Array:
-    """Cumulative grey-level distribution under each mask, ``[S, N, 256]``.
+def cumulative_distance(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Wasserstein-1 distance, in units of the range, of two `cumulative_histogram`."""
+    return jnp.sum(jnp.abs(a - b)[..., :-1], axis=-1) / 255
+
+
+def cumulative_histogram(x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+    """Cumulative distribution of one clip's 256 grey levels under each mask -> ``[..., N, 256]``.
 
     One scatter serves all masks: pixels are counted per (set of masks they are in, grey level), and the sets are then
     summed into masks.
     """
+    x = as_frames(x, name="the clip")
+    masks = jnp.ones((1, *x.shape), bool) if mask is None else mask.reshape(-1, *x.shape)
     n_masks, n = masks.shape[:2]
+    if n_masks > 8:
+        raise ValueError(f"a histogram takes a stack of at most 8 masks, got {n_masks}")
     level = jnp.clip(jnp.round(x * 255), 0, 255).astype(jnp.int32).reshape(n, -1)
-    weights = (2 ** jnp.arange(n_masks)).astype(jnp.int32)
-    member = jnp.tensordot(weights, masks.astype(jnp.int32), axes=1).reshape(n, -1)
+    member = sum(masks[k].astype(jnp.int32) << k for k in range(n_masks)).reshape(n, -1)
     counts = jnp.zeros((n, 2**n_masks * 256), jnp.int32)
     counts = jax.vmap(lambda c, i: c.at[i].add(1))(counts, member * 256 + level).reshape(n, 2**n_masks, 256)
-    sets = jnp.arange(2**n_masks)[None, :] >> jnp.arange(n_masks)[:, None] & 1  # [S, 2^S]
+    sets = jnp.arange(2**n_masks)[None, :] >> jnp.arange(n_masks)[:, None] & 1  # [masks, sets]
     per_mask = jnp.einsum("sk,nkl->snl", sets, counts)
     total = per_mask.sum(axis=-1, keepdims=True)
-    return jnp.where(total > 0, jnp.cumsum(per_mask, axis=-1) / jnp.maximum(total, 1), jnp.nan)
+    share = jnp.where(total > 0, jnp.cumsum(per_mask, axis=-1) / jnp.maximum(total, 1), jnp.nan)
+    return share[0] if mask is None else share.reshape(*mask.shape[:-3], 256)
 
 
-def _nan_if_zero(x: jax.Array) -> jax.Array:
-    return jnp.where(x > 0, x, jnp.nan)
+def ratio(a: jax.Array, b: jax.Array) -> jax.Array:
+    """``a / b``; NaN where ``b`` is zero."""
+    return a / jnp.where(b > 0, b, jnp.nan)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from cfd2gray.metrics.frames import check_pair, masked_mean
+from cfd2gray.metrics.frames import as_frames, check_pair, masked_mean
+from cfd2gray.metrics.image import ratio
 
 
 def flicker_ratio(a: jax.Array, b: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
@@ -19,9 +20,13 @@ def flicker_ratio(a: jax.Array, b: jax.Array, *, mask: jax.Array | None = None) 
     frame and where the truth does not change at all.
     """
     a, b = check_pair(a, b)
-    either = _either(mask)
-    truth = masked_mean(jnp.abs(jnp.diff(b, axis=1)), either)
-    return masked_mean(jnp.abs(jnp.diff(a, axis=1)), either) / jnp.where(truth > 0, truth, jnp.nan)
+    return ratio(flicker(a, mask=mask), flicker(b, mask=mask))
+
+
+def flicker(x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+    """Mean absolute frame-to-frame change of one clip, in the images' units -> ``[..., N]``."""
+    x = as_frames(x, name="the clip")
+    return masked_mean(jnp.abs(jnp.diff(x, axis=1)), _either(mask))
 
 
 def temporal_difference_error(a: jax.Array, b: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
@@ -31,4 +36,4 @@ def temporal_difference_error(a: jax.Array, b: jax.Array, *, mask: jax.Array | N
 
 
 def _either(mask: jax.Array | None) -> jax.Array | None:
-    return None if mask is None else mask[..., 1:, :, :] | mask[..., :-1, :, :]
+    return None if mask is None else jnp.maximum(mask[..., 1:, :, :], mask[..., :-1, :, :])

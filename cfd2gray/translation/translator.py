@@ -28,6 +28,8 @@ from data_pipeline.schema import BOX, Region, check_frames
 
 CONTEXT = 24
 """px at working resolution around the colour that the network sees; its reach in space is not much wider."""
+COLOURED = ("cfd", "power")
+"""Kinds of clip whose colour hides tissue; see `data_pipeline.flow`."""
 BUCKET = 32
 """px: the area is rounded up to multiples of this, so that clips of similar size share a compilation."""
 
@@ -133,8 +135,9 @@ class Translator:
         check_frames(frames, channels=3)
         analysis = analyse(frames, regions=regions) if analysis is None else analysis
         untouched = luma_of(frames)
-        hidden = hidden_mask(analysis.strata) if analysis.is_cfd else np.zeros(frames.shape[:3], np.uint8)
-        if whole_frame and analysis.is_cfd:
+        coloured = analysis.kind in COLOURED
+        hidden = hidden_mask(analysis.strata) if coloured else np.zeros(frames.shape[:3], np.uint8)
+        if whole_frame and coloured:
             area = np.broadcast_to(analysis.sector[None], hidden.shape)
         else:
             area = hidden

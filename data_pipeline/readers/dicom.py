@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 import numpy as np
 from pydicom import uid as uids
 
+from data_pipeline.deidentify import image_type_terms, vendor_name
 from data_pipeline.readers import dicom_header, dicom_pixels, dicom_video
 from data_pipeline.readers.dicom_file import DicomFile, group_fragments, join, read_header
 from data_pipeline.readers.errors import Guard, IngestError
@@ -62,6 +63,7 @@ def clip_info(
     regions, region_flags = dicom_header.regions(ds, height=height, width=width)
     fps, fps_source = dicom_header.frame_rate(ds)
     image_type = dicom_header.get(ds, "ImageType", ())
+    image_type = (image_type,) if isinstance(image_type, str) else tuple(str(value) for value in image_type)
     flags += region_flags
     if n_frames == 1:
         flags += ("still",)
@@ -77,9 +79,9 @@ def clip_info(
         cm_per_px=dicom_header.pixel_size(regions),
         regions=regions,
         view=dicom_header.view(ds),
-        vendor=str(dicom_header.get(ds, "Manufacturer", "")).strip(),
+        vendor=vendor_name(str(dicom_header.get(ds, "Manufacturer", ""))),
         lossy=str(dicom_header.get(ds, "LossyImageCompression", "")) == "01" or _is_lossy(file.transfer_syntax),
-        image_type=(image_type,) if isinstance(image_type, str) else tuple(str(v) for v in image_type),
+        image_type=image_type_terms(image_type),
         flags=with_rate_flags(flags, fps_source),
         identity=dicom_header.identity(ds),
         source_digest=digest,

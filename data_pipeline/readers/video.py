@@ -18,6 +18,8 @@ from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.stream import ClipStream, FrameSource, sane_fps, with_rate_flags
 from data_pipeline.schema import ClipInfo
 
+_UNTAGGED = 2
+"""FFmpeg's AVCOL_SPC_UNSPECIFIED, which PyAV's enumeration leaves out."""
 replace = dataclasses.replace
 Opener = Callable[[], AbstractContextManager[BinaryIO]]
 
@@ -142,7 +144,7 @@ def _rgb(frame: av.VideoFrame, *, broadcast: bool) -> np.ndarray:
     if frame.format.name in ("rgb24", "gray"):
         plane = frame.to_ndarray()
         return plane if plane.ndim == 3 else np.repeat(plane[..., None], 3, axis=2)
-    untagged = frame.colorspace == Colorspace.UNSPECIFIED
+    untagged = int(frame.colorspace) == _UNTAGGED
     options = {}
     if untagged and broadcast and frame.height >= 720:
         options = {"src_colorspace": Colorspace.ITU709, "dst_colorspace": Colorspace.ITU709}

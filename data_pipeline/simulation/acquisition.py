@@ -1,4 +1,4 @@
-"""What the simulator and the painter share: the draw of a duplex acquisition, and its assembly into frames and masks."""
+"""What simulator and painter share: the draw of a duplex acquisition, and its assembly into frames and masks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AcquisitionOptions:
     """What a caller may fix or restrict of an acquisition; the rest is drawn.
 
     Attributes:
-      families: colour-map families to draw from (``colour_maps.VELOCITY_FAMILIES`` and ``POWER_FAMILIES``); ``None``: all.
+      families: colour maps to draw from (keys of ``VELOCITY_FAMILIES`` and ``POWER_FAMILIES``); ``None``: all.
       mode: ``velocity``, ``variance`` or ``power``; ``None`` draws.
       nyquist_cm_s: range to draw from; ``None`` takes the view's own.
       packet: range of pulses per colour line; ``None`` draws 6..16.
@@ -198,7 +198,8 @@ def thin_lines(polar: np.ndarray, keep: float) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _sector(fan: Fan) -> np.ndarray:
-    return fan.mask.astype(np.uint8)
+    """uint8 ``[H, W, 3]``: 1 inside the sector."""
+    return np.ascontiguousarray(np.repeat(fan.mask.astype(np.uint8)[..., None], 3, axis=2))
 
 
 def compose(
@@ -220,9 +221,9 @@ def compose(
       unless ``whole_screen``.
     """
     sector = _sector(fan)
-    cfd = np.repeat(duplex[..., None], 3, axis=3)
+    cfd = np.stack([cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB) for frame in duplex])
     strata = np.empty(duplex.shape, np.uint8)
-    strata[:] = sector * np.uint8(SECTOR)
+    strata[:] = sector[..., 0] * np.uint8(SECTOR)
     for k, layer in enumerate(layers):
         layer.over(cfd[k])
         part = strata[k][layer.window]
@@ -230,17 +231,17 @@ def compose(
     if screen is not None:
         draw_screen(cfd, screen)
     if not whole_screen:
-        cfd *= sector[..., None]
+        cfd *= sector
     cfd = transcode(cfd, acquisition.codec)
     if not whole_screen and acquisition.codec.name != "none":
-        cfd = cfd * sector[..., None]
+        cfd *= sector
     return cfd, strata
 
 
 def store_target(grey: np.ndarray, acquisition: Acquisition, fan: Fan) -> np.ndarray:
     """uint8 ``[T, H, W]`` -> ``[T, H, W, 1]`` through the target's codec, black outside the sector."""
     out = transcode(grey[..., None], acquisition.target_codec)
-    return out * _sector(fan)[..., None]
+    return out * _sector(fan)[..., :1]
 
 
 def _plain(values: dict) -> dict:

@@ -45,10 +45,16 @@ class Look:
     axial_mm: float
     """Point spread: full width at half maximum along the beam."""
     lateral_deg: float
-    """The same across beams; for linear probes 1 degree stands for 1.05 mm."""
+    """The same across beams at the focus; for linear probes 1 degree stands for 1.05 mm."""
+    focus: float
+    """Depth of the transmit focus in parts of the depth range."""
+    defocus: float
+    """How much wider the beam gets away from the focus, 0 = not at all."""
     sharpen: float
     """Vendor filter: smooth along the arc, sharpen in depth; 0 = none."""
     persistence: float
+    display_px: float
+    """Softening by the display's own resampling, standard deviation in image pixels."""
     grey_map: str
     grey_anchors: tuple[tuple[float, float], ...]
     haze_db: float
@@ -67,31 +73,37 @@ class Look:
 
 
 def draw_look(rng: np.random.Generator, *, domain: str, poor: float, grey_map: str = "draw") -> Look:
-    """Draw the acquisition settings; ``poor`` 0..1 makes the window poor. ``grey_map``: a key of ``GREY_MAPS`` or ``draw``."""
+    """Draw the acquisition settings.
+
+    ``poor`` 0..1 makes the window poor; ``grey_map``: a key of ``GREY_MAPS`` or ``draw``.
+    """
     names = tuple(GREY_MAPS)
     if grey_map not in (*names, "draw"):
         raise ValueError(f"grey_map must be draw or one of {names}, got {grey_map!r}")
     drawn = names[int(rng.choice(len(names), p=(0.24, 0.14, 0.14, 0.12, 0.08, 0.10, 0.08, 0.10)))]
     name = drawn if grey_map == "draw" else grey_map
-    lateral = {"heart": (1.6, 2.6), "unknown": (1.6, 2.6), "fetal": (1.0, 1.7), "vessel": (0.5, 0.9)}.get(domain, (1.0, 1.7))
+    lateral = {"heart": (1.6, 2.6), "unknown": (1.6, 2.6), "fetal": (1.0, 1.7), "vessel": (0.5, 0.9)}.get(
+        domain, (1.0, 1.7)
+    )
     u = rng.uniform
     anchors = [(x, float(np.clip(y + 0.03 * rng.standard_normal() * (0 < x < 1), 0, 1))) for x, y in GREY_MAPS[name]]
     anchors = tuple((x, max(y, *(q for _, q in anchors[: i + 1]), 0.0)) for i, (x, y) in enumerate(anchors))
-    fine = {"heart": 1.0, "unknown": 1.0, "fetal": 0.55, "vessel": 0.30, "kidney": 0.85, "liver": 0.9}[domain]
+    fine = {"heart": 1.08, "unknown": 1.08, "fetal": 0.55, "vessel": 0.30, "kidney": 0.85, "liver": 0.9}[domain]
     return Look(
         dynamic_range_db=float(u(46, 60)), gain_db=0.0, mean_grey=float(u(36, 84) - 12 * poor),
         axial_mm=float(fine * u(0.8, 1.3)),
-        lateral_deg=float(u(*lateral)),
-        sharpen=float(u(0.3, 0.9) if rng.random() < 0.55 else 0), persistence=float(u(0.05, 0.4)), grey_map=name,
-        grey_anchors=anchors, haze_db=float(-u(20, 31) + 9 * poor), haze_slope_db=float(u(2.4, 3.8) - 1.2 * poor),
-        noise_db=float(-u(49, 55) + 5 * poor),
+        lateral_deg=float(u(*lateral)), focus=float(u(0.3, 0.6)), defocus=float(u(0.2, 1.0)),
+        sharpen=float(u(0.3, 0.9) if rng.random() < 0.55 else 0), persistence=float(u(0.05, 0.4)),
+        display_px=float(u(0.2, 0.45)), grey_map=name,
+        grey_anchors=anchors, haze_db=float(-u(23, 34) + 10 * poor), haze_slope_db=float(u(2.4, 3.8) - 1.2 * poor),
+        noise_db=float(-u(51, 58) + 6 * poor),
     )  # fmt: skip
 
 
 def exposed(look: Look, level_db: np.ndarray, weight: np.ndarray, *, mean_grey: float) -> Look:
     """The look with its gain turned, as a sonographer would, until the fan's mean grey is about ``mean_grey`` (0..255).
 
-    ``level_db`` float32 [n_r, n_t]: echo amplitudes to be shown; ``weight`` broadcasts to it: image area of each sample.
+    ``level_db`` float32 [n_r, n_t]: echo amplitudes to be shown; ``weight`` broadcasts to it: image area of a sample.
     """
     level, lut = level_db[::4, ::2] - 2.5, look.lut  # the mean log of speckle lies 2.5 dB under its power
     weight = np.broadcast_to(weight, level_db.shape)[::4, ::2]
@@ -102,7 +114,7 @@ def exposed(look: Look, level_db: np.ndarray, weight: np.ndarray, *, mean_grey: 
     return dataclasses.replace(look, gain_db=gain)
 
 
-def beam_fixed_db(rng: np.random.Generator, fan: Fan, *, domain: str, poor: float) -> np.ndarray:
+def beam_fixed_db(rng: np.random.Generator, fan: Fan, *, poor: float) -> np.ndarray:
     """Gain that stays with the beam, dB, float32 [n_r, n_t]: edge fade, line gain, TGC error, attenuation, shadows."""
     u, d = rng.uniform, fan.depth_cm[:, None]
     span = float(fan.depth_cm[-1])
@@ -129,7 +141,7 @@ def beam_fixed_db(rng: np.random.Generator, fan: Fan, *, domain: str, poor: floa
 
 
 def clutter_db(rng: np.random.Generator, fan: Fan, look: Look) -> np.ndarray:
-    """Amplitude of the clutter that stays with the probe, dB, float32 [n_r, n_t]: haze, ring-down, reverberation layers.
+    """Amplitude of the clutter that stays with the probe, dB, float32 [n_r, n_t]: haze, ring-down, reverberation.
 
     Layers lie at multiples of the depth of the first strong reflector, each fainter and longer, broken along the arc.
     """
@@ -142,7 +154,7 @@ def clutter_db(rng: np.random.Generator, fan: Fan, look: Look) -> np.ndarray:
     )
     level = np.full(fan.shape, -90, np.float32)
     first, top, fall = float(u(0.35, 0.75)) * unit, float(u(-22, -8)), float(u(3.5, 7))
-    for n in range(1, 7):
+    for n in range(1, int(rng.integers(3, 8))):
         depth, thick = first * n * (1 + 0.02 * float(rng.standard_normal())), 0.07 * unit * (1 + 0.25 * n)
         bend = noise_field(rng, (8, fan.n_t), 3, 0.2 * fan.n_t)[:1] * np.float32(0.04 * unit * n)
         broken = 4 * noise_field(rng, (8, fan.n_t), 3, 0.1 * fan.n_t)[:1]
@@ -187,9 +199,18 @@ class BModeChain:
         self._sigma = [math.sqrt(max(s * s - _PREFILTER**2, 0.0)) for s in wanted]
         self._sharpen_sigma = max(3 * wanted[0], 1.2), max(1.2 * wanted[1], 0.8)
         self._smooth_sigma = 0.8 * wanted[1]
+        beam_px = fan.lateral_step_cm[fan.n_r // 2, 0] / fan.cm_per_px
+        self._display_sigma = look.display_px / fan.dr, look.display_px / float(beam_px)
+        self._widen = look.defocus * wanted[1]
+        away = np.abs(np.linspace(0, 1, fan.n_r, dtype=np.float32) - np.float32(look.focus)) / max(look.focus, 0.4)
+        self._defocused = np.clip(away[:, None, None], 0, 1) ** 2
         probe = gaussian_blur(np.ascontiguousarray(scatterers.fresh()), *self._sigma)
-        gain = look.gain_db - 20 * math.log10(float(probe.std()) + 1e-9) - 10 * math.log10(2)
-        self._gain = np.float32(gain)
+        wide, w = gaussian_blur(probe, 0, self._widen), self._defocused[:, 0, 0].astype(np.float64)
+        narrow_power, both, wide_power = (
+            float((a * b).mean()) for a, b in ((probe, probe), (probe, wide), (wide, wide))
+        )
+        power = (1 - w) ** 2 * narrow_power + 2 * w * (1 - w) * both + w**2 * wide_power  # a wide beam keeps its energy
+        self._gain = (look.gain_db - 10 * np.log10(2 * power + 1e-9)).astype(np.float32)[:, None]
         d = fan.depth_cm[:, None] * np.float32(15 / float(fan.depth_cm[-1]))
         self._fixed = fixed_db.astype(np.float32)
         static = _amplitude(clutter)[..., None] * scatterers.fresh()
@@ -215,6 +236,8 @@ class BModeChain:
         field += self._scatterers.fresh() * new[..., None]
         field += self._clutter
         field = gaussian_blur(field, *self._sigma)
+        if self._widen >= 0.2:
+            field += self._defocused * (gaussian_blur(field, 0, self._widen) - field)
         power = field[..., 0] ** 2 + field[..., 1] ** 2
         level = cv2.log(power + np.float32(1e-12)) * np.float32(10 / math.log(10)) + self._gain
         dynamic = np.float32(self._look.dynamic_range_db)
@@ -224,6 +247,7 @@ class BModeChain:
             smooth = gaussian_blur(grey, 0, self._smooth_sigma)
             wide = gaussian_blur(smooth, *self._sharpen_sigma)
             grey = np.clip(smooth + np.float32(self._look.sharpen) * (smooth - wide), 0, 255)
+        grey = gaussian_blur(grey, *self._display_sigma)
         if self._previous is not None:
             keep = np.float32(self._look.persistence)
             grey = grey + keep * (self._previous - grey)

@@ -46,12 +46,14 @@ class ColourBox:
         slack = 1e-3 * (high - low)
         if not (fan.r[0] - 0.5 <= self.r0 < self.r1 <= fan.r[-1] + 0.5):
             raise ValueError(
-                f"box r0..r1 must increase inside the fan's {fan.r[0]:.1f}..{fan.r[-1]:.1f} px, got {self.r0:.1f}..{self.r1:.1f}"
+                f"box r0..r1 must increase inside the fan's {fan.r[0]:.1f}..{fan.r[-1]:.1f} px, "
+                f"got {self.r0:.1f}..{self.r1:.1f}"
             )
         edges = [t + self.shift(r) for r in (self.r0, self.r1) for t in (self.t0, self.t1)]
         if not (self.t0 < self.t1 and min(edges) >= low - slack and max(edges) <= high + slack):
             raise ValueError(
-                f"box t0..t1 must increase inside the fan's {low:.3f}..{high:.3f}, got {min(edges):.3f}..{max(edges):.3f}"
+                f"box t0..t1 must increase inside the fan's {low:.3f}..{high:.3f}, "
+                f"got {min(edges):.3f}..{max(edges):.3f}"
             )
 
     def corners(self, fan: Fan, *, samples: int = 32) -> np.ndarray:
@@ -155,7 +157,7 @@ def draw_box_path(
 def outline_coverage(
     box: ColourBox, fan: Fan, style: OutlineStyle, *, window: tuple[slice, slice], supersample: int
 ) -> np.ndarray | None:
-    """How much of each pixel of an image window the outline covers: float32 ``[h, w]`` in 0..1, ``None`` without one."""
+    """Share of each pixel of an image window under the outline: float32 ``[h, w]`` in 0..1, ``None`` without one."""
     if style.colour == "none":
         return None
     (y0, y1), (x0, x1) = ((s.start, s.stop) for s in window)

@@ -20,7 +20,7 @@ class Codec:
     """How frames are stored.
 
     Attributes:
-      name: one of ``CODECS``; ``ybr`` is uncompressed YCbCr whose subsampled chroma is repeated, as DICOM's YBR_FULL_422.
+      name: one of ``CODECS``; ``ybr`` is uncompressed YCbCr whose coarse chroma is repeated, as DICOM's YBR_FULL_422.
       quality: JPEG quality 1..100; for H.264 the constant rate factor 0..51; for MPEG-4 the quantiser 1..31.
       chroma: one of ``CHROMAS``; the video codecs always use 4:2:0.
       upscale: frames are enlarged by this whole factor before coding and averaged back after, which is what a clip

@@ -1,8 +1,8 @@
 """The colour acquisition: from velocities in beam space to painted pixels.
 
-The state is the lag-one autocorrelation ``R1 = power * exp(i pi v / nyquist)`` and its power ``R0``, never the velocity:
-wall filter, noise, PSF, line density, persistence and scan conversion all act on the complex field, so that aliasing
-(bright meets bright) and true changes of sign (dark meets dark) come out as they do on a scanner.
+The state is the lag-one autocorrelation ``R1 = power * exp(i pi v / nyquist)`` and its power ``R0``, never the
+velocity: wall filter, noise, PSF, line density, persistence and scan conversion all act on the complex field, so that
+aliasing (bright meets bright) and true changes of sign (dark meets dark) come out as they do on a scanner.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from data_pipeline.simulation.box import OUTLINE_COLOURS, ColourBox, OutlineStyl
 from data_pipeline.simulation.colour_maps import ColourMap
 from data_pipeline.simulation.colour_settings import ColourSettings
 from data_pipeline.simulation.fan import Fan
-from data_pipeline.simulation.fields import gaussian_blur, noise_field, smoothstep
+from data_pipeline.simulation.fields import gaussian_blur, smoothstep
+from data_pipeline.simulation.noise_bank import NoiseBank
 
 _FLOW_COVERAGE = 0.25  # a pixel counts as flow when colour covers this share of it (as after a resize of a native mask)
 _OUTLINE_COVERAGE = 0.08
@@ -89,6 +90,7 @@ class ColourFlow:
             (s.gain_db - s.attenuation_db_cm * np.clip(depth - reference, 0, 20)) / np.float32(10)
         )
         self._shape = (rows.stop - rows.start, columns.stop - columns.start)
+        self._noise = NoiseBank(rng, self._shape)
         self._memory: np.ndarray | None = None
         self._keep = math.exp(-1 / (fps * 0.045))  # patches of dropout and wander last about 45 ms
         self._patches: list[np.ndarray] = []
@@ -102,23 +104,26 @@ class ColourFlow:
 
         Args (all float32, ``[n_r, n_t]`` or already cut to ``polar_window``): ``grey`` 0..255; ``velocity`` and
         ``tissue_velocity`` cm/s towards the probe; ``blood`` 0..1.
-        Returns: float32 ``[h, w, 4]`` over ``polar_window``: real and imaginary part of R1, R0, and a factor on its power
-          that only detection sees.
+        Returns: float32 ``[h, w, 4]`` over ``polar_window``: real and imaginary part of R1, R0, and a factor
+          on the power of R1 that only detection sees.
         """
-        s, rng, shape = self.settings, self._rng, self._shape
+        s, draw, shape = self.settings, self._noise.draw, self._shape
         grey, velocity, blood, tissue = (self._cut(a) for a in (grey, velocity, blood, tissue_velocity))
         if s.bloom_mm:
             velocity, blood = self._bloom(velocity, blood)
         dropout, wander, edge = self._drift()
         blood = smoothstep(blood + np.float32(0.35 * s.roughness) * edge, 0.30, 0.85)
-        fine = noise_field(rng, shape, self._axial * 1.1, self._lateral * 1.15)
-        broad = noise_field(rng, shape, self._axial * 2.2, self._lateral * 2.0)
-        speckle = noise_field(rng, shape, self._axial, self._lateral * 1.6)
+        fine = draw(self._axial * 1.1, self._lateral * 1.15)
+        broad = draw(self._axial * 2.2, self._lateral * 2.0)
+        speckle = draw(self._axial, self._lateral * 1.6)
         u = velocity * np.float32(s.amplitude / s.nyquist_cm_s)
         speed = np.abs(u)
         passed = u * u / (u * u + np.float32(s.wall_filter**2))
-        u = u * (1 + np.float32(0.22) * broad) + np.float32(s.jitter) * (0.35 + 0.5 * np.minimum(speed, 1.5)) * fine
-        u += np.float32(s.wander) * wander
+        u = (
+            u * (1 + np.float32(s.unsteady) * broad)
+            + np.float32(s.jitter) * (0.35 + 0.5 * np.minimum(speed, 1.5)) * fine
+            + np.float32(s.wander) * wander
+        )
         power = (
             blood
             * passed
@@ -133,16 +138,16 @@ class ColourFlow:
         field[..., 2] = power + clutter
         # White noise that keeps its level through the PSF, whatever the grid.
         level = s.noise * max(1.0, 2 * math.sqrt(math.pi * self._axial * self._lateral) * 0.75)
-        noise = np.float32(level) * rng.standard_normal((*shape, 2), dtype=np.float32)
+        noise = np.float32(level) * np.stack([draw(), draw()], -1)
         field[..., :2] += noise
-        field[..., 2] += np.float32(0.6) * (noise * noise).sum(-1) / np.float32(max(level, 1e-6))
+        field[..., 2] += np.float32(0.6 / max(level, 1e-6)) * (np.square(noise[..., 0]) + np.square(noise[..., 1]))
         field = gaussian_blur(field, self._axial * 0.75, self._lateral * 0.75)
         lines = max(4, int(round(shape[1] * s.lines_per_beam)))
         if lines < shape[1]:
             sparse = cv2.resize(field, (lines, shape[0]), interpolation=cv2.INTER_AREA)
             field = cv2.resize(sparse, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
         # Detection happens sample by sample and leaves pinholes in the colour; the velocity does not feel it.
-        grain = np.exp(np.float32(2 * s.grain) * blood * rng.standard_normal(shape, dtype=np.float32))
+        grain = np.exp(np.float32(2 * s.grain) * blood * draw())
         field = np.concatenate([field, grain[..., None]], axis=-1)
         if self._memory is not None and s.persistence:
             field = (1 - np.float32(s.persistence)) * field + np.float32(s.persistence) * self._memory
@@ -202,7 +207,8 @@ class ColourFlow:
             speed = _first_finite(speed.reshape(size[1], n, size[0], n))
             speed[~flow] = np.nan
         return ColourLayer(
-            window=self.image_window, rgb=layer[..., :3], coverage=layer[..., 3] * np.float32(1 / 255), flow=flow, box=box,
+            window=self.image_window, rgb=layer[..., :3], coverage=layer[..., 3] * np.float32(1 / 255), flow=flow,
+            box=box,
             outline=np.zeros_like(box) if line is None else line > _OUTLINE_COVERAGE, outline_coverage=line,
             outline_rgb=OUTLINE_COLOURS.get(self._outline.colour, (0, 0, 0)), velocity=speed,
         )  # fmt: skip
@@ -211,7 +217,7 @@ class ColourFlow:
         return polar if polar.shape == self._shape else polar[self.polar_window]
 
     def _bloom(self, velocity: np.ndarray, blood: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Blood and its velocity carried over the wall: a normalised blur, so that the velocity does not fade with it."""
+        """Blood and its velocity carried over the wall: a normalised blur, so that velocity does not fade with it."""
         axial = self.fan.axial_px(self.settings.bloom_mm) / 1.5
         lateral = self.fan.lateral_px(self.settings.bloom_mm) / 1.5
         both = gaussian_blur(np.stack([velocity * blood, blood], -1), axial, lateral)
@@ -221,10 +227,8 @@ class ColourFlow:
     def _drift(self) -> list[np.ndarray]:
         """Three patchy fields that change over about 45 ms: dropout, velocity wander, edge of the flow."""
         mm = ((10.0, 10.0), (6.0, 6.0), (3.0, 4.0)) if not self.fan.linear else ((5.0, 6.0), (4.0, 4.0), (1.2, 2.0))
-        fresh = [
-            noise_field(self._rng, self._shape, self.fan.axial_px(a) / 2.355, self.fan.lateral_px(b) / 2.355)
-            for a, b in mm
-        ]
+        sigmas = [(self.fan.axial_px(a) / 2.355, self.fan.lateral_px(b) / 2.355) for a, b in mm]
+        fresh = [self._noise.draw(*sigma) for sigma in sigmas]
         if self._patches:
             keep, new = np.float32(self._keep), np.float32(math.sqrt(1 - self._keep**2))
             fresh = [keep * old + new * field for old, field in zip(self._patches, fresh)]
@@ -297,7 +301,7 @@ class ColourFlow:
         return (np.ascontiguousarray(column, dtype=np.float32), np.ascontiguousarray(row, dtype=np.float32)), r, t
 
     def _box_images(self, box: ColourBox) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Fine bool mask, bool mask at image resolution and outline coverage of a box; kept, since boxes seldom move."""
+        """Fine bool mask, bool mask at image resolution, outline coverage of a box; kept, since boxes seldom move."""
         if box not in self._static:
             fine = box.contains(self._r, self._t)
             n, coarse = self._scale, fine

@@ -19,16 +19,19 @@ class ColourSettings:
       mode: ``velocity``, ``variance`` or ``power``.
       wall_filter: velocity at which the high-pass takes half of the power.
       packet: pulses per colour line, 4..20; few pulses make a noisy estimate.
-      lines_per_beam: colour lines per beam of the fan's grid, 0.15..1; ``draw_colour_settings`` gets it from frame rate.
-      gain_db, threshold, noise: colour gain, detection level of ``|R1|`` (blood at full power is 1), noise after the PSF.
+      lines_per_beam: colour lines per beam of the fan's grid; `draw_colour_settings` gets it from the frame rate.
+      gain_db, threshold, noise: colour gain, detection level of ``|R1|`` (blood at full power is 1), noise behind the
+        PSF.
       priority: grey level, 0..255, from which B-mode is shown instead of colour (the write priority).
       priority_slope: how steeply the detection level rises with grey below that.
       persistence: weight of the last frame, on ``R1``.
-      jitter: velocity noise of every sample; wander: of patches of about 7 mm, correlated over ~45 ms.
+      jitter: velocity noise of every sample; unsteady: relative noise of patches twice the PSF; wander: noise of
+        patches of about 7 mm, correlated over ~45 ms.
       speckle: standard deviation of the log of the power over the PSF; grain: from sample to sample after it.
       dropout_db: standard deviation of slow patches of missing power; roughness: raggedness of the flow's edge, 0..1.
       amplitude: factor on the scene's velocities.
-      flash: how much moving tissue leaks past the wall filter; flash_frames, flash_velocity: a burst of it (cough, probe).
+      flash: how much moving tissue leaks past the wall filter; flash_frames, flash_velocity: a burst of it (a cough,
+        a moved probe).
       bloom_mm: how far colour is written beyond the blood.
       twinkle: random phase over very bright reflectors, 0..1.
       v_min: slowest velocity that is painted.
@@ -50,6 +53,7 @@ class ColourSettings:
     priority_slope: float = 2.2
     persistence: float = 0.15
     jitter: float = 0.13
+    unsteady: float = 0.22
     wander: float = 0.14
     speckle: float = 1.1
     grain: float = 0.4

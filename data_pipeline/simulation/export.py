@@ -3,62 +3,176 @@
 from __future__ import annotations
 
 import dataclasses
+import fractions
 import itertools
+import json
+import os
+import pathlib
 from collections.abc import Sequence
 
+import av
+import numpy as np
+import pydicom
+import pydicom.uid
+from pydicom.dataset import Dataset, FileMetaDataset
+
+from data_pipeline.manifest import write_atomically
+from data_pipeline.pack import pack
+from data_pipeline.parallel import progress_bar, run_ordered
 from data_pipeline.schema import SPLITS, VIEWS, PairRecord
-from data_pipeline.simulation.simulator import SimulationOptions, simulate_pair
+from data_pipeline.simulation.simulator import SIMULATOR_VERSION, SimulationOptions, simulate_pair
+from data_pipeline.splits import split_of
+
+KINDS = ("records", "dicom", "mp4")
 
 
 @dataclasses.dataclass(frozen=True)
 class SimulationJob:
-    """One simulated clip to be packed: picklable, and the same bytes whenever and wherever it runs."""
+    """One simulated clip: picklable, and the same bytes whenever and wherever it runs."""
 
     view: str
     seed: int
-    height: int
-    width: int
+    size: int
     frames: int
     split: str
     screen: bool = False
 
     def __call__(self) -> PairRecord:
-        options = SimulationOptions(screen=self.screen)
         record = simulate_pair(
             self.view,
             self.seed,
-            height=self.height,
-            width=self.width,
+            height=self.size,
+            width=self.size,
             frames=self.frames,
-            options=options,
+            options=SimulationOptions(screen=self.screen),
             split=self.split,
         )
         return dataclasses.replace(record, params=record.params | {"split": self.split})
 
 
 def simulation_jobs(
-    *,
-    views: Sequence[str],
-    clips: dict[str, int],
-    size: int,
-    frames: int,
-    seed: int = 0,
-    screen: bool = False,
+    *, views: Sequence[str], clips: dict[str, int], size: int, frames: int, seed: int = 0, screen: bool = False
 ) -> list[SimulationJob]:
     """Jobs for ``clips[split]`` clips per split, views in turn, every clip another patient.
 
     Raises:
-      ValueError: For unknown views or splits, or numbers below 1.
+      ValueError: For unknown views or splits, or numbers out of range.
     """
     unknown = [view for view in views if view not in VIEWS[1:]]
     if unknown or not views:
         raise ValueError(f"view must be among {', '.join(VIEWS[1:])}; got {', '.join(unknown) or 'none'}")
     if set(clips) - set(SPLITS) or min(clips.values(), default=0) < 0 or sum(clips.values()) < 1:
         raise ValueError(f"clips must be positive numbers for splits among {SPLITS}, got {clips}")
-    if size < 32 or frames < 1:
-        raise ValueError(f"size must be at least 32 px and frames at least 1, got {size} and {frames}")
+    if not 32 <= size <= 2048 or not 1 <= frames <= 4096 or seed < 0:
+        raise ValueError(f"size must be 32..2048 px, frames 1..4096 and seed >= 0, got {size}, {frames} and {seed}")
     return [
-        SimulationJob(view, seed + number, size, size, frames, split, screen)
+        SimulationJob(view, seed + number, size, frames, split, screen)
         for split, count in clips.items()
         for number, view in zip(range(count), itertools.cycle(views))
     ]
+
+
+def simulate(
+    out: pathlib.Path,
+    *,
+    views: Sequence[str],
+    clips: int,
+    size: int,
+    frames: int,
+    seed: int = 0,
+    kind: str = "records",
+    workers: int = 0,
+) -> int:
+    """Make ``clips`` simulated clips and write them into the folder ``out``.
+
+    Args:
+      out: A folder that does not exist, is empty, or holds this very simulation, unfinished.
+      views, size, frames, seed: See `simulation_jobs`.
+      kind: ``records``: shards for training, split 80/10/10. ``dicom``, ``mp4``: per clip the colour-flow screen, the
+        greyscale target beside it (``.grey``), and the facts as JSON.
+      workers: Processes.
+
+    Returns:
+      Number of clips in the folder.
+
+    Raises:
+      ValueError: For numbers out of range, or a folder that holds something else.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"format must be one of {KINDS}, got {kind!r}")
+    if clips < 1:
+        raise ValueError(f"clips must be at least 1, got {clips}")
+    if kind == "records":
+        counts = dict.fromkeys(SPLITS, 0)
+        for number in range(clips):
+            counts[split_of(f"simulated {seed + number}")] += 1
+        jobs = simulation_jobs(views=views, clips=counts, size=size, frames=frames, seed=seed)
+        return sum(shard.n_clips for shard in pack(jobs, out, workers=workers, encoding="zstd").shards)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} exists and is not empty; nothing there is touched, name another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    jobs = simulation_jobs(views=views, clips={"train": clips}, size=size, frames=frames, seed=seed, screen=True)
+    with progress_bar("clips") as bar:
+        task = bar.add_task("simulating", total=len(jobs))
+        for job, outcome in run_ordered(SimulationJob.__call__, jobs, workers=workers):
+            if outcome.error is not None:
+                raise outcome.error
+            _write_clip(out, job, outcome.result, kind)
+            bar.advance(task)
+    return len(jobs)
+
+
+def _write_clip(folder: pathlib.Path, job: SimulationJob, record: PairRecord, kind: str) -> None:
+    stem = folder / f"{job.view.lower()}-{job.seed:06d}"
+    suffix = ".dcm" if kind == "dicom" else ".mp4"
+    for path, frames in ((f"{stem}{suffix}", record.cfd), (f"{stem}.grey{suffix}", record.grey[..., 0])):
+        partial = pathlib.Path(f"{path}.partial{suffix}")
+        (_write_dicom if kind == "dicom" else _write_mp4)(partial, frames, record)
+        os.replace(partial, path)
+    facts = {"view": record.view, "fps": record.fps, "shared": record.shared, "params": record.params}
+    write_atomically(pathlib.Path(f"{stem}.json"), json.dumps(facts, indent=1))
+
+
+def _write_mp4(path: pathlib.Path, frames: np.ndarray, record: PairRecord) -> None:
+    colour = frames.ndim == 4
+    with av.open(str(path), "w") as container:
+        rate = fractions.Fraction(record.fps).limit_denominator(1001)
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "14"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv444p" if frames.shape[1] % 2 or frames.shape[2] % 2 else "yuv420p"
+        for frame in frames:
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24" if colour else "gray")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+
+
+def _write_dicom(path: pathlib.Path, frames: np.ndarray, record: PairRecord) -> None:
+    """A US multi-frame instance (PS3.3 A.7) that says that it is synthetic."""
+    colour = frames.ndim == 4
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = pydicom.uid.UltrasoundMultiFrameImageStorage
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    ids = [record.clip_id, "colour" if colour else "grey", SIMULATOR_VERSION]
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid(entropy_srcs=ids)
+    ds = Dataset()
+    ds.file_meta = meta
+    ds.SOPClassUID, ds.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    ds.StudyInstanceUID = pydicom.uid.generate_uid(entropy_srcs=[record.clip_id, "study"])
+    ds.SeriesInstanceUID = pydicom.uid.generate_uid(entropy_srcs=[*ids, "series"])
+    ds.Modality, ds.PatientName, ds.PatientID = "US", "SIMULATED", record.patient_id[:16]
+    ds.PatientBirthDate = ds.PatientSex = ds.StudyDate = ds.StudyTime = ds.AccessionNumber = ds.StudyID = ""
+    ds.ReferringPhysicianName, ds.SeriesNumber, ds.InstanceNumber = "", 1, 1
+    ds.Manufacturer, ds.SyntheticData = "cfd2gray simulator", "YES"
+    ds.ImageType = ["DERIVED", "SECONDARY", "", "0011" if colour else "0001"]
+    ds.SeriesDescription = f"SYNTHETIC {record.view}"
+    ds.SamplesPerPixel = 3 if colour else 1
+    ds.PhotometricInterpretation = "RGB" if colour else "MONOCHROME2"
+    if colour:
+        ds.PlanarConfiguration = 0
+    ds.NumberOfFrames, ds.Rows, ds.Columns = frames.shape[:3]
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+    ds.FrameTime, ds.FrameIncrementPointer = f"{1000.0 / record.fps:.4f}", 0x00181063
+    ds.LossyImageCompression = "01"  # the simulated acquisition went through a codec
+    data = np.ascontiguousarray(frames).tobytes()
+    ds.PixelData = data + b"\0" * (len(data) % 2)
+    ds.save_as(path, enforce_file_format=True)

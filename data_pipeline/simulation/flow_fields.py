@@ -1,8 +1,8 @@
 """Blood velocity as a sum of fixed patterns times functions of time, already projected on the beam.
 
 A pattern comes from a stream function psi (cm^2/s up to scale) on the beam-space grid. With beams leaving the apex, the
-component of curl psi towards the probe is its derivative across the beams, ``dpsi / (r dtheta)``: the projection costs one
-difference per clip and needs no velocity vectors. Angle dependence is inherent; no cosine is applied later.
+component of curl psi towards the probe is its derivative across the beams, ``dpsi / (r dtheta)``: the projection costs
+one difference per clip and needs no velocity vectors. Angle dependence is inherent; no cosine is applied later.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ ENVELOPES = {
 }  # fmt: skip
 """Phase (R wave = 0) of the middle and the width of the flow events: ejection, early and late filling, ..."""
 AMPLITUDE = 0.85
-"""Peak velocities are drawn from the clinical ranges and scaled by this: measured clips rarely show the peak in the box."""
+"""Peaks are drawn from the clinical ranges and scaled by this: measured clips rarely show the peak in the box."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FlowTerm:
-    """``basis`` float32 [n_r, n_t], about -1..1 (towards the probe positive), times ``coefficient`` float32 [T], cm/s."""
+    """``basis`` float32 [n_r, n_t], about -1..1 (towards the probe positive), x ``coefficient`` float32 [T], cm/s."""
 
     basis: np.ndarray
     coefficient: np.ndarray
@@ -46,7 +46,7 @@ def filling(kinematics: Kinematics, ratio: float) -> np.ndarray:
 
 
 def course(rng: np.random.Generator, kinematics: Kinematics, shape: np.ndarray, peak: float) -> np.ndarray:
-    """Coefficient [T] of a flow event: ``peak`` cm/s (times ``AMPLITUDE``) x ``shape`` x beat strength, 7 % frame jitter."""
+    """Coefficient [T] of a flow event: ``peak`` cm/s x ``AMPLITUDE`` x ``shape`` x beat strength, 7 % frame jitter."""
     jitter = 1 + 0.07 * rng.standard_normal(kinematics.frames)
     return (AMPLITUDE * peak * shape * kinematics.beat * jitter).astype(np.float32)
 

@@ -18,11 +18,11 @@ _STEP = 0.004
 
 @dataclasses.dataclass(frozen=True)
 class Kinematics:
-    """Drives of one clip. Arrays are float32 [T]; ``drives[name]`` is dimensionless, ``rates[name]`` its change per second.
+    """Drives of one clip. Arrays are float32 [T]; ``drives[name]`` has no unit, ``rates[name]`` is its change in 1/s.
 
-    Drives: ``contraction`` 0 at end-diastole .. about 1 at end-systole; ``early`` the same 4 % of a beat earlier (atria,
-    twist); ``pulse`` arterial distension 0..1; ``respiration`` and ``hand_x``/``hand_y`` about -1..1; ``swing_x``/``swing_y`` -1..1,
-    one turn per beat.
+    Drives: ``contraction`` 0 at end-diastole .. about 1 at end-systole; ``early`` the same 4 % of a beat earlier
+    (twist); ``pulse`` arterial distension 0..1; ``respiration`` and ``hand_x``/``hand_y`` about -1..1;
+    ``swing_x``/``swing_y`` -1..1, one turn per beat.
     """
 
     fps: float

@@ -1,17 +1,15 @@
 """The painter: a colour-flow acquisition over any greyscale clip, real or simulated.
 
-Blood is found relative to the tissue around it, its motion is invented from the clip's own beat, and the colour chain of
-`colour` does the rest. Because blood is dark, colour painted this way would teach a network to paint black: a share of
-the clips therefore has colour over walls, over bright structures, over no blood at all, or bursts of flash.
+Blood is found relative to the tissue around it, its motion is invented from the clip's own beat, and the chain of
+`colour` does the rest. Because blood is dark, colour painted this way would teach a network to paint black: a share
+of the clips therefore has colour over walls, over bright structures, over no blood at all, or bursts of flash.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 
-import cv2
 import numpy as np
 
 from data_pipeline.schema import VIEW_DOMAIN, VIEWS, Geometry, PairRecord
@@ -27,13 +25,16 @@ from data_pipeline.simulation.acquisition import (
 from data_pipeline.simulation.box import ColourBox
 from data_pipeline.simulation.colour_maps import ColourMap
 from data_pipeline.simulation.fan import KINDS, Fan
-from data_pipeline.simulation.fields import gaussian_blur, noise_field, smoothstep
+from data_pipeline.simulation.painter_flow import find_blood, invent_flow, misplace, tissue_velocity
 from data_pipeline.simulation.ui import make_screen
 
 PAINTER_VERSION = "1"
 """Part of every painted clip's identity; raised when the same seed no longer gives the same bytes."""
 
-NYQUIST_CM_S = {"heart": (40.0, 80.0), "fetal": (30.0, 60.0), "vessel": (12.0, 45.0), "kidney": (10.0, 40.0), "liver": (10.0, 40.0)}  # fmt: skip
+NYQUIST_CM_S = {
+    "heart": (40.0, 80.0), "fetal": (30.0, 60.0), "vessel": (12.0, 45.0), "kidney": (10.0, 40.0), "liver": (10.0, 40.0),
+}  # fmt: skip
+"""Range to draw the Nyquist velocity from, by domain."""
 PLACES = ("blood", "no_blood", "bright")
 
 
@@ -76,6 +77,14 @@ HELD_OUT = PainterOptions(
 """Painter to judge a translator with: other bars, smaller boxes, fewer pulses, other flow than ``TRAIN``."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PaintedClip:
+    """``record``, and ``velocity``: float16 ``[T, H, W]``, painted velocity in cm/s, wrapped, NaN off the flow."""
+
+    record: PairRecord
+    velocity: np.ndarray
+
+
 def paint_pair(
     grey: np.ndarray,
     seed: int,
@@ -107,6 +116,27 @@ def paint_pair(
 
     Raises: ValueError for frames of a wrong shape, no frames, an unknown view, no fan, or a clip without tissue.
     """
+    return paint_clip(
+        grey, seed, fps=fps, fan=fan, options=options, clip_id=clip_id, patient_id=patient_id, view=view, shared=shared,
+        phase=phase, labels=labels,
+    ).record  # fmt: skip
+
+
+def paint_clip(
+    grey: np.ndarray,
+    seed: int,
+    *,
+    fps: float,
+    fan: Fan | Geometry | None = None,
+    options: PainterOptions = TRAIN,
+    clip_id: str,
+    patient_id: str,
+    view: str = "UNKNOWN",
+    shared: bool = True,
+    phase: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+) -> PaintedClip:
+    """Like `paint_pair`, with the painted velocity beside the record."""
     frames = _check(grey, seed, fps, view)
     fan = _as_fan(fan, frames)
     colour_map, streams = _head(seed, options)
@@ -122,6 +152,10 @@ def paint_pair(
         rng_draw, fan, centre, options=options, frames=len(frames), fps=fps, domain=domain,
         nyquist_range=NYQUIST_CM_S.get(domain, (25.0, 75.0)), shared=shared, colour_map=colour_map, box=options.box,
     )  # fmt: skip
+    if place == "bright":  # colour that must win over bright pixels
+        slope, priority = min(acquisition.settings.priority_slope, 1.2), float(rng_draw.uniform(170, 256))
+        settings = dataclasses.replace(acquisition.settings, priority=priority, priority_slope=slope)
+        acquisition = dataclasses.replace(acquisition, settings=settings)
     flow = acquisition.flow(fan, rng_flow, fps=fps)
     held = np.arange(len(frames)) // acquisition.hold * acquisition.hold
     duplex, duplex_polar = _duplex(frames, polar, held, acquisition, fan)
@@ -129,12 +163,14 @@ def paint_pair(
     blood = find_blood(duplex_polar, fan, bright=bright, columns=columns)[:, rows]
     soft_polar = duplex_polar[:, rows, columns].astype(np.float32)
     if place != "blood":
-        blood = _misplace(rng_field, blood, soft_polar, fan, flow.polar_window, place)
+        blood = misplace(rng_field, blood, fan, place)
     velocity = invent_flow(
-        rng_field, blood, fan, flow.polar_window, nyquist_cm_s=acquisition.settings.nyquist_cm_s, fps=fps, domain=domain,
-        eddy_cm=options.eddy_cm, speed=options.speed,
+        rng_field, blood, fan, flow.polar_window, nyquist_cm_s=acquisition.settings.nyquist_cm_s, fps=fps,
+        domain=domain, eddy_cm=options.eddy_cm, speed=options.speed,
     )  # fmt: skip
-    tissue = _tissue_velocity(soft_polar, fan, bright, acquisition.settings.nyquist_cm_s)
+    tissue = tissue_velocity(soft_polar, fan, bright, acquisition.settings.nyquist_cm_s)
+
+    painted = np.full(frames.shape, np.nan, np.float16)
 
     def layers():
         for k in range(len(frames)):
@@ -142,7 +178,9 @@ def paint_pair(
                 field = flow.estimate(
                     k, grey=soft_polar[k], velocity=velocity[k], blood=blood[k], tissue_velocity=tissue[k]
                 )
-            yield flow.paint(k, field, soft_polar[k])
+            layer = flow.paint(k, field, soft_polar[k])
+            painted[k][layer.window] = layer.velocity
+            yield layer
 
     screen = None
     if options.screen or acquisition.overlay:
@@ -153,7 +191,7 @@ def paint_pair(
         )  # fmt: skip
     cfd, strata = compose(duplex, layers(), acquisition, fan, screen=screen, whole_screen=options.screen)
     target = store_target(duplex if shared else frames, acquisition, fan)
-    return PairRecord(
+    record = PairRecord(
         cfd=cfd,
         grey=target,
         strata=strata,
@@ -167,9 +205,14 @@ def paint_pair(
         vendor=acquisition.colour_map.family,
         geometry=fan.geometry,
         params={
-            "painter_version": PAINTER_VERSION, "seed": int(seed), "place": place, "source_clip": clip_id, **acquisition.params(),
+            "painter_version": PAINTER_VERSION,
+            "seed": int(seed),
+            "place": place,
+            "source_clip": clip_id,
+            **acquisition.params(),
         },
-    )  # fmt: skip
+    )
+    return PaintedClip(record=record, velocity=painted)
 
 
 def painted_id(clip_id: str, seed: int, options: PainterOptions, shared: bool) -> str:
@@ -188,113 +231,6 @@ def _head(seed: int, options: PainterOptions) -> tuple[ColourMap, list[np.random
     return draw_palette(np.random.default_rng(first), options), streams
 
 
-def find_blood(polar: np.ndarray, fan: Fan, *, bright: float, columns: slice = slice(None)) -> np.ndarray:
-    """Where blood probably is: darker than the tissue around it, with brighter tissue deeper and shallower on its beam.
-
-    The second half rejects shadow, far field and lung. Relative to the local level, so the gain does not matter.
-
-    Args:
-      polar: uint8 ``[T, n_r, n_t]``; bright: the clip's tissue level (93rd percentile of its smoothed sector).
-      columns: beams to work on.
-    Returns: float32 ``[T, n_r, columns]`` in 0..1.
-    """
-    smooth = np.stack([gaussian_blur(p, *_mm(fan, 1.1, 1.6)) for p in polar[:, :, columns].astype(np.float32)])
-    step = max(1, len(smooth) // 6)
-    local = gaussian_blur(smooth[::step].mean(0), 0.11 * fan.n_r, 0.13 * fan.n_t)
-    dark = 1 - smoothstep(smooth * (1 / (local + np.float32(0.1 * bright))), 0.40, 0.85)
-    dark *= 1 - smoothstep(smooth, 0.35 * bright, 0.50 * bright)
-    deeper = np.maximum.accumulate(smooth[:, ::-1], 1)[:, ::-1]
-    dark *= smoothstep(deeper, 0.30 * bright, 0.55 * bright)
-    dark *= smoothstep(np.maximum.accumulate(smooth, 1), 0.30 * bright, 0.60 * bright)
-    # The ring-down below the probe is dark between bright lines and holds no blood worth a box.
-    dark[:, fan.depth_cm < (0.25 if fan.linear else 0.1 * fan.depth_cm[-1])] = 0
-    return np.stack([gaussian_blur(d, *_mm(fan, 0.7, 1.1)) for d in dark])
-
-
-def invent_flow(
-    rng: np.random.Generator,
-    blood: np.ndarray,
-    fan: Fan,
-    window: tuple[slice, slice],
-    *,
-    nyquist_cm_s: float,
-    fps: float,
-    domain: str,
-    eddy_cm: tuple[float, ...] = (3.2, 1.6, 0.9),
-    speed: float = 1.0,
-) -> np.ndarray:
-    """Velocities towards the probe for a moving blood mask.
-
-    Random stream functions (curl: no divergence) windowed by the blood, plus jets driven by the change of blood area:
-    growing means filling, shrinking means ejection, so that a heart shows red in diastole and blue in systole without an
-    ECG. Vessels and organs get a steady flow of either sign with a pulse instead.
-
-    Args: ``blood`` float32 ``[T, h, w]`` over ``window`` of the polar grid.
-    Returns: float32 ``[T, h, w]`` in cm/s.
-    """
-    count, (rows, columns) = len(blood), window
-    shape = blood.shape[1:]
-    cm = np.maximum(fan.lateral_step_cm[rows], 0.02)  # [h, 1] between beams
-    cardiac = domain in ("heart", "fetal", "unknown")
-    scale = 1.0 if cardiac else 0.35
-    fields, weights = [], []
-    for size, weight in zip(eddy_cm, (0.5, 0.35, 0.22)):
-        for _ in range(2):
-            sigma = max(1.0, fan.axial_px(10 * scale * size)), max(1.0, fan.lateral_px(10 * scale * size))
-            fields.append(noise_field(rng, shape, *sigma) * np.float32(scale))
-            weights.append(weight)
-    keep = math.exp(-1 / (fps * 0.12))
-    course = rng.standard_normal((count, len(fields))).astype(np.float32)
-    for k in range(1, count):
-        course[k] = keep * course[k - 1] + math.sqrt(1 - keep * keep) * course[k]
-    fill, eject, pulse = _drive(rng, blood, fps, cardiac)
-    t = fan.t[columns]
-    centre_weight = blood.mean(0).sum(0) + 1e-6
-    centre = int(np.argmax(cv2.GaussianBlur(centre_weight[None], (0, 0), max(1.0, 0.06 * len(t)))))
-    x = (np.arange(len(t)) - centre - rng.uniform(-0.08, 0.08) * len(t))[None].astype(np.float32) * cm
-    narrow, wide = 0.9 * scale * rng.uniform(0.7, 1.3), 1.2 * scale * rng.uniform(0.7, 1.3)
-    jet, back = np.tanh(x / np.float32(narrow)), np.tanh((x + np.float32(1.3 * scale)) / np.float32(wide))
-    basis = np.stack([*fields, jet * np.float32(scale), back * np.float32(scale)]).reshape(len(fields) + 2, -1)
-    coefficients = np.concatenate(
-        [0.55 * course * np.array(weights, np.float32), (1.7 * fill + 0.1)[:, None], -(1.6 * eject)[:, None]], axis=1
-    ).astype(np.float32)
-    psi = (coefficients @ basis).reshape(count, *shape)
-    # The window is blurred before it is differentiated: a sharp one gives bright aliased rims.
-    soft = np.stack([gaussian_blur(b, *_mm(fan, 2.2, 3.6)) for b in blood])
-    psi *= smoothstep(soft, 0.05, 0.9)
-    velocity = np.gradient(psi, axis=2) / (cm * np.float32(scale)) * np.float32(0.5 * nyquist_cm_s * speed)
-    if not cardiac:
-        sign = np.tanh(
-            2.5 * noise_field(rng, shape, 0.35 * shape[0], 0.35 * shape[1]) + np.float32(1.5 * rng.choice((-1, 1)))
-        )
-        steady = np.float32(nyquist_cm_s * speed * rng.uniform(0.25, 0.8)) * sign
-        velocity = 0.4 * velocity + steady * pulse[:, None, None] * smoothstep(soft, 0.05, 0.8)
-    limit = np.float32(1.5 * nyquist_cm_s)
-    # No slip: velocity falls to nothing at the wall, but blood beside it still moves a little.
-    return (limit * np.tanh(velocity / limit) * smoothstep(blood, 0.10, 0.65)).astype(np.float32)
-
-
-def _drive(rng, blood: np.ndarray, fps: float, cardiac: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Filling and ejection 0..1 from the change of blood area, and an invented arterial pulse 0..1; float32 ``[T]``."""
-    count = len(blood)
-    seconds = np.arange(count) / fps
-    rate, start = rng.uniform(0.9, 1.6), rng.uniform()
-    beat = (seconds * rate + start) % 1
-    pulse = 0.35 + 0.65 * np.exp(-(((beat - 0.15) / 0.13) ** 2)) + 0.2 * np.exp(-(((beat - 0.5) / 0.15) ** 2))
-    area = blood.sum((1, 2))
-    # A dark box that hardly changes has no beat of its own: an invented one keeps still images and organs alive.
-    if cardiac and count >= 5 and area.std() > 0.02 * area.mean() > 0:
-        width = max(1, int(round(0.06 * fps)))
-        kernel = np.hanning(2 * width + 3)[1:-1]
-        smooth = np.convolve(np.pad(area, width, "edge"), kernel / kernel.sum(), "valid")
-        change = np.gradient(smooth)
-        change = change / (np.abs(change).max() + 1e-6)
-    else:
-        change = np.sin(2 * math.pi * beat) ** 3
-    noise = 1 + 0.12 * rng.standard_normal(count)
-    return tuple((np.clip(a, 0, None) * noise).astype(np.float32) for a in (change, -change, pulse))
-
-
 def _draw_place(rng: np.random.Generator, options: PainterOptions) -> str:
     pick = rng.random()
     if pick < options.no_blood_share:
@@ -307,23 +243,18 @@ def _draw_centre(rng: np.random.Generator, fan: Fan, blood: np.ndarray, place: s
     across = np.cos(np.linspace(-1.1, 1.1, fan.n_t))[None]
     depth = fan.depth_cm / fan.depth_cm[-1]
     reach = ((depth > 0.12) & (depth < 0.92)).astype(np.float32)[:, None]
-    weight = (
-        np.square(blood * across) if place != "no_blood" else np.square(np.clip(1 - 2 * blood, 0, 1) * across)
-    ) * reach
+    on_tissue = rng.random() < 0.6
+    if place == "blood":
+        wanted = blood
+    elif place == "bright" and on_tissue:
+        wanted = np.ones_like(blood)
+    else:
+        wanted = blood if place == "bright" else np.clip(1 - 2 * blood, 0, 1)
+    weight = np.square(wanted * across) * reach
     weight = weight.astype(np.float64).ravel() + 1e-9 * np.broadcast_to(reach, blood.shape).ravel()
     index = int(np.searchsorted(np.cumsum(weight), rng.random() * weight.sum()))
     row, column = divmod(min(index, weight.size - 1), fan.n_t)
     return float(fan.r[row]), float(fan.t[column])
-
-
-def _misplace(rng, blood: np.ndarray, polar: np.ndarray, fan: Fan, window, place: str) -> np.ndarray:
-    """Counter-cases. ``bright``: patches of flow wherever they fall. ``no_blood``: hardly a trace of flow anywhere."""
-    shape = blood.shape[1:]
-    if place == "no_blood":
-        trace = smoothstep(noise_field(rng, shape, *_mm(fan, 1.5, 2.5)), 1.6, 2.4) * np.float32(rng.uniform(0, 0.8))
-        return blood * np.float32(rng.uniform(0, 0.3)) + trace
-    patches = smoothstep(noise_field(rng, shape, *_mm(fan, 5.0, 7.0)), *sorted(rng.uniform(0.1, 1.0, 2) + (0.0, 0.35)))
-    return np.maximum(blood * np.float32(rng.choice((0.0, 1.0))), patches)
 
 
 def _duplex(frames, polar, held, acquisition: Acquisition, fan: Fan) -> tuple[np.ndarray, np.ndarray]:
@@ -332,19 +263,6 @@ def _duplex(frames, polar, held, acquisition: Acquisition, fan: Fan) -> tuple[np
         polar = np.stack([thin_lines(p, acquisition.line_keep) for p in polar])
         frames = np.stack([fan.to_image(p) for p in polar])
     return frames[held], polar[held]
-
-
-def _tissue_velocity(polar: np.ndarray, fan: Fan, bright: float, nyquist: float) -> np.ndarray:
-    """Tissue motion from the change of the smoothed picture: rough, but it lights up where walls move."""
-    smooth = np.stack([gaussian_blur(p, *_mm(fan, 2.2, 5.0)) for p in polar])
-    change = np.diff(smooth, axis=0, prepend=smooth[:1])
-    return change * np.float32(0.9 * nyquist / bright)
-
-
-def _mm(fan: Fan, axial: float, lateral: float) -> tuple[float, float]:
-    """Standard deviations in mm (sectors; a linear probe looks at smaller things) to grid samples."""
-    factor = 0.35 if fan.linear else 1.0
-    return fan.axial_px(axial * factor), fan.lateral_px(lateral * factor)
 
 
 def _check(grey: np.ndarray, seed: int, fps: float, view: str) -> np.ndarray:
@@ -359,7 +277,8 @@ def _check(grey: np.ndarray, seed: int, fps: float, view: str) -> np.ndarray:
         grey = grey[..., 0]
     if grey.ndim != 3 or grey.dtype != np.uint8 or 0 in grey.shape:
         raise ValueError(
-            f"grey must be uint8 [T >= 1, H, W] or [T, H, W, 1], got {grey.dtype} {list(grey.shape)}; convert colour to grey first"
+            f"grey must be uint8 [T >= 1, H, W] or [T, H, W, 1], got {grey.dtype} {list(grey.shape)}; "
+            "convert colour to grey first"
         )
     return grey
 
@@ -373,8 +292,8 @@ def _as_fan(fan: Fan | Geometry | None, frames: np.ndarray) -> Fan:
     if isinstance(fan, Geometry):
         if fan.kind not in KINDS or not fan.r1 > fan.r0:
             raise ValueError(
-                f"no sector found: the geometry must be of kind {KINDS} with r1 > r0, got {fan.kind!r} with r0 {fan.r0:.1f}, "
-                f"r1 {fan.r1:.1f}; give the fan of the clip, or check that it is ultrasound"
+                f"no sector found: the geometry must be of kind {KINDS} with r1 > r0, got {fan.kind!r} "
+                f"with r0 {fan.r0:.1f}, r1 {fan.r1:.1f}; give the fan of the clip, or check that it is ultrasound"
             )
         if fan.cm_per_px <= 0:  # unknown scale: a usual depth is better than none, it only sets the PSF
             usual = 4.0 if fan.kind == "linear" else 15.0
@@ -391,7 +310,7 @@ def _bright_level(polar: np.ndarray, frames: np.ndarray) -> float:
     bright, dim = float(np.percentile(sample, 93)), float(np.percentile(sample, 20))
     if bright < 12 or bright - dim < 8:
         raise ValueError(
-            "grey does not look like ultrasound: its sector needs tissue with a 93rd percentile of at least 12 grey levels "
-            f"and 8 above its 20th, got {bright:.0f} and {dim:.0f}; check the fan, or the file"
+            "grey does not look like ultrasound: its sector needs tissue with a 93rd percentile of at least 12 grey "
+            f"levels and 8 above its 20th, got {bright:.0f} and {dim:.0f}; check the fan, or the file"
         )
     return bright

@@ -1,4 +1,4 @@
-"""Findings that break the rule "colour means black underneath": masses, defects, effusions, prostheses, closed chambers.
+"""Findings that break the rule "colour means black underneath": masses, defects, effusions, prostheses, small chambers.
 
 A `Pathology` is a draw of numbers only; a view applies it with the functions here to its signed distances (cm, positive
 inside a cavity) and to its echogenicity (dB).

@@ -1,7 +1,7 @@
 """Does it measure like ultrasound? The figures of a clip, and a table against those of a real one.
 
-``REAL`` was measured on one clip (PLAX, 30 frames of 600 x 800, 18 Hz, colour box and bar): a prior, not a truth. Counts
-of components and holes depend on resolution, so clips are compared at a similar size (fan radius of 400..600 px).
+``REAL`` was measured on one clip (PLAX, 30 frames of 600 x 800, 18 Hz, colour box and bar): a prior, not a truth.
+Counts of components and holes depend on resolution, so clips are compared at a similar size (fan radius 400..600 px).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from data_pipeline.simulation.fan import Fan
 
 _STEP_CM, _STEP_DEG = 0.031, 0.30  # the polar grid of the measurement: the real clip's pixel, and a third of its lag
 _AXIAL_LAG, _LATERAL_LAG = 2, 3  # 0.62 mm and 0.9 degrees
-# Standard deviations of the high-pass, in grid samples. The kernel behind the real clip's figures is not known; with this
-# one a reference simulation whose figures were published with them has the same correlations and 0.6 of the rms.
+# Standard deviations of the high-pass, in grid samples. The kernel behind the real clip's figures is not known; with
+# this one a reference simulation whose figures were published with them has the same correlations and 0.6 of the rms.
 _HIGH_PASS = 3.0, 4.0
 
 
@@ -33,14 +33,14 @@ class Figure:
 
 
 REAL: dict[str, Figure] = {
-    "colour_of_box": Figure(real=0.46, low=0.15, high=0.80, meaning="share of the box that is coloured, median over frames"),
+    "colour_of_box": Figure(real=0.46, low=0.15, high=0.80, meaning="share of the box that is coloured (median frame)"),
     "components": Figure(real=15, low=2, high=60, meaning="connected patches of colour per frame"),
     "holes": Figure(real=66, low=4, high=260, meaning="uncoloured holes enclosed by colour per frame"),
     "highpass_rms": Figure(real=0.09, low=0.04, high=0.20, meaning="rms of the high-passed velocity over Nyquist"),
     "axial_correlation": Figure(real=0.51, low=0.30, high=0.80, meaning="of the high-passed velocity at 0.62 mm"),
     "lateral_correlation": Figure(real=0.51, low=0.25, high=0.80, meaning="of the high-passed velocity at 0.9 degrees"),
     "mask_iou": Figure(real=0.56, low=0.30, high=0.85, meaning="overlap of the colour mask with the next frame's"),
-    "sign_agreement": Figure(real=0.71, low=0.55, high=0.97, meaning="pixels coloured in both frames that keep their side"),
+    "sign_agreement": Figure(real=0.71, low=0.55, high=0.97, meaning="pixels coloured twice that keep their side"),
     "speed_p25": Figure(real=0.13, low=0.05, high=0.24, meaning="25th percentile of |v| over Nyquist"),
     "speed_p50": Figure(real=0.23, low=0.12, high=0.40, meaning="median of |v| over Nyquist"),
     "speed_p75": Figure(real=0.36, low=0.22, high=0.60, meaning="75th percentile of |v| over Nyquist"),
@@ -52,9 +52,9 @@ REAL: dict[str, Figure] = {
     "grey_p95": Figure(real=186, low=80, high=245, meaning="95th percentile of grey"),
     "grey_p99": Figure(real=233, low=110, high=255, meaning="99th percentile of grey"),
     "grey_below_8": Figure(real=0.22, low=0.0, high=0.5, meaning="share of the fan darker than 8"),
-    "speckle_axial_mm": Figure(real=0.6, low=0.25, high=1.4, meaning="lag at which speckle correlates 0.5 along the beam"),
-    "speckle_lateral_deg": Figure(real=1.1, low=0.5, high=2.6, meaning="lag at which speckle correlates 0.5 across beams"),
-    "chroma_step_ratio": Figure(real=0.04, low=0.0, high=1.2, meaning="chroma step inside 4:2:2 column pairs over that between pairs"),
+    "speckle_axial_mm": Figure(real=0.6, low=0.25, high=1.4, meaning="lag where speckle correlates 0.5 axially"),
+    "speckle_lateral_deg": Figure(real=1.1, low=0.5, high=2.6, meaning="lag where speckle correlates 0.5 laterally"),
+    "chroma_step_ratio": Figure(real=0.04, low=0.0, high=1.2, meaning="chroma step inside over between column pairs"),
 }  # fmt: skip
 """Figures of the real clip, see the module; `measure` returns a value for each."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -14,10 +15,9 @@ from data_pipeline.schema import VIEW_DOMAIN
 from data_pipeline.simulation.bmode import BModeChain, Look, Scatterers, beam_fixed_db, clutter_db, draw_look, exposed
 from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.kinematics import RHYTHMS, Kinematics, draw_kinematics
-from data_pipeline.simulation.pathology import Pathology, draw_pathology
-from data_pipeline.simulation.views import VIEWS, Anatomy
-
-VALVE = 6
+from data_pipeline.simulation.pathology import draw_pathology
+from data_pipeline.simulation.valves import Valves
+from data_pipeline.simulation.views import VIEWS, Anatomy, ViewSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,8 +55,9 @@ class SceneOptions:
 class FrameFields:
     """One frame in beam space; all arrays [n_r, n_t].
 
-    ``grey`` float32 0..255 after the whole B-mode chain. ``velocity`` float32 cm/s of blood along the beam, towards the probe
-    positive, not aliased, 0 outside blood. ``blood`` float32 0..1. ``tissue_velocity`` float32 cm/s likewise, everywhere.
+    ``grey`` float32 0..255 after the whole B-mode chain. ``velocity`` float32 cm/s of blood along the beam, towards the
+    probe positive, not aliased, 0 outside blood. ``blood`` float32 0..1. ``tissue_velocity`` float32 cm/s likewise,
+    everywhere.
     ``labels`` uint8, indices into ``schema.LABELS``. ``phase`` 0..1, R wave = 0.
     """
 
@@ -93,6 +94,25 @@ class Scene:
     def __len__(self) -> int:
         return self.kinematics.frames
 
+    @functools.cached_property
+    def _fields(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Displacement fields [K, 2, n_r * n_t] (columns, rows), their amplitudes [K, T] and the rates of these."""
+        motions, kin = self.anatomy.motions, self.kinematics
+        fields = np.stack([np.stack([m.columns.ravel(), m.rows.ravel()]) for m in motions])
+        gains = np.array([m.gain for m in motions], np.float32)[:, None]
+        drives, rates = (np.stack([table[m.drive] for m in motions]) for table in (kin.drives, kin.rates))
+        return fields, gains * drives, gains * rates
+
+    def displacement(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
+        """How far what is seen in a frame has moved since end-diastole.
+
+        float32 [n_r, n_t] each: ``(columns, rows)`` in grid samples.
+        """
+        fields, amplitudes, _ = self._fields
+        # einsum, not BLAS: its sums have one order on every machine
+        columns, rows = np.einsum("k,kcn->cn", amplitudes[:, frame], fields).reshape(2, *self.fan.shape)
+        return columns, rows
+
     def frames(self) -> Iterator[FrameFields]:
         """Form the frames in order."""
         fan, body, kin = self.fan, self.anatomy, self.kinematics
@@ -100,82 +120,28 @@ class Scene:
         chain = BModeChain(self.look, fan, scatterers, fixed_db=self.fixed_db, clutter=self.clutter)
         twinkling = _generator(self.flicker_seed)
         columns, rows = np.meshgrid(np.arange(fan.n_t, dtype=np.float32), np.arange(fan.n_r, dtype=np.float32))
-        field = np.stack([m for motion in body.motions for m in (motion.columns, motion.rows)])
-        field = field.reshape(len(body.motions), 2, -1)
-        gains = np.array([m.gain for m in body.motions], np.float32)[:, None]
-        shifts = gains * np.stack([kin.drives[m.drive] for m in body.motions])  # [K, T]
-        speeds = gains * np.stack([kin.rates[m.drive] for m in body.motions])
+        fields, _, rates = self._fields
         basis = np.stack([term.basis.ravel() for term in body.flows])
         coefficients = np.stack([term.coefficient for term in body.flows])  # [F, T]
-        rigid = np.dstack([body.echo_db, body.blood, np.zeros(fan.shape, np.float32)]).astype(np.float32)
-        valves = _Valves(body, fan)
+        material = np.dstack([body.echo_db, body.blood, np.zeros(fan.shape, np.float32)]).astype(np.float32)
+        valves = Valves(body, fan, fps=self.fps)
         for k in range(kin.frames):
-            moved = (shifts[:, k] @ field.reshape(len(field), -1)).reshape(2, *fan.shape)
+            moved = self.displacement(k)
             at = columns - moved[0], rows - moved[1]
-            rigid[..., 2] = (coefficients[:, k] @ basis).reshape(fan.shape)
-            echo, blood, velocity = cv2.split(cv2.remap(rigid, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT))
+            material[..., 2] = np.einsum("f,fn->n", coefficients[:, k], basis).reshape(fan.shape)
+            echo, blood, velocity = cv2.split(cv2.remap(material, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT))
             labels = cv2.remap(body.labels, *at, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
-            valves.draw(k, at, echo, blood, labels)
+            tissue = np.einsum("k,kn->n", rates[:, k], fields[:, 1]).reshape(fan.shape)
+            tissue *= np.float32(-fan.axial_step_cm)
+            valves.draw(k, at, echo=echo, blood=blood, labels=labels, tissue=tissue)
             velocity *= np.minimum(blood * np.float32(2), 1)
-            tissue = (speeds[:, k] @ field[:, 1]).reshape(fan.shape) * np.float32(-fan.axial_step_cm)
             grey = chain.form(echo, blood, *at)
             if body.twinkle is not None:
                 spark = cv2.remap(body.twinkle, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
                 chance = twinkling.standard_normal(fan.shape, dtype=np.float32)
                 velocity += spark * chance * np.float32(2.0 * self.nyquist_range[1])
-                blood = np.maximum(blood, 0.8 * spark * (np.abs(chance) > 0.5))
+                blood = np.maximum(blood, np.float32(0.8) * spark * (np.abs(chance) > 0.5))
             yield FrameFields(grey, velocity, blood, tissue, labels, float(kin.phase[k]))
-
-
-class _Valves:
-    """Draws leaflets at their momentary angle into one window of the frame."""
-
-    def __init__(self, body: Anatomy, fan: Fan) -> None:
-        self._leaflets, self._tilt, self._flip = body.leaflets, body.leaflet_tilt, body.leaflet_flip
-        if not body.leaflets:
-            return
-        x, y = body.leaflet_frame
-        near = np.zeros(fan.shape, bool)
-        for leaf in body.leaflets:
-            near |= np.hypot(x - leaf.hinge[0], y - leaf.hinge[1]) < leaf.length + 0.4
-        if not near.any():
-            self._leaflets = ()
-            return
-        ys, xs = np.nonzero(near)
-        pad = 12
-        self._window = (slice(max(0, ys.min() - pad), ys.max() + pad), slice(max(0, xs.min() - pad), xs.max() + pad))
-        self._frame = np.dstack([x, y]).astype(np.float32)
-        self._angle = (0.0 if fan.linear else fan.t[self._window[1]])[None]
-
-    def draw(
-        self, k: int, at: tuple[np.ndarray, np.ndarray], echo: np.ndarray, blood: np.ndarray, labels: np.ndarray
-    ) -> None:
-        """Change ``echo`` (dB), ``blood`` and ``labels`` of frame ``k`` in place."""
-        if not self._leaflets:
-            return
-        w = self._window
-        place = cv2.remap(self._frame, at[0][w], at[1][w], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        x, y = place[..., 0], place[..., 1]
-        level = np.full(x.shape, -90, np.float32)
-        shape = np.zeros(x.shape, np.float32)
-        for leaf in self._leaflets:
-            angle = leaf.closed + float(leaf.opening[k]) * (leaf.opened - leaf.closed)
-            ex, ey = np.float32(math.cos(angle)), np.float32(math.sin(angle))
-            px, py = x - np.float32(leaf.hinge[0]), y - np.float32(leaf.hinge[1])
-            u = np.clip((px * ex + py * ey) * np.float32(1 / leaf.length), 0, 1)
-            sag = np.float32(leaf.bow * leaf.length * 4) * u * (1 - u)
-            reach = u * np.float32(leaf.length)
-            gap = (px - reach * ex + sag * ey) ** 2 + (py - reach * ey - sag * ex) ** 2
-            thick = np.float32(leaf.thickness) * (1 - 0.35 * u)
-            body = cv2.exp(-gap / thick**2)
-            turned = self._flip * angle + self._tilt  # a plate is bright where its normal points to the probe
-            across = np.abs(np.cos(turned + self._angle)).astype(np.float32)
-            brightness = np.float32(leaf.level_db - 5) + 8 * across**2 - 3 * u
-            level = np.maximum(level, brightness + 8.7 * np.log(np.maximum(body, 1e-3)))
-            shape = np.maximum(shape, body)
-        echo[w] = np.maximum(echo[w], level)
-        blood[w] *= 1 - 0.9 * shape
-        labels[w][shape > 0.45] = VALVE
 
 
 def make_scene(
@@ -208,7 +174,7 @@ def make_scene(
     anatomy = spec.build(_generator(seeds[2]), fan, kinematics, pathology)
     acquisition = _generator(seeds[3])
     look = draw_look(acquisition, domain=domain, poor=poor, grey_map=options.grey_map)
-    fixed = beam_fixed_db(acquisition, fan, domain=domain, poor=poor)
+    fixed = beam_fixed_db(acquisition, fan, poor=poor)
     if anatomy.fixed_db is not None:
         fixed = fixed + anatomy.fixed_db
     clutter = clutter_db(acquisition, fan, look)
@@ -218,9 +184,10 @@ def make_scene(
     flicker, scatter = (int(v) for v in _generator(seeds[4]).integers(0, 2**63, size=2))
     params = {
         "view": view, "frames": int(frames), "fps": float(fps), "heart_rate_bpm": 60 / kinematics.period_s,
-        "rhythm": kinematics.rhythm, "pathology": _plain(pathology), "poor_window": poor, "grey_map": look.grey_map,
-        "dynamic_range_db": look.dynamic_range_db, "gain_db": look.gain_db, "mean_grey": look.mean_grey, "axial_mm": look.axial_mm,
-        "lateral_deg": look.lateral_deg, "persistence": look.persistence, "anatomy": anatomy.params,
+        "rhythm": kinematics.rhythm, "pathology": dataclasses.asdict(pathology), "poor_window": poor,
+        "grey_map": look.grey_map, "dynamic_range_db": look.dynamic_range_db, "gain_db": look.gain_db,
+        "mean_grey": look.mean_grey, "axial_mm": look.axial_mm, "lateral_deg": look.lateral_deg,
+        "persistence": look.persistence, "anatomy": anatomy.params,
     }  # fmt: skip
     return Scene(
         view=view, domain=domain, fan=fan, fps=float(fps), params=params, focus=anatomy.focus, nyquist_range=nyquist,
@@ -243,7 +210,7 @@ def draw_fan(view: str, rng: np.random.Generator, *, height: int, width: int) ->
     )  # fmt: skip
 
 
-def _spec(view: str):
+def _spec(view: str) -> ViewSpec:
     if view not in VIEWS:
         raise ValueError(f"view must be one of {tuple(VIEWS)}, got {view!r}")
     return VIEWS[view]
@@ -251,7 +218,3 @@ def _spec(view: str):
 
 def _generator(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int(seed)))
-
-
-def _plain(pathology: Pathology) -> dict[str, Any]:
-    return dataclasses.asdict(pathology)

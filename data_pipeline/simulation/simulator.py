@@ -3,71 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import math
 from typing import Any
 
 import cv2
 import numpy as np
 
-from data_pipeline.manifest import ClipRow
-from data_pipeline.schema import SPLITS, VIEW_DOMAIN, VIEWS, Geometry, PairRecord
-from data_pipeline.simulation.acquisition import (
-    Acquisition,
-    AcquisitionOptions,
-    compose,
-    draw_acquisition,
-    draw_palette,
-    store_target,
-    thin_lines,
-)
-from data_pipeline.simulation.colour_maps import ColourMap
+from data_pipeline.schema import Geometry, PairRecord
+from data_pipeline.simulation.acquisition import Acquisition, compose, store_target, thin_lines
 from data_pipeline.simulation.fan import Fan
-from data_pipeline.simulation.scene import Scene, SceneOptions, draw_fan, make_scene
+from data_pipeline.simulation.plan import (
+    SEEDS_PER_SPLIT,
+    SIMULATOR_VERSION,
+    ClipPlan,
+    SimulationOptions,
+    check_request,
+    clip_id_of,
+    digest_of,
+    patient_id_of,
+    row_of_seed,
+)
 from data_pipeline.simulation.ui import make_screen
 
-SIMULATOR_VERSION = "1"
-"""Part of every simulated clip's identity; raised when the same seed no longer gives the same bytes."""
-
-SEEDS_PER_SPLIT = 1 << 40
-"""Seeds run 0..SEEDS_PER_SPLIT-1 in each split and are offset by ``SPLITS.index(split) * SEEDS_PER_SPLIT``, so that no
-generator state is ever shared between train, val and test."""
-
-FPS = {
-    "heart": (12.0, 40.0),
-    "fetal": (15.0, 45.0),
-    "vessel": (10.0, 30.0),
-    "kidney": (8.0, 24.0),
-    "liver": (8.0, 24.0),
-}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SimulationOptions(AcquisitionOptions):
-    """What to fix of a simulated clip; see `AcquisitionOptions` for the rest.
-
-    Attributes:
-      shared: ``True``: the target is the same duplex B-mode as under the colour (a true dual clip); ``False``: the target
-        is the full-quality B-mode; ``None`` draws, ``True`` in ``shared_share`` of the clips.
-      fps: frames per second; ``None`` draws from ``FPS``.
-      clips_per_patient: so many consecutive seeds count as one patient (the anatomy still differs).
-      scene: what to fix of the anatomy, motion and greyscale.
-    """
-
-    shared: bool | None = None
-    shared_share: float = 0.8
-    fps: float | None = None
-    clips_per_patient: int = 1
-    scene: SceneOptions | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.fps is not None and not 1 <= self.fps <= 400:
-            raise ValueError(f"fps must lie in 1..400 or be None, got {self.fps}")
-        if self.clips_per_patient < 1:
-            raise ValueError(f"clips_per_patient must be >= 1, got {self.clips_per_patient}")
-        if not 0 <= self.shared_share <= 1:
-            raise ValueError(f"shared_share must lie in 0..1, got {self.shared_share}")
+__all__ = [
+    "SEEDS_PER_SPLIT", "SIMULATOR_VERSION", "SimulatedClip", "SimulatedGrey", "SimulationOptions", "row_of_seed",
+    "simulate_clip", "simulate_grey", "simulate_pair", "simulate_truths",
+]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,8 +38,8 @@ class SimulatedClip:
       cfd: uint8 ``[T, H, W, 3]`` RGB, stored and decoded.
       grey: uint8 ``[T, H, W, 1]``, the target.
       full: uint8 ``[T, H, W]``, full-quality B-mode before storage; duplex: likewise, as acquired next to colour.
-      strata: uint8 ``[T, H, W]`` flags of ``schema`` (``SECTOR | BOX | FLOW | OUTLINE``); ``mask``, ``box``, ``outline``,
-        ``fan`` are its bool planes.
+      strata: uint8 ``[T, H, W]`` flags of ``schema`` (``SECTOR | BOX | FLOW | OUTLINE``); ``mask``, ``box``,
+        ``outline``, ``fan`` are its bool planes.
       velocity: float16 ``[T, H, W]``, painted velocity towards the probe in cm/s, wrapped at Nyquist, NaN off the flow.
       labels: uint8 ``[T, H, W]``, indices into ``schema.LABELS``.
       phase: float32 ``[T]``, cardiac phase 0..1, R wave = 0.
@@ -128,7 +88,7 @@ class SimulatedClip:
             cfd=self.cfd, grey=self.grey, strata=self.strata, labels=self.labels, clip_id=self.clip_id,
             patient_id=self.patient_id, view=self.view, kind="simulated", shared=self.shared, fps=self.fps,
             vendor=self.acquisition.colour_map.family, geometry=self.geometry, params=self.params,
-            source_digest=_digest(self.clip_id),
+            source_digest=digest_of(self.clip_id),
         )  # fmt: skip
 
 
@@ -171,8 +131,8 @@ def simulate_clip(
 ) -> SimulatedClip:
     """Like `simulate_pair`, with velocity, phase, both B-modes and masks beside the record."""
     options = options or SimulationOptions()
-    _check(view, seed, height, width, frames, split)
-    plan = _Plan.draw(view, seed, height, width, frames, options, split)
+    check_request(view, seed, height, width, frames, split)
+    plan = ClipPlan.draw(view, seed, height, width, frames, options, split)
     fan, scene, acquisition = plan.fan, plan.scene, plan.acquisition
     flow = acquisition.flow(fan, plan.rng_flow, fps=scene.fps)
     duplex = np.zeros((frames, height, width), np.uint8)
@@ -218,7 +178,13 @@ def simulate_clip(
         seed=int(seed),
         split=split,
         shared=plan.shared,
-        params={"simulator_version": SIMULATOR_VERSION, "seed": int(seed), "split": split, "scene": scene.params, **acquisition.params()},
+        params={
+            "simulator_version": SIMULATOR_VERSION,
+            "seed": int(seed),
+            "split": split,
+            "scene": scene.params,
+            **acquisition.params(),
+        },
         acquisition=acquisition,
         clip_id=clip_id_of(view, seed, split, (frames, height, width), options),
         patient_id=patient_id_of(seed, split, options.clips_per_patient),
@@ -245,10 +211,10 @@ def simulate_truths(
     if count < 1:
         raise ValueError(f"count must be >= 1, got {count}")
     options = options or SimulationOptions()
-    _check(view, seed, height, width, frames, split)
+    check_request(view, seed, height, width, frames, split)
     out = []
     for number in range(count):
-        plan = _Plan.draw(view, seed, height, width, frames, options, split, speckle=number + 1)
+        plan = ClipPlan.draw(view, seed, height, width, frames, options, split, speckle=number + 1)
         images, hold = [], plan.acquisition.hold
         for k, now in enumerate(plan.scene.frames()):
             polar = _to_uint8(now.grey)
@@ -286,8 +252,8 @@ def simulate_grey(
 ) -> SimulatedGrey:
     """The greyscale half of `simulate_pair` alone: same arguments, same anatomy."""
     options = options or SimulationOptions()
-    _check(view, seed, height, width, frames, split)
-    plan = _Plan.draw(view, seed, height, width, frames, options, split)
+    check_request(view, seed, height, width, frames, split)
+    plan = ClipPlan.draw(view, seed, height, width, frames, options, split)
     grey, labels = np.zeros((2, frames, height, width), np.uint8)
     phase = np.zeros(frames, np.float32)
     for k, now in enumerate(plan.scene.frames()):
@@ -296,135 +262,5 @@ def simulate_grey(
     return SimulatedGrey(grey=grey, labels=labels, phase=phase, fan=plan.fan, fps=plan.scene.fps)
 
 
-def row_of_seed(
-    view: str,
-    seed: int,
-    *,
-    height: int = 128,
-    width: int = 128,
-    frames: int = 32,
-    options: SimulationOptions | None = None,
-    split: str = "train",
-) -> ClipRow:
-    """The manifest row of the record that `simulate_pair` gives for the same arguments, without simulating it."""
-    options = options or SimulationOptions()
-    _check(view, seed, height, width, frames, split)
-    head = _Head.draw(view, seed, options, split)
-    clip_id = clip_id_of(view, seed, split, (frames, height, width), options)
-    return ClipRow(
-        clip_id=clip_id, patient_id=patient_id_of(seed, split, options.clips_per_patient), view=view, kind="simulated",
-        shared=head.shared, n_frames=int(frames), height=int(height), width=int(width), fps=head.fps, score=1.0,
-        vendor=head.colour_map.family, source_digest=_digest(clip_id), split=split,
-    )  # fmt: skip
-
-
-def clip_id_of(view: str, seed: int, split: str, shape: tuple[int, int, int], options: SimulationOptions) -> str:
-    """Stable hash (32 hex digits) of a simulated clip: version, split, view, seed, ``(T, H, W)`` and options."""
-    shape = tuple(int(n) for n in shape)
-    return _digest(f"simulated/{SIMULATOR_VERSION}/{split}/{view}/{int(seed)}/{shape}/{options.digest()}")[:32]
-
-
-def patient_id_of(seed: int, split: str, clips_per_patient: int = 1) -> str:
-    """Stable hash (32 hex digits) of the simulated patient a seed belongs to."""
-    return _digest(f"simulated-patient/{SIMULATOR_VERSION}/{split}/{int(seed) // clips_per_patient}")[:32]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Head:
-    """What is known of a clip before its scene is built: cheap, so that a source can list its clips."""
-
-    fps: float
-    shared: bool
-    colour_map: ColourMap
-    streams: tuple[np.random.SeedSequence, ...]
-
-    @classmethod
-    def draw(cls, view: str, seed: int, options: SimulationOptions, split: str) -> _Head:
-        entropy = [int(SIMULATOR_VERSION), 1, SPLITS.index(split) * SEEDS_PER_SPLIT + int(seed), VIEWS.index(view)]
-        head, *streams = np.random.SeedSequence(entropy).spawn(6)
-        rng = np.random.default_rng(head)
-        fps = float(np.round(rng.uniform(*FPS[VIEW_DOMAIN[view]]), 2))
-        shared = bool(rng.random() < options.shared_share)
-        return cls(
-            fps=fps if options.fps is None else float(options.fps),
-            shared=shared if options.shared is None else bool(options.shared),
-            colour_map=draw_palette(rng, options),
-            streams=tuple(streams),
-        )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """A clip ready to be formed: sector, scene, acquisition and the generators of what follows."""
-
-    fan: Fan
-    scene: Scene
-    acquisition: Acquisition
-    shared: bool
-    rng_flow: np.random.Generator
-    rng_screen: np.random.Generator
-
-    @classmethod
-    def draw(cls, view, seed, height, width, frames, options: SimulationOptions, split, *, speckle: int = 0) -> _Plan:
-        head = _Head.draw(view, seed, options, split)
-        rng_draw, rng_scene, rng_flow, rng_screen, rng_speckle = (np.random.default_rng(s) for s in head.streams)
-        if options.screen:
-            fan = _fan_on_screen(view, rng_draw, height, width)
-        else:
-            fan = draw_fan(view, rng_draw, height=height, width=width)
-        speckle_seed = int(rng_speckle.integers(1 << 62)) + speckle if speckle else None
-        scene = make_scene(
-            view, rng_scene, fan=fan, frames=frames, fps=head.fps, speckle_seed=speckle_seed, options=options.scene
-        )
-        centre = _jittered(rng_draw, fan, scene.focus[int(rng_draw.integers(len(scene.focus)))])
-        acquisition = draw_acquisition(
-            rng_draw, fan, centre, options=options, frames=frames, fps=head.fps, domain=VIEW_DOMAIN[view],
-            nyquist_range=scene.nyquist_range, shared=head.shared, colour_map=head.colour_map,
-        )  # fmt: skip
-        return cls(
-            fan=fan, scene=scene, acquisition=acquisition, shared=head.shared, rng_flow=rng_flow, rng_screen=rng_screen
-        )
-
-
-def _jittered(rng: np.random.Generator, fan: Fan, centre: tuple[float, float]) -> tuple[float, float]:
-    """Nobody centres a box exactly; one clip in twelve looks somewhere else altogether."""
-    r_span, t_span = float(fan.r[-1] - fan.r[0]), float(fan.t[-1] - fan.t[0])
-    near, anywhere = rng.normal(0, 1, 2), rng.uniform(0.2, 0.8, 2)
-    if rng.random() < 1 / 12:
-        return float(fan.r[0] + anywhere[0] * r_span), float(fan.t[0] + anywhere[1] * t_span)
-    return centre[0] + float(near[0]) * 0.04 * r_span, centre[1] + float(near[1]) * 0.04 * t_span
-
-
-def _fan_on_screen(view: str, rng: np.random.Generator, height: int, width: int) -> Fan:
-    """A sector with room round it for bars, text and the ECG."""
-    top, bottom, side = 0.06, 0.10, 0.15
-    inner_h, inner_w = int(height * (1 - top - bottom)), int(width * (1 - 2 * side))
-    g = draw_fan(view, rng, height=inner_h, width=inner_w).geometry
-    dx, dy = (width - inner_w) / 2, height * top
-    moved = {"native_height": height, "native_width": width}
-    if g.kind == "linear":
-        moved |= {"x0": g.x0 + dx, "x1": g.x1 + dx, "r0": g.r0 + dy, "r1": g.r1 + dy}
-    else:
-        moved |= {"apex_x": g.apex_x + dx, "apex_y": g.apex_y + dy}
-    return Fan.from_geometry(dataclasses.replace(g, **moved), height=height, width=width)
-
-
 def _to_uint8(polar: np.ndarray) -> np.ndarray:
     return cv2.convertScaleAbs(np.maximum(polar, 0))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _check(view: str, seed: int, height: int, width: int, frames: int, split: str) -> None:
-    known = tuple(v for v in VIEWS if v != "UNKNOWN")
-    if view not in known:
-        raise ValueError(f"view must be one of {known}, got {view!r}")
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
-    for name, value, low, high in (
-        ("seed", seed, 0, SEEDS_PER_SPLIT - 1), ("height", height, 32, 2048), ("width", width, 32, 2048), ("frames", frames, 1, 4096),
-    ):  # fmt: skip
-        if isinstance(value, bool) or int(value) != value or not math.isfinite(value) or not low <= value <= high:
-            raise ValueError(f"{name} must be a whole number in {low}..{high}, got {value!r}")

@@ -82,7 +82,8 @@ class SimulationSource:
 
     def _arguments(self) -> dict:
         return {
-            "height": self.height, "width": self.width, "frames": self.frames, "options": self.options, "split": self.split,
+            "height": self.height, "width": self.width, "frames": self.frames, "options": self.options,
+            "split": self.split,
         }  # fmt: skip
 
 
@@ -94,7 +95,7 @@ class PaintedSource:
       greys: records whose ``grey`` is painted over (their colour, if any, is not used); clip ``i`` takes record
         ``i % len(greys)`` with a paint of its own.
       options: see `PainterOptions`; ``shared_share`` of the clips have a shared target.
-      split, length, seed: as in `SimulationSource`; ``views``, ``height``, ``width``, ``frames`` are for simulated greys.
+      split, length, seed: as in `SimulationSource`; views, height, width, frames: of simulated greys.
     """
 
     greys: RecordSource | None = None
@@ -173,8 +174,8 @@ def paint_record(record: PairRecord, seed: int, *, options: PainterOptions = TRA
     """`paint_pair` over ``record.grey``; view, patient and labels are kept, an unknown sector is fitted."""
     known = record.geometry.r1 > record.geometry.r0
     return paint_pair(
-        record.grey, seed, fps=record.fps, fan=record.geometry if known else None, options=options, clip_id=record.clip_id,
-        patient_id=record.patient_id, view=record.view, shared=shared, labels=record.labels,
+        record.grey, seed, fps=record.fps, fan=record.geometry if known else None, options=options,
+        clip_id=record.clip_id, patient_id=record.patient_id, view=record.view, shared=shared, labels=record.labels,
     )  # fmt: skip
 
 

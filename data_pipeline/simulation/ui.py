@@ -1,6 +1,6 @@
 """What a scanner writes over its picture: bars, text, ECG, depth ticks, calipers, focus marks, a logo.
 
-Everything but the ECG trace stands still, so a `Screen` holds one picture with its opacity, and the trace of each frame.
+Everything but the ECG trace stands still, so a `Screen` holds one picture with its opacity and each frame's trace.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TRACE = ((70, 235, 90), (110, 240, 200), (240, 230, 90), (230, 230, 230), (90, 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Screen:
-    """``rgb`` uint8 ``[H, W, 3]``, ``alpha`` uint8 ``[H, W]`` 0..255, ``traces``: per frame int32 ``[N, 2]`` or empty."""
+    """``rgb`` uint8 ``[H, W, 3]``, ``alpha`` uint8 ``[H, W]``, ``traces``: per frame int32 ``[N, 2]`` or empty."""
 
     rgb: np.ndarray
     alpha: np.ndarray
@@ -151,8 +151,9 @@ def _text_block(rng, canvas: _Canvas, fan: Fan, nyquist: float, shown, fps: floa
         "linear": ("L12-3", "9L", "L15-4"),
     }
     lines = (
-        probe[fan.geometry.kind][int(rng.integers(3))], f"{fps:.0f}Hz", f"{fan.depth_cm[-1]:.0f}cm", "", "2D", f" {rng.integers(40, 80)}%",
-        f" C {rng.integers(40, 66)}", " P Low", "", "CF", f" {rng.integers(40, 80)}%", f" {shown.get('prf_hz', 0):.0f}Hz",
+        probe[fan.geometry.kind][int(rng.integers(3))], f"{fps:.0f}Hz", f"{fan.depth_cm[-1]:.0f}cm", "", "2D",
+        f" {rng.integers(40, 80)}%", f" C {rng.integers(40, 66)}", " P Low", "", "CF", f" {rng.integers(40, 80)}%",
+        f" {shown.get('prf_hz', 0):.0f}Hz",
         f" WF {shown.get('wall_filter_hz', 0):.0f}Hz", f" {shown.get('centre_mhz', 0):.1f}MHz",
     )  # fmt: skip
     x = 3 if side == "left" else int(0.84 * width)

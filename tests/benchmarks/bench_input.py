@@ -2,10 +2,11 @@
 
     python tests/benchmarks/bench_input.py --clips 120 --frames 16 --size 128 --json input.json
 
-Every contender delivers batches of 8 clips as NumPy arrays (cfd, grey, strata, labels). They run in short blocks, one after
-another, again and again in changing order, so that the drift of a shared machine hits all alike; ratios are taken within a
-round, and the median over the rounds is reported with its range. ``read()`` is the bandwidth of the page cache: the file read
-into a buffer and nothing else. Random access through Grain in shuffled order competes with tf.data reading in file order.
+Every contender delivers batches of 8 clips as NumPy arrays (cfd, grey, strata, labels). They run in short blocks, one
+after another, again and again in changing order, so that the drift of a shared machine hits all alike; ratios are
+taken within a round, and the median over the rounds is reported with its range. ``read()`` is the bandwidth of the
+page cache: the file read into a buffer and nothing else. Grain reads at random, in shuffled order, tf.data in the
+order of the file.
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import os
@@ -219,10 +220,7 @@ def test_a_worker_that_dies_costs_its_job_only(tmp_path):
 
 
 def test_near_duplicates_across_splits(tmp_path):
-    pairs = make_pairs(6, height=64, width=64)
     pairs = [make_pair(n, height=64, width=64, params={"split": "train" if n < 3 else "test"}) for n in range(6)]
-    import dataclasses
-
     pairs[5] = dataclasses.replace(pairs[5], grey=pairs[1].grey // 2 + 40)
     manifest = pack.pack(pairs, tmp_path / "out")
     assert manifest.near_duplicates == (("clip0001", "clip0005"),)

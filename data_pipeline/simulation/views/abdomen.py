@@ -1,4 +1,4 @@
-"""Abdominal views with a curvilinear probe: a kidney with its vessel tree, and the liver with portal and hepatic veins."""
+"""Abdominal views with a curvilinear probe: a kidney with its vessel tree, the liver with portal and hepatic veins."""
 
 from __future__ import annotations
 
@@ -47,18 +47,21 @@ def build_kidney(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pat
     echo = _abdominal_wall(rng, fan)
     front = facing(gaussian_blur(body, 1.5, 1.5), fan)
     inside = smoothstep(body, -0.08, 0.08)
-    tissue = u(-33, -28) + 2.2 * noise(2.2, 4) + 1.5 * noise(9, 12)
-    pyramids = smoothstep(np.sin(u(7, 10) * np.arctan2(y * np.float32(half / thick), x) + u(0, 6)) + 0.4 * noise(6, 7), 0.1, 0.7)
+    tissue = u(-36, -31) + 2.2 * noise(2.2, 4) + 1.5 * noise(9, 12)
+    pyramids = smoothstep(
+        np.sin(u(7, 10) * np.arctan2(y * np.float32(half / thick), x) + u(0, 6)) + 0.4 * noise(6, 7), 0.1, 0.7
+    )
     ring = smoothstep(body, 0.45, 0.75) * smoothstep(-sinus, 0.0, 0.2)
     tissue = tissue - u(3, 8) * pyramids * ring
     fat = smoothstep(sinus, -0.1, 0.35)
     tissue = tissue + fat * (u(-23, -17) + 4 * noise(2.5, 4) - tissue)
     echo = echo + inside * (tissue - echo)
     capsule_line = np.exp(-(((body + 0.02) / 0.1) ** 2)) * (0.1 + 0.9 * front**1.5) * smoothstep(noise(7, 9), -1.3, 0.4)
-    echo = echo + u(7, 13) * capsule_line + u(2, 6) * np.exp(-(((body + 0.5) / 0.4) ** 2)) * (1 - inside)
+    echo = echo + u(9, 15) * capsule_line + u(2, 8) * np.exp(-(((body + 0.4) / 0.4) ** 2)) * (1 - inside)
     blood = lumen_mask(vessels, soft_cm=0.09)
     # thin vessels are seen by their colour more than by their lumen
-    echo = echo + blood * np.float32(u(0.3, 0.9)) * (np.minimum(echo, u(-52, -46)) - echo)
+    seen = u(0.75, 0.95) - u(0.3, 0.6) * smoothstep(body, 0.2, 0.9)
+    echo = echo + blood * seen * (np.minimum(echo, u(-52, -46)) - echo)
     labels = np.where(body > 0, np.uint8(ORGAN), np.uint8(0))
     echo, blood, labels = _findings(rng, fan, pathology, echo, blood, labels, body, x, y, (0.3 * half, -0.4 * thick))
     labels[blood > 0.5] = VESSEL
@@ -68,8 +71,11 @@ def build_kidney(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pat
     run_off = 0.35 + 0.3 * np.exp(-np.clip(p - 0.4, 0, 1) / 0.5)
     venous = 0.8 + 0.2 * kinematics.drives["respiration"] + 0.1 * np.cos(2 * np.pi * p)
     flows = (
-        FlowTerm(tree_flow(arteries, x, y, fan) * blood, course(rng, kinematics, systole + run_off, u(25, 60))),
-        FlowTerm(tree_flow(veins, x, y, fan) * blood, course(rng, kinematics, venous, u(12, 30))),
+        FlowTerm(
+            tree_flow(arteries, x, y, fan, turn=pose.vector) * blood,
+            course(rng, kinematics, systole + run_off, u(25, 60)),
+        ),
+        FlowTerm(tree_flow(veins, x, y, fan, turn=pose.vector) * blood, course(rng, kinematics, venous, u(12, 30))),
         _mottle(rng, fan, kinematics, blood, (1.5, 5)),
     )
     hilum = [pose.point(*s.a) for s in arteries[:1]] + [pose.point(*s.b) for s in arteries[1:4]] + [pose.point(0, 0)]
@@ -132,15 +138,19 @@ def build_liver(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, path
     fixed = np.zeros(fan.shape, np.float32)
     if rng.random() < 0.5:
         echo, labels, fixed = _gall_bladder(rng, fan, echo, labels, x, y, wall, floor, vessels)
-    echo, blood, labels = _findings(rng, fan, pathology, echo, blood, labels, dome, x, y, (u(-2, 2), 0.5 * (wall + floor)))
+    echo, blood, labels = _findings(
+        rng, fan, pathology, echo, blood, labels, dome, x, y, (u(-2, 2), 0.5 * (wall + floor))
+    )
     labels[blood > 0.5] = VESSEL
 
     p, breath = kinematics.phase, kinematics.drives["respiration"]
     steady = 0.85 + 0.12 * breath + 0.08 * np.cos(2 * np.pi * (p - 0.2))
+    turn = lambda dx, dy: (flip * dx, dy)  # noqa: E731
+    into_liver, out_of_liver = (tree_flow(tree, x, y, fan, turn=turn) for tree in (portal, hepatic))
     triphasic = envelope(p, "S") + 0.75 * envelope(p, "D") - 0.45 * kinematics.kick * envelope(p, "A") + 0.1
     flows = (
-        FlowTerm(tree_flow(portal, x, y, _flipped(fan, flip)) * blood, course(rng, kinematics, steady, u(12, 30))),
-        FlowTerm(tree_flow(hepatic, x, y, _flipped(fan, flip)) * blood, course(rng, kinematics, triphasic, u(18, 45))),
+        FlowTerm(into_liver * blood, course(rng, kinematics, steady, u(12, 30))),
+        FlowTerm(out_of_liver * blood, course(rng, kinematics, triphasic, u(18, 45))),
         _mottle(rng, fan, kinematics, blood, (1, 4)),
     )
     spots = [s.b for s in portal[:2]] + [s.a for s in hepatic[:2]] + [portal[0].a]
@@ -152,20 +162,6 @@ def build_liver(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, path
         flows=flows, focus=tuple(fan.index_of(flip * q[0], q[1]) for q in spots), fixed_db=fixed,
         params={"portal_segments": len(portal), "hepatic_segments": len(hepatic), "floor_cm": floor},
     )  # fmt: skip
-
-
-def _flipped(fan: Fan, flip: float) -> Fan:
-    """A fan whose beams are mirrored: for directions given in mirrored coordinates."""
-    return fan if flip > 0 else _Mirror(fan)
-
-
-class _Mirror:
-    """The few properties of a fan that flow along segments needs, left and right exchanged."""
-
-    linear = False
-
-    def __init__(self, fan: Fan) -> None:
-        self.shape, self.beam = fan.shape, (-fan.beam[0], fan.beam[1])
 
 
 def _hepatic_tree(rng: np.random.Generator, wall: float, floor: float) -> tuple[list[Segment], list[Segment]]:
@@ -180,7 +176,11 @@ def _hepatic_tree(rng: np.random.Generator, wall: float, floor: float) -> tuple[
         portal.append(Segment(hub, end, trunk * u(0.4, 0.7), 0.85, 0.6, u(-0.6, 0.6)))
         if rng.random() < 0.6:
             b = a + u(-0.7, 0.7)
-            portal.append(Segment(end, (end[0] + 1.8 * math.cos(b), end[1] + 1.3 * math.sin(b)), trunk * 0.3, 0.6, 0.4, u(-0.3, 0.3)))
+            portal.append(
+                Segment(
+                    end, (end[0] + 1.8 * math.cos(b), end[1] + 1.3 * math.sin(b)), trunk * 0.3, 0.6, 0.4, u(-0.3, 0.3)
+                )
+            )
     cava = (u(-4, -1), floor - u(0.2, 0.8))
     hepatic = []
     for _ in range(int(rng.integers(1, 4))):
@@ -188,7 +188,10 @@ def _hepatic_tree(rng: np.random.Generator, wall: float, floor: float) -> tuple[
         far = (cava[0] + u(3, 6) * math.cos(a), cava[1] + u(0.5, 0.85) * span * math.sin(a))
         middle = (0.5 * (far[0] + cava[0]) + u(-0.4, 0.4), 0.5 * (far[1] + cava[1]) + u(-0.3, 0.3))
         radius = 0.5 * u(0.35, 0.9)
-        hepatic += [Segment(far, middle, 0.45 * radius, 0.8, 1.6, u(-0.3, 0.3)), Segment(middle, cava, 0.72 * radius, 1.0, 1.4)]
+        hepatic += [
+            Segment(far, middle, 0.45 * radius, 0.8, 1.6, u(-0.3, 0.3)),
+            Segment(middle, cava, 0.72 * radius, 1.0, 1.4),
+        ]
     return portal, hepatic
 
 
@@ -236,7 +239,9 @@ def _abdominal_wall(rng: np.random.Generator, fan: Fan) -> np.ndarray:
     echo = u(-34, -29) + 4 * noise(10, 16) + 2.5 * noise(2.2, 6) + 7 * noise.ridges(4, 24, width=0.14)
     layers = (0.25, u(0.6, 1.0), u(1.2, 1.8))
     for top, bottom, level in zip(layers, layers[1:], (u(-34, -30), u(-32, -27))):
-        band = smoothstep(fan.Y + wave, top - 0.05, top + 0.05) * (1 - smoothstep(fan.Y + wave, bottom - 0.05, bottom + 0.05))
+        band = smoothstep(fan.Y + wave, top - 0.05, top + 0.05) * (
+            1 - smoothstep(fan.Y + wave, bottom - 0.05, bottom + 0.05)
+        )
         echo = echo + band * (level + 2 * noise(1.5, 6) + 6 * noise.ridges(1.6, 22, width=0.2) - echo)
         echo = echo + u(6, 12) * np.exp(-(((fan.Y + wave - bottom) / 0.07) ** 2)) * smoothstep(noise(5, 9), -1.2, 0.5)
     return echo.astype(np.float32)
@@ -251,7 +256,9 @@ def _motions(rng: np.random.Generator, fan: Fan, organ: np.ndarray, *, pulse: fl
     ones = np.ones(fan.shape, np.float32)
     hand = uniform(rng, 0, 0.12)
     return (
-        Motion("respiration", *displacement(fan, side * travel * math.cos(tilt) * near, travel * math.sin(tilt) * near)),
+        Motion(
+            "respiration", *displacement(fan, side * travel * math.cos(tilt) * near, travel * math.sin(tilt) * near)
+        ),
         Motion("pulse", *displacement(fan, 0 * near, pulse * near)),
         Motion("hand_x", *displacement(fan, hand * ones, 0 * ones)),
         Motion("hand_y", *displacement(fan, 0 * ones, 0.5 * hand * ones)),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.simulation.fan import Fan
-from data_pipeline.simulation.fields import noise_field
+from data_pipeline.simulation.fields import noise_field, ridge_noise
 from data_pipeline.simulation.flow_fields import FlowTerm
 from data_pipeline.simulation.kinematics import Kinematics
 from data_pipeline.simulation.pathology import Pathology
@@ -65,6 +65,8 @@ class Anatomy:
     """Angle (rad) from the leaflet frame to the image."""
     leaflet_flip: int = 1
     """-1 where the leaflet frame is mirrored."""
+    leaflet_scale: float = 1.0
+    """cm in the image per cm of the leaflet frame."""
     twinkle: np.ndarray | None = None
     """0..1: calcification that shows random colour."""
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -78,7 +80,7 @@ class ViewSpec:
     build: Callable[[np.random.Generator, Fan, Kinematics, Pathology], Anatomy]
     kind: str
     depth_cm: tuple[float, float]
-    half_angle_deg: tuple[float, float] = (38.0, 47.0)
+    half_angle_deg: tuple[float, float] = (36.0, 48.0)
     surface_cm: tuple[float, float] = (4.0, 6.0)
     heart_rate: tuple[float, float] = (45.0, 140.0)
     nyquist_cm_s: tuple[float, float] = (45.0, 75.0)
@@ -98,7 +100,8 @@ class Noise:
 
     def ridges(self, axial_mm: float, lateral_mm: float, *, width: float = 0.12) -> np.ndarray:
         """Thin winding ridges, 0..1."""
-        return np.exp(-((self(axial_mm, lateral_mm) * np.float32(1 / width)) ** 2))
+        axial, lateral = self.fan.axial_px(axial_mm), self.fan.lateral_px(lateral_mm)
+        return ridge_noise(self.rng, self.fan.shape, axial, lateral, width=width)
 
 
 def displacement(fan: Fan, ux: np.ndarray, uy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

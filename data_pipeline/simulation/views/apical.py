@@ -23,7 +23,7 @@ from data_pipeline.simulation.views.heart import (
     trabeculae,
     union,
 )
-from data_pipeline.simulation.views.heart_flow import Speeds, Stream, gate, regurgitation, stream_terms
+from data_pipeline.simulation.views.heart_flow import USUAL, Stream, gate, regurgitation, stream_terms
 from data_pipeline.simulation.views.heart_motion import leaflet_pair, long_axis_motion, sway, valve_opening
 
 A2C_OUTLINES = {
@@ -35,8 +35,8 @@ A3C_OUTLINES = {
     "LV": ((0, 0), (1.3, 1.1), (2.0, 3.1), (2.15, 5.4), (2.2, 7.3), (1.2, 8.0), (-0.8, 8.1), (-1.9, 7.6), (-2.05, 5.5),
            (-1.8, 3.2), (-1.1, 1.1)),
     "LA": ((-2.2, 8.5), (-0.9, 8.35), (0.25, 8.5), (0.35, 9.8), (-0.2, 11.6), (-1.4, 12.3), (-2.7, 11.8), (-3.0, 10.0)),
-    "AO": ((0.75, 8.1), (1.5, 7.7), (2.4, 7.5), (3.1, 8.4), (3.5, 9.9), (4.0, 11.4), (3.0, 12.0), (2.2, 11.6), (1.6, 10.0),
-           (1.0, 9.1)),
+    "AO": ((0.75, 8.1), (1.5, 7.7), (2.4, 7.5), (3.1, 8.4), (3.5, 9.9), (4.0, 11.4), (3.0, 12.0), (2.2, 11.6),
+           (1.6, 10.0), (1.0, 9.1)),
 }  # fmt: skip
 A3C_MITRAL = ((-2.0, 8.05), (0.35, 8.2))
 A3C_AORTIC = ((0.6, 8.15), (2.3, 7.45))
@@ -76,14 +76,21 @@ def _left_heart(
     leaflets = leaflet_pair(rng, heart.rings["mitral"], inflow, level_db=level, metal=metal)
     if aortic:
         leaflets += leaflet_pair(
-            rng, heart.rings["aortic"], outflow, level_db=level, shares=(0.5, 0.5), towards=(0.4, 1.0), closed_deg=(15, 30)
+            rng,
+            heart.rings["aortic"],
+            outflow,
+            level_db=level,
+            shares=(0.5, 0.5),
+            towards=(0.4, 1.0),
+            closed_deg=(15, 30),
         )
     focus = ((0.1, 7.0), (0.0, 5.6), (0.0, 8.6), (0.1, 9.8)) + (((1.2, 7.2), (1.0, 8.2)) if aortic else ())
     return Anatomy(
         echo_db=echo, blood=blood, labels=labels,
         motions=(long_axis_motion(rng, heart, ef, right_axis=None), *sway(rng, heart, breath=uniform(rng, 0.4, 1.2))),
         flows=_flows(rng, heart, blood, kin, aortic=aortic), focus=heart.focus(*focus) + found.focus,
-        fixed_db=found.fixed_db, leaflets=leaflets, leaflet_frame=(heart.x, heart.y), leaflet_tilt=heart.pose.tilt,
+        fixed_db=found.fixed_db, leaflets=leaflets, leaflet_frame=(heart.x, heart.y), leaflet_scale=heart.pose.scale,
+        leaflet_tilt=heart.pose.tilt,
         leaflet_flip=heart.pose.flip, twinkle=found.twinkle,
         params={"ef_radial": ef, "pose": dataclasses.asdict(heart.pose)},
     )  # fmt: skip
@@ -93,7 +100,7 @@ def _flows(
     rng: np.random.Generator, heart: Heart, blood: np.ndarray, kin: Kinematics, *, aortic: bool
 ) -> tuple[FlowTerm, ...]:
     """Mitral inflow, vortex, pulmonary veins; outflow through the aortic root or, in two chambers, a trace of it."""
-    fan, x, y, cavity, speeds = heart.fan, heart.x, heart.y, heart.cavity, Speeds()
+    fan, x, y, cavity, speeds = heart.fan, heart.x, heart.y, heart.cavity, USUAL
     (ax, ay), (bx, by) = heart.rings["mitral"]
     middle, half = 0.5 * (ax + bx), 0.42 * abs(bx - ax)
     inlet = ragged_window(rng, fan, union(cavity["LV"], cavity["LA"], gate(heart, (middle, 8.2), half)))
@@ -101,8 +108,12 @@ def _flows(
     u = lambda low, high: uniform(rng, low, high)  # noqa: E731
     fill, swirl = filling(kin, u(0.5, 1.1)), 0.3 + 0.7 * envelope(kin.phase, "vortex")
     atrial = 0.8 * envelope(kin.phase, "S") + 0.7 * envelope(kin.phase, "D")
-    inflow = jet(x, y, origin=(middle + u(-0.3, 0.3), 8.1), angle=u(-0.1, 0.14), half_width=u(0.7, 1.1), length=u(4.5, 7))
-    veins = jet(x, y, origin=(middle + u(-0.5, 0.5), 12.3), angle=u(-0.1, 0.1), half_width=u(0.7, 1.1), length=u(3.5, 5))
+    inflow = jet(
+        x, y, origin=(middle + u(-0.3, 0.3), 8.1), angle=u(-0.1, 0.14), half_width=u(0.7, 1.1), length=u(4.5, 7)
+    )
+    veins = jet(
+        x, y, origin=(middle + u(-0.5, 0.5), 12.3), angle=u(-0.1, 0.1), half_width=u(0.7, 1.1), length=u(3.5, 5)
+    )
     if aortic:
         path = ragged_window(rng, fan, union(cavity["LV"], cavity["AO"], gate(heart, (1.4, 7.9), 0.75)), width=0.5)
         # down and to the right, from mid-ventricle into the root

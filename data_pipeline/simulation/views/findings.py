@@ -14,10 +14,6 @@ from data_pipeline.simulation.pathology import Pathology, blob, capsule, effusio
 from data_pipeline.simulation.views.anatomy import Noise, uniform
 from data_pipeline.simulation.views.heart import Heart, Ring
 
-MASS_SITES = {
-    "LV": ((0.1, 1.2), (0.9, 2.6), (-0.9, 4.5)), "LA": ((0.2, 10.2), (-0.9, 10.6)), "RA": ((-4.1, 9.8),),
-    "RV": ((-3.6, 5.0),),
-}  # fmt: skip
 DEFECTS = (((-3.0, 7.0), (-1.2, 6.6)), ((-3.2, 10.0), (-1.2, 10.0)), ((-2.9, 4.5), (-1.4, 4.3)))
 """Ends of holes in the septa (heart coordinates): perimembranous, atrial, muscular."""
 
@@ -67,13 +63,18 @@ def apply_findings(
     fan, severity, place = heart.fan, pathology.severity, pathology.place
     noise = Noise(rng, fan)
     if pathology.name == "mass":
-        names = [name for name in heart.cavity if name in MASS_SITES]
+        names = [name for name in heart.cavity if name not in heart.rings]
         name = names[int(place * len(names)) % len(names)]
-        site = MASS_SITES[name][int(rng.integers(len(MASS_SITES[name])))]
-        lump = blob(rng, fan, heart.x, heart.y, centre=site, radius=0.45 + 0.85 * severity)
-        solid = smoothstep(np.minimum(lump, heart.cavity[name] + 0.25), -0.05, 0.2)
+        depth, radius = heart.cavity[name], 0.45 + 0.85 * severity
+        near_wall = np.flatnonzero((depth > 0.3 * radius) & (depth < 0.9 * radius))
+        where = near_wall if near_wall.size else np.argmax(depth, axis=None, keepdims=True).ravel()
+        row, column = np.unravel_index(int(where[int(rng.integers(where.size))]), fan.shape)
+        site = float(heart.x[row, column]), float(heart.y[row, column])
+        lump = blob(rng, fan, heart.x, heart.y, centre=site, radius=radius)
+        solid = smoothstep(np.minimum(lump, depth + 0.25), -0.05, 0.2)
         level = uniform(rng, -32, -20) + 3 * noise(4, 6)
-        return heart, Found(name="mass", solid=solid, solid_db=level, focus=heart.focus(site))
+        spot = (float(fan.r[row]), float(fan.t[column]))
+        return heart, Found(name="mass", solid=solid, solid_db=level, focus=(spot, spot))
     if pathology.name == "septal_defect":
         possible = [d for d in DEFECTS if "RV" in heart.cavity and ("RA" in heart.cavity or d[0][1] < 8)]
         if not possible:
@@ -95,7 +96,9 @@ def apply_findings(
         if place < 0.5:  # one side only: hypertrophy or collapse
             side = ("LV", "LA") if place < 0.25 else ("RV", "RA")
             shrink = {name: value for name, value in shrink.items() if name in side} or shrink
-        orifice = np.maximum.reduce([heart.cavity[name] for name in heart.rings] or [np.full(fan.shape, -9, np.float32)])
+        orifice = np.maximum.reduce(
+            [heart.cavity[name] for name in heart.rings] or [np.full(fan.shape, -9, np.float32)]
+        )
         away = smoothstep(-orifice, 0.0, 1.2)  # the valves keep their place
         cavity = {name: d - np.float32(shrink.get(name, 0.0)) * away for name, d in heart.cavity.items()}
         return dataclasses.replace(heart, cavity=cavity), Found(name="small_chambers", ejection=1.15)

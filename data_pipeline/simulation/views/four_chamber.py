@@ -27,7 +27,7 @@ from data_pipeline.simulation.views.heart import (
     trabeculae,
     union,
 )
-from data_pipeline.simulation.views.heart_flow import Speeds, Stream, gate, regurgitation, stream_terms
+from data_pipeline.simulation.views.heart_flow import USUAL, Speeds, Stream, gate, regurgitation, stream_terms
 from data_pipeline.simulation.views.heart_motion import leaflet_pair, long_axis_motion, sway, valve_opening
 
 OUTLINES = {
@@ -36,7 +36,8 @@ OUTLINES = {
     "LA": ((-1.5, 8.45), (0, 8.3), (1.7, 8.45), (2.2, 10.1), (1.6, 12.0), (0, 12.6), (-1.45, 12.0), (-1.9, 10.2)),
     "RV": ((-2.35, 1.9), (-2.75, 3.6), (-2.95, 5.6), (-2.75, 7.4), (-4.0, 7.7), (-5.2, 7.3), (-5.2, 5.3), (-4.1, 3.1),
            (-3.0, 1.9)),
-    "RA": ((-2.55, 8.0), (-4.0, 7.9), (-5.3, 8.1), (-5.85, 9.8), (-5.1, 11.4), (-3.6, 11.8), (-2.5, 11.1), (-2.35, 9.6)),
+    "RA": ((-2.55, 8.0), (-4.0, 7.9), (-5.3, 8.1), (-5.85, 9.8), (-5.1, 11.4), (-3.6, 11.8), (-2.5, 11.1),
+           (-2.35, 9.6)),
 }  # fmt: skip
 LABEL_IDS = {"LV": 1, "LA": 2, "RV": 3, "RA": 4}
 MITRAL = ((-1.6, 8.05), (1.85, 8.0))
@@ -82,7 +83,8 @@ def posterior_wall_db(rng: np.random.Generator, heart: Heart) -> np.ndarray:
 
 def four_chamber_anatomy(
     rng: np.random.Generator, heart: Heart, kinematics: Kinematics, pathology: Pathology, background: np.ndarray, *,
-    speeds: Speeds = Speeds(), fetal: bool = False, breath: tuple[float, float] = (0.4, 1.2),
+    speeds: Speeds = USUAL,
+    fetal: bool = False, breath: tuple[float, float] = (0.4, 1.2),
 ) -> Anatomy:  # fmt: skip
     """Tissue, valves, motion and flow of a four-chamber heart over its ``background`` (dB)."""
     heart, found = apply_findings(rng, heart, pathology)
@@ -103,8 +105,10 @@ def four_chamber_anatomy(
         motions=(long_axis_motion(rng, heart, ef, right_axis=-3.0), *sway(rng, heart, breath=uniform(rng, *breath))),
         flows=flows + finding_flows(rng, heart, found, blood, kinematics),
         focus=heart.focus((0.2, 7.0), (0.1, 5.6), (-4.0, 7.4), (-1.0, 8.2), (0.2, 9.6)) + found.focus,
-        fixed_db=found.fixed_db, leaflets=leaflets, leaflet_frame=(heart.x, heart.y), leaflet_tilt=heart.pose.tilt,
-        leaflet_flip=heart.pose.flip, twinkle=found.twinkle, params={"ef_radial": ef, "pose": dataclasses.asdict(heart.pose)},
+        fixed_db=found.fixed_db, leaflets=leaflets, leaflet_frame=(heart.x, heart.y), leaflet_scale=heart.pose.scale,
+        leaflet_tilt=heart.pose.tilt,
+        leaflet_flip=heart.pose.flip, twinkle=found.twinkle,
+        params={"ef_radial": ef, "pose": dataclasses.asdict(heart.pose)},
     )  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def spline(points: Points | np.ndarray, *, per_segment: int = 10) -> np.ndarray:
 
 
 def outline_distance(points: Points | np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Signed distance (cm, positive inside, about -2.5 far outside) of a closed spline at ``x, y``: float32 like them."""
+    """Signed distance (cm, positive inside, about -2.5 far outside) of a closed spline at ``x, y``, float32."""
     curve = spline(points)
     low, high = curve.min(0) - _MARGIN, curve.max(0) + _MARGIN
     width, height = (np.ceil((high - low) / _CELL).astype(int) + 1).tolist()
@@ -77,7 +77,10 @@ def outline_distance(points: Points | np.ndarray, x: np.ndarray, y: np.ndarray) 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Heart:
-    """Cavities and outer border of a heart on a fan's grid; distances in heart cm, positive inside, float32 [n_r, n_t]."""
+    """Cavities and outer border of a heart on a fan's grid.
+
+    Distances are float32 [n_r, n_t] in heart cm, positive inside.
+    """
 
     fan: Fan
     pose: Pose
@@ -119,8 +122,8 @@ def place_heart(
 ) -> Heart:
     """Jitter the outlines, warp the coordinates, and measure distances.
 
-    ``walls``: thickness (cm) around each cavity; ``orifices``: hinge points of each valve, between which two cavities are one;
-    ``jitter``: standard deviation (cm) of every outline point.
+    ``walls``: thickness (cm) around each cavity; ``orifices``: hinge points of each valve, between which two cavities
+    are one; ``jitter``: standard deviation (cm) of every outline point.
     """  # fmt: skip
     x, y = pose.from_fan(fan)
     noise, size = Noise(rng, fan), pose.scale
@@ -156,8 +159,8 @@ def heart_echo(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Echogenicity of the heart over its surroundings and the blood fraction: ``(echo dB, blood 0..1)``, float32.
 
-    Interfaces are bright only where they face the beam, and patchy: side walls drop out. ``bright`` are fibrous points (annulus,
-    crux) in heart coordinates.
+    Interfaces are bright only where they face the beam, and patchy: side walls drop out. ``bright`` are fibrous points
+    (annulus, crux) in heart coordinates.
     """
     fan, size = heart.fan, heart.pose.scale
     noise, lumen = Noise(rng, fan), heart.lumen
@@ -179,7 +182,7 @@ def heart_echo(
         square = (heart.x - np.float32(px)) ** 2 + (heart.y - np.float32(py)) ** 2
         echo += uniform(rng, 4, 8) * np.exp(-square / np.float32(uniform(rng, 0.3, 0.5) ** 2))
     blood = smoothstep(lumen, -0.06, 0.2)
-    pool = uniform(rng, -54, -47) + 3 * noise(11, 14)
+    pool = uniform(rng, -57, -49) + 3 * noise(11, 14)
     return echo + blood * (pool - echo), blood
 
 
@@ -199,7 +202,10 @@ def trabeculae(
 
 
 def chamber_labels(heart: Heart, ids: Mapping[str, int], *, wall: int = 5) -> np.ndarray:
-    """uint8 [n_r, n_t]: the id of each chamber, ``wall`` between cavity and outer border; orifices go to the nearer chamber."""
+    """uint8 [n_r, n_t]: the id of each chamber, ``wall`` between cavity and outer border.
+
+    Orifices and holes go to the nearer chamber.
+    """
     nearest = np.argmax([heart.cavity[name] for name in ids], axis=0)
     chamber = np.array(list(ids.values()), np.uint8)[nearest]
     return np.where(heart.lumen > 0, chamber, np.where(heart.outer > 0, np.uint8(wall), np.uint8(0)))

@@ -38,6 +38,9 @@ class Speeds:
     eddy: tuple[float, float] = (8, 24)
 
 
+USUAL = Speeds()
+
+
 @dataclasses.dataclass(frozen=True)
 class Stream:
     """One organised stream: stream function and window float32 [n_r, n_t], time course [T], range of peaks in cm/s."""
@@ -56,11 +59,12 @@ def gate(heart: Heart, centre: tuple[float, float], half_width: float, half_heig
 
 def stream_terms(
     rng: np.random.Generator, heart: Heart, blood: np.ndarray, kin: Kinematics, streams: Sequence[Stream],
-    *, speeds: Speeds = Speeds(), scales: Sequence[tuple[float, float]] = ((0.8, 0.2), (0.45, 0.1), (0.3, 0.05)),
+    *, speeds: Speeds = USUAL, scales: Sequence[tuple[float, float]] = ((0.8, 0.2), (0.45, 0.1), (0.3, 0.05)),
 ) -> tuple[FlowTerm, ...]:  # fmt: skip
     """Flow terms of organised streams plus eddies of ``scales`` (size in heart cm, correlation time in s)."""
     fan, lumen = heart.fan, heart.lumen
     no_slip, everywhere = smoothstep(lumen, 0.0, 0.4), smoothstep(lumen, -0.05, 0.6)
+    activity = np.clip(sum(envelope(kin.phase, name) for name in ("S", "E", "A")), 0, 1)
     terms = []
     for stream in streams:
         basis = windowed(stream.psi, stream.window, fan, return_flow=uniform(rng, 0.0, 0.15))
@@ -69,7 +73,7 @@ def stream_terms(
     for scale, seconds in scales:
         psi = eddies(rng, fan, scale_cm=scale * heart.pose.scale)
         basis = normalised(windowed(psi, everywhere, fan), blood, no_slip=no_slip)
-        strength = np.float32(AMPLITUDE * uniform(rng, *speeds.eddy))
+        strength = np.float32(AMPLITUDE * uniform(rng, *speeds.eddy)) * (0.4 + 0.8 * activity)
         terms.append(FlowTerm(basis, strength * wander(rng, kin, seconds=seconds)))
     return tuple(terms)
 
@@ -88,7 +92,12 @@ def regurgitation(
         return ()
     psi = jet(heart.x, heart.y, origin=origin, angle=lean, half_width=width, spread=0.16, length=length, back=0.4)
     size = heart.pose.scale
-    ragged = 1 + 0.5 * Noise(rng, heart.fan)(3 * size, 3 * size)
+    noise, shape = Noise(rng, heart.fan), envelope(kin.phase, event)
     window = smoothstep(heart.cavity[chamber], -0.2, 0.3)
-    basis = normalised(windowed(psi, window, heart.fan, return_flow=0.1) * ragged, blood)
-    return (FlowTerm(basis, course(rng, kin, envelope(kin.phase, event), peak)),)
+    basis = normalised(windowed(psi, window, heart.fan, return_flow=0.1) * (1 + 0.5 * noise(3 * size, 3 * size)), blood)
+    steady = FlowTerm(basis, course(rng, kin, shape, peak))
+    turbulent = [
+        FlowTerm(basis * noise(1.8, 2.5), course(rng, kin, shape, 0.35 * peak) * wander(rng, kin, seconds=0.03))
+        for _ in range(2)
+    ]
+    return (steady, *turbulent)

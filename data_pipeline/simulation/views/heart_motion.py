@@ -21,7 +21,8 @@ def reach(distance: np.ndarray, fold_cm: float) -> np.ndarray:
 def long_axis_motion(rng: np.random.Generator, heart: Heart, ef: float, *, right_axis: float | None) -> Motion:
     """Contraction in a long-axis view: radial fraction ``ef`` at the endocardium and descent of the base by 0.9-1.5 cm.
 
-    The atrial roof stays where it is, so the atria fill while the ventricles empty. ``right_axis``: x of the right ventricle.
+    The atrial roof stays where it is, so the atria fill while the ventricles empty. ``right_axis``: x of the right
+    ventricle, None without one.
     """
     left = reach(heart.cavity["LV"], 0.85)
     ux = -ef * heart.x * left

@@ -1,7 +1,7 @@
 """Parasternal views: long axis (PLAX), where the beam crosses the septum at right angles, and short axis (PSAX).
 
-Heart coordinates of the long axis: x to the image's right (towards the base), y down from the front of the right ventricle;
-of the short axis: from the middle of the left ventricle.
+Heart coordinates of the long axis: x to the image's right (towards the base), y down from the front of the right
+ventricle; of the short axis: from the middle of the left ventricle.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ PLAX_OUTLINES = {
            (-3.2, 1.7)),
     "LV": ((-6.6, 4.3), (-5.0, 3.3), (-2.6, 2.95), (-0.2, 2.95), (0.8, 3.2), (1.0, 5.2), (1.0, 7.5), (-0.4, 7.85),
            (-2.6, 7.6), (-5.0, 6.5)),
-    "AO": ((1.2, 3.0), (2.2, 2.55), (3.4, 2.35), (5.2, 2.1), (6.6, 1.9), (6.5, 4.5), (5.0, 4.9), (3.3, 5.2), (2.2, 5.35),
-           (1.3, 5.1)),
+    "AO": ((1.2, 3.0), (2.2, 2.55), (3.4, 2.35), (5.2, 2.1), (6.6, 1.9), (6.5, 4.5), (5.0, 4.9), (3.3, 5.2),
+           (2.2, 5.35), (1.3, 5.1)),
     "LA": ((1.35, 5.9), (2.6, 5.75), (4.4, 5.7), (5.5, 6.6), (5.4, 8.2), (4.2, 9.2), (2.6, 9.3), (1.45, 8.2)),
 }  # fmt: skip
 PLAX_MITRAL = ((1.2, 5.5), (1.15, 8.0))
@@ -71,7 +71,8 @@ def build_plax(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, patho
         motions=(_plax_contraction(rng, heart, ef), *sway(rng, heart, breath=uniform(rng, 0.3, 1.0))),
         flows=_plax_flow(rng, heart, blood, kinematics) + finding_flows(rng, heart, found, blood, kinematics),
         focus=heart.focus((0.6, 4.6), (0.8, 6.4), (1.8, 4.2), (2.8, 7.0), (0.4, 5.4)) + found.focus, leaflets=leaflets,
-        fixed_db=found.fixed_db, leaflet_frame=(heart.x, heart.y), leaflet_tilt=heart.pose.tilt, twinkle=found.twinkle,
+        fixed_db=found.fixed_db, leaflet_frame=(heart.x, heart.y), leaflet_scale=heart.pose.scale,
+        leaflet_tilt=heart.pose.tilt, twinkle=found.twinkle,
         params={"ef_radial": ef, "pose": dataclasses.asdict(heart.pose)},
     )  # fmt: skip
 
@@ -101,9 +102,7 @@ def _plax_contraction(rng: np.random.Generator, heart: Heart, ef: float) -> Moti
     return Motion("contraction", *heart.motion(-0.8 * shift * base * fixed_roof, uy - right))
 
 
-def _plax_flow(
-    rng: np.random.Generator, heart: Heart, blood: np.ndarray, kin: Kinematics
-) -> tuple[FlowTerm, ...]:
+def _plax_flow(rng: np.random.Generator, heart: Heart, blood: np.ndarray, kin: Kinematics) -> tuple[FlowTerm, ...]:
     """Outflow into the root, inflow from the atrium, swirl, right ventricle; mitral and aortic leaks."""
     fan, x, y, cavity = heart.fan, heart.x, heart.y, heart.cavity
     speeds = Speeds(mitral=(35, 75), lvot=(45, 95), atria=(15, 40), rvot=(20, 50))
@@ -128,8 +127,8 @@ def _plax_flow(
                speeds.rvot),
     ]  # fmt: skip
     leaks = regurgitation(
-        rng, heart, blood, kin, chance=0.35, chamber="LA", origin=(1.3, u(6.4, 7.2)), angle=(right_up - 0.4, right_up + 0.7),
-        speed=(150, 400),
+        rng, heart, blood, kin, chance=0.35, chamber="LA", origin=(1.3, u(6.4, 7.2)),
+        angle=(right_up - 0.4, right_up + 0.7), speed=(150, 400),
     ) + regurgitation(
         rng, heart, blood, kin, chance=0.2, chamber="LV", origin=(0.9, u(3.8, 4.6)), angle=(left - 0.5, left + 0.2),
         speed=(150, 400), event="AR",
@@ -149,7 +148,9 @@ def build_psax(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, patho
     outer = np.stack([swell * np.cos(span), swell * np.sin(span)], -1)[::-1]
     pose = Pose(uniform(rng, -0.3, 1.3), uniform(rng, 6.4, 7.6), uniform(rng, -0.3, 0.3), uniform(rng, 0.9, 1.1))
     walls = {"LV": uniform(rng, 0.85, 1.15), "RV": 0.4}
-    heart = place_heart(rng, fan, {"LV": ring, "RV": np.concatenate([inner, outer])}, pose=pose, walls=walls, jitter=0.08)
+    heart = place_heart(
+        rng, fan, {"LV": ring, "RV": np.concatenate([inner, outer])}, pose=pose, walls=walls, jitter=0.08
+    )
     heart, found = apply_findings(rng, heart, pathology)
     background = surroundings_db(rng, fan, heart.outer)
     back = np.hypot(heart.x, heart.y) - radius - 1.15 + 0.1 * Noise(rng, fan)(6, 12)
@@ -179,18 +180,22 @@ def build_psax(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, patho
     centre = (uniform(rng, -0.5, 0.5), uniform(rng, -0.5, 0.5))
     lv, rv = (ragged_window(rng, fan, heart.cavity[name]) for name in ("LV", "RV"))
     phase = kinematics.phase
+    swirl = vortex(heart.x, heart.y, centre=centre, radius=swirl_radius)
+    second = vortex(heart.x, heart.y, centre=(centre[0] + 0.9, centre[1]), radius=1.2)
+    right_swirl = vortex(heart.x, heart.y, centre=(-2.6, -2.6), radius=1.0)
     streams = [
-        Stream(vortex(heart.x, heart.y, centre=centre, radius=swirl_radius), lv, 0.3 + envelope(phase, "E"), (10, 35)),
-        Stream(vortex(heart.x, heart.y, centre=(centre[0] + 0.9, centre[1]), radius=1.2), lv, envelope(phase, "S"), (10, 35)),
-        Stream(vortex(heart.x, heart.y, centre=(-2.6, -2.6), radius=1.0), rv, 0.3 + envelope(phase, "late_S"), (10, 40)),
-    ]  # fmt: skip
+        Stream(swirl, lv, 0.3 + envelope(phase, "E"), (10, 35)),
+        Stream(second, lv, envelope(phase, "S"), (10, 35)),
+        Stream(right_swirl, rv, 0.3 + envelope(phase, "late_S"), (10, 40)),
+    ]
     return Anatomy(
         echo_db=echo, blood=blood, labels=labels,
         motions=(squeeze, turn, *sway(rng, heart, breath=uniform(rng, 0.3, 1.0))),
         flows=stream_terms(rng, heart, blood, kinematics, streams, speeds=Speeds(eddy=(10, 26)))
         + finding_flows(rng, heart, found, blood, kinematics),
         focus=heart.focus((0, 0), (0.5, 0.3), (-1.8, -1.8), (-2.6, -2.4)) + found.focus, fixed_db=found.fixed_db,
-        leaflets=leaflets, leaflet_frame=(heart.x, heart.y), leaflet_tilt=heart.pose.tilt, twinkle=found.twinkle,
+        leaflets=leaflets, leaflet_frame=(heart.x, heart.y), leaflet_scale=heart.pose.scale,
+        leaflet_tilt=heart.pose.tilt, twinkle=found.twinkle,
         params={"ef_radial": ef, "twist_rad": twist, "mitral_level": bool(mitral_level),
                 "pose": dataclasses.asdict(heart.pose)},
     )  # fmt: skip
@@ -215,5 +220,6 @@ PLAX = ViewSpec(
     pathologies=("mass", "effusion", "prosthesis", "small_chambers"),
 )  # fmt: skip
 PSAX = ViewSpec(
-    name="PSAX", build=build_psax, kind="phased", depth_cm=(12.5, 16.0), pathologies=("mass", "effusion", "small_chambers"),
+    name="PSAX", build=build_psax, kind="phased", depth_cm=(12.5, 16.0),
+    pathologies=("mass", "effusion", "small_chambers"),
 )  # fmt: skip

@@ -124,5 +124,6 @@ SUBCOSTAL = ViewSpec(
 )  # fmt: skip
 FETAL_4CH = ViewSpec(
     name="FETAL_4CH", build=build_fetal, kind="curvilinear", depth_cm=(6.0, 11.0), half_angle_deg=(28, 38),
-    surface_cm=(4.0, 6.0), heart_rate=(110, 170), nyquist_cm_s=(30, 65), pathologies=("septal_defect", "effusion", "small_chambers"),
+    surface_cm=(4.0, 6.0), heart_rate=(110, 170), nyquist_cm_s=(30, 65),
+    pathologies=("septal_defect", "effusion", "small_chambers"),
 )  # fmt: skip

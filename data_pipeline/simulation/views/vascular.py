@@ -71,7 +71,7 @@ def build_carotid(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pa
 
 
 def _neck(rng: np.random.Generator, fan: Fan, roof: np.ndarray) -> np.ndarray:
-    """Skin, fat with septa, the muscle above the vessel, thyroid or muscle around it: dB. ``roof``: depth of the vessel."""
+    """Skin, fat with septa, muscle above the vessel and around it, dB. ``roof``: depth of the vessel, cm."""
     y, noise, u = fan.Y, Noise(rng, fan), lambda low, high: uniform(rng, low, high)
     wave = 0.05 * noise(12, 12) + 0.02 * noise(4, 5)
     skin, fat = u(0.12, 0.22), u(0.4, 0.8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -54,17 +54,21 @@ def tree_distance(segments: Sequence[Segment], x: np.ndarray, y: np.ndarray) -> 
     return np.maximum.reduce([s.lumen(x, y)[0] for s in segments])
 
 
-def tree_flow(segments: Sequence[Segment], x: np.ndarray, y: np.ndarray, fan: Fan) -> np.ndarray:
+def tree_flow(
+    segments: Sequence[Segment], x: np.ndarray, y: np.ndarray, fan: Fan, *,
+    turn: Callable[[float, float], tuple[float, float]],
+) -> np.ndarray:  # fmt: skip
     """Velocity towards the probe relative to ``speed``, parabolic over each lumen, 0 outside, float32 [n_r, n_t].
 
-    ``x, y`` may be warped and vessels bowed; directions are those of the straight segments.
+    ``x, y`` may be warped and vessels bowed; directions are those of the straight segments, which ``turn`` takes
+    from their frame to the image (right, down).
     """
     total, weight = np.zeros(fan.shape, np.float32), np.full(fan.shape, 1e-3, np.float32)
     for s in segments:
         depth = np.clip(s.lumen(x, y)[1], 0, 1)
         dx, dy = s.b[0] - s.a[0], s.b[1] - s.a[1]
         length = math.hypot(dx, dy) + 1e-9
-        direction = np.full((1, 1), dx / length, np.float32), np.full((1, 1), dy / length, np.float32)
+        direction = tuple(np.full((1, 1), c, np.float32) for c in turn(dx / length, dy / length))
         profile = depth * (2 - depth)  # 1 - (1 - depth)^2: a parabola over the radius
         total += depth * profile * along(direction, fan) * np.float32(s.speed)
         weight += depth

@@ -61,7 +61,7 @@ def test_one_example_does_not_change_another():
     a, b = f32(*clips(1, (3, 5, 24, 24)))
     together = metrics.ssim_map(a, b, data_range=1.0)
     alone = metrics.ssim_map(a[1:2], b[1:2], data_range=1.0)
-    np.testing.assert_allclose(together[1:2], alone, atol=1e-6)
+    np.testing.assert_allclose(together[1:2], alone, atol=1e-5)
 
 
 @pytest.mark.parametrize(("sigma", "size"), [(0.7, 9), (1.4, 50), (2.8, 131)])

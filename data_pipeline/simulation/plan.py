@@ -1,0 +1,193 @@
+"""What is decided about a simulated clip before it is formed: options, identity, generators, scene, acquisition."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+
+import numpy as np
+
+from data_pipeline.manifest import ClipRow
+from data_pipeline.schema import SPLITS, VIEW_DOMAIN, VIEWS
+from data_pipeline.simulation.acquisition import Acquisition, AcquisitionOptions, draw_acquisition, draw_palette
+from data_pipeline.simulation.colour_maps import ColourMap
+from data_pipeline.simulation.fan import Fan
+from data_pipeline.simulation.scene import Scene, SceneOptions, draw_fan, make_scene
+
+SIMULATOR_VERSION = "1"
+"""Part of every simulated clip's identity; raised when the same seed no longer gives the same bytes."""
+
+SEEDS_PER_SPLIT = 1 << 40
+"""Seeds run 0..SEEDS_PER_SPLIT-1 in each split and are offset by ``SPLITS.index(split) * SEEDS_PER_SPLIT``, so that no
+generator state is ever shared between train, val and test."""
+
+FPS = {
+    "heart": (12.0, 40.0),
+    "fetal": (15.0, 45.0),
+    "vessel": (10.0, 30.0),
+    "kidney": (8.0, 24.0),
+    "liver": (8.0, 24.0),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SimulationOptions(AcquisitionOptions):
+    """What to fix of a simulated clip; see `AcquisitionOptions` for the rest.
+
+    Attributes:
+      shared: ``True``: the target is the same duplex B-mode as under the colour (a true dual clip); ``False``: the
+        target is the full-quality B-mode; ``None`` draws, ``True`` in ``shared_share`` of the clips.
+      fps: frames per second; ``None`` draws from ``FPS``.
+      clips_per_patient: so many consecutive seeds count as one patient (the anatomy still differs).
+      scene: what to fix of the anatomy, motion and greyscale.
+    """
+
+    shared: bool | None = None
+    shared_share: float = 0.8
+    fps: float | None = None
+    clips_per_patient: int = 1
+    scene: SceneOptions | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fps is not None and not 1 <= self.fps <= 400:
+            raise ValueError(f"fps must lie in 1..400 or be None, got {self.fps}")
+        if self.clips_per_patient < 1:
+            raise ValueError(f"clips_per_patient must be >= 1, got {self.clips_per_patient}")
+        if not 0 <= self.shared_share <= 1:
+            raise ValueError(f"shared_share must lie in 0..1, got {self.shared_share}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClipHead:
+    """What is known of a clip before its scene is built: cheap, so that a source can list its clips."""
+
+    fps: float
+    shared: bool
+    colour_map: ColourMap
+    streams: tuple[np.random.SeedSequence, ...]
+
+    @classmethod
+    def draw(cls, view: str, seed: int, options: SimulationOptions, split: str) -> ClipHead:
+        entropy = [int(SIMULATOR_VERSION), 1, SPLITS.index(split) * SEEDS_PER_SPLIT + int(seed), VIEWS.index(view)]
+        head, *streams = np.random.SeedSequence(entropy).spawn(6)
+        rng = np.random.default_rng(head)
+        fps = float(np.round(rng.uniform(*FPS[VIEW_DOMAIN[view]]), 2))
+        shared = bool(rng.random() < options.shared_share)
+        return cls(
+            fps=fps if options.fps is None else float(options.fps),
+            shared=shared if options.shared is None else bool(options.shared),
+            colour_map=draw_palette(rng, options),
+            streams=tuple(streams),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClipPlan:
+    """A clip ready to be formed: sector, scene, acquisition and the generators of what follows."""
+
+    fan: Fan
+    scene: Scene
+    acquisition: Acquisition
+    shared: bool
+    rng_flow: np.random.Generator
+    rng_screen: np.random.Generator
+
+    @classmethod
+    def draw(
+        cls, view, seed, height, width, frames, options: SimulationOptions, split, *, speckle: int = 0
+    ) -> ClipPlan:
+        head = ClipHead.draw(view, seed, options, split)
+        rng_draw, rng_scene, rng_flow, rng_screen, rng_speckle = (np.random.default_rng(s) for s in head.streams)
+        if options.screen:
+            fan = _fan_on_screen(view, rng_draw, height, width)
+        else:
+            fan = draw_fan(view, rng_draw, height=height, width=width)
+        speckle_seed = int(rng_speckle.integers(1 << 62)) + speckle if speckle else None
+        scene = make_scene(
+            view, rng_scene, fan=fan, frames=frames, fps=head.fps, speckle_seed=speckle_seed, options=options.scene
+        )
+        centre = _jittered(rng_draw, fan, scene.focus[int(rng_draw.integers(len(scene.focus)))])
+        acquisition = draw_acquisition(
+            rng_draw, fan, centre, options=options, frames=frames, fps=head.fps, domain=VIEW_DOMAIN[view],
+            nyquist_range=scene.nyquist_range, shared=head.shared, colour_map=head.colour_map,
+        )  # fmt: skip
+        return cls(
+            fan=fan, scene=scene, acquisition=acquisition, shared=head.shared, rng_flow=rng_flow, rng_screen=rng_screen
+        )
+
+
+def _jittered(rng: np.random.Generator, fan: Fan, centre: tuple[float, float]) -> tuple[float, float]:
+    """Nobody centres a box exactly; one clip in twelve looks somewhere else altogether."""
+    r_span, t_span = float(fan.r[-1] - fan.r[0]), float(fan.t[-1] - fan.t[0])
+    near, anywhere = rng.normal(0, 1, 2), rng.uniform(0.2, 0.8, 2)
+    if rng.random() < 1 / 12:
+        return float(fan.r[0] + anywhere[0] * r_span), float(fan.t[0] + anywhere[1] * t_span)
+    return centre[0] + float(near[0]) * 0.04 * r_span, centre[1] + float(near[1]) * 0.04 * t_span
+
+
+def _fan_on_screen(view: str, rng: np.random.Generator, height: int, width: int) -> Fan:
+    """A sector with room round it for bars, text and the ECG."""
+    top, bottom, side = 0.06, 0.10, 0.15
+    inner_h, inner_w = int(height * (1 - top - bottom)), int(width * (1 - 2 * side))
+    g = draw_fan(view, rng, height=inner_h, width=inner_w).geometry
+    dx, dy = (width - inner_w) / 2, height * top
+    moved = {"native_height": height, "native_width": width}
+    if g.kind == "linear":
+        moved |= {"x0": g.x0 + dx, "x1": g.x1 + dx, "r0": g.r0 + dy, "r1": g.r1 + dy}
+    else:
+        moved |= {"apex_x": g.apex_x + dx, "apex_y": g.apex_y + dy}
+    return Fan.from_geometry(dataclasses.replace(g, **moved), height=height, width=width)
+
+
+def row_of_seed(
+    view: str,
+    seed: int,
+    *,
+    height: int = 128,
+    width: int = 128,
+    frames: int = 32,
+    options: SimulationOptions | None = None,
+    split: str = "train",
+) -> ClipRow:
+    """The manifest row of the record that `simulate_pair` gives for the same arguments, without simulating it."""
+    options = options or SimulationOptions()
+    check_request(view, seed, height, width, frames, split)
+    head = ClipHead.draw(view, seed, options, split)
+    clip_id = clip_id_of(view, seed, split, (frames, height, width), options)
+    return ClipRow(
+        clip_id=clip_id, patient_id=patient_id_of(seed, split, options.clips_per_patient), view=view, kind="simulated",
+        shared=head.shared, n_frames=int(frames), height=int(height), width=int(width), fps=head.fps, score=1.0,
+        vendor=head.colour_map.family, source_digest=digest_of(clip_id), split=split,
+    )  # fmt: skip
+
+
+def clip_id_of(view: str, seed: int, split: str, shape: tuple[int, int, int], options: SimulationOptions) -> str:
+    """Stable hash (32 hex digits) of a simulated clip: version, split, view, seed, ``(T, H, W)`` and options."""
+    shape = tuple(int(n) for n in shape)
+    return digest_of(f"simulated/{SIMULATOR_VERSION}/{split}/{view}/{int(seed)}/{shape}/{options.digest()}")[:32]
+
+
+def patient_id_of(seed: int, split: str, clips_per_patient: int = 1) -> str:
+    """Stable hash (32 hex digits) of the simulated patient a seed belongs to."""
+    return digest_of(f"simulated-patient/{SIMULATOR_VERSION}/{split}/{int(seed) // clips_per_patient}")[:32]
+
+
+def digest_of(text: str) -> str:
+    """SHA-256 of a text, hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_request(view: str, seed: int, height: int, width: int, frames: int, split: str) -> None:
+    known = tuple(v for v in VIEWS if v != "UNKNOWN")
+    if view not in known:
+        raise ValueError(f"view must be one of {known}, got {view!r}")
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
+    for name, value, low, high in (
+        ("seed", seed, 0, SEEDS_PER_SPLIT - 1), ("height", height, 32, 2048), ("width", width, 32, 2048),
+        ("frames", frames, 1, 4096),
+    ):  # fmt: skip
+        if isinstance(value, bool) or int(value) != value or not math.isfinite(value) or not low <= value <= high:
+            raise ValueError(f"{name} must be a whole number in {low}..{high}, got {value!r}")

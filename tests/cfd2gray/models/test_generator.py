@@ -1,0 +1,99 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from cfd2gray.models.discriminator import Discriminator, DiscriminatorSpec
+from cfd2gray.models.generator import Generator
+from tests.cfd2gray.tiny import SPEC
+
+
+def _awake(spec, seed=0):
+    """A generator whose zero-initialised layers are random too, as after training."""
+    generator = Generator(spec, rngs=nnx.Rngs(seed))
+    graph, params = nnx.split(generator, nnx.Param)
+    leaves, tree = jax.tree.flatten(nnx.to_pure_dict(params))
+    keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
+    leaves = [x + 0.1 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves)]
+    return nnx.merge(graph, jax.tree.unflatten(tree, leaves))
+
+
+def _clip(frames=16, size=24, seed=0):
+    rng = np.random.default_rng(seed)
+    cfd = rng.random((1, frames, size, size, 3)).astype(np.float32)
+    hidden = (rng.random((1, frames, size, size, 1)) < 0.3).astype(np.float32)
+    return jnp.asarray(cfd), jnp.asarray(hidden)
+
+
+def test_a_fresh_generator_returns_the_first_guess():
+    cfd, hidden = _clip()
+    out = Generator(SPEC, rngs=nnx.Rngs(0))(cfd, hidden)
+    grey = 0.299 * cfd[..., :1] + 0.587 * cfd[..., 1:2] + 0.114 * cfd[..., 2:]
+    np.testing.assert_allclose(out.grey[hidden == 0], grey[hidden == 0], atol=1e-6)
+    assert out.grey.shape == out.anatomy.shape == out.log_scale.shape == hidden.shape
+
+
+def test_reach_in_time_is_exactly_the_stated_radius():
+    generator = _awake(SPEC)
+    cfd, hidden = _clip(frames=4 * SPEC.radius)
+    middle = 2 * SPEC.radius
+    base = generator(cfd, hidden).grey[0, middle]
+    for offset, expected in ((SPEC.radius, True), (SPEC.radius + 1, False), (-SPEC.radius, True), (-SPEC.radius - 1, False)):
+        changed = cfd.at[0, middle + offset].set(0.9)
+        moved = bool(jnp.any(generator(changed, hidden.at[0, middle + offset].set(0.0)).grey[0, middle] != base))
+        if expected is False:
+            assert not moved, f"frame {offset} away must not matter"
+        elif abs(offset) == SPEC.radius:
+            assert moved, f"frame {offset} away must matter"
+
+
+def test_batch_does_not_change_a_clips_result():
+    generator = _awake(SPEC)
+    first, second = _clip(seed=1), _clip(seed=2)
+    both = generator(*(jnp.concatenate(pair) for pair in zip(first, second)))
+    np.testing.assert_allclose(both.grey[1:], generator(*second).grey, atol=1e-5)
+
+
+def test_ablations_switch_their_part_off():
+    cfd, hidden = _clip()
+    still = _awake(dataclasses.replace(SPEC, temporal=False))
+    assert still.spec.radius == 0
+    np.testing.assert_allclose(still(cfd, hidden).grey[:, 3:4], still(cfd[:, 3:4], hidden[:, 3:4]).grey, atol=1e-5)
+    alone = _awake(dataclasses.replace(SPEC, denoise_blocks=0))(cfd, hidden)
+    np.testing.assert_array_equal(alone.grey, alone.anatomy)
+
+
+def test_bfloat16_computes_close_to_float32_and_returns_float32():
+    cfd, hidden = _clip()
+    exact = _awake(SPEC)(cfd, hidden).grey
+    rough = _awake(dataclasses.replace(SPEC, dtype="bfloat16"))(cfd, hidden).grey
+    assert rough.dtype == jnp.float32
+    assert float(jnp.mean(jnp.abs(rough - exact))) < 0.03 * float(jnp.std(exact)) + 0.02
+
+
+@pytest.mark.parametrize("field, value", [("dtype", "float16"), ("width", 0)])
+def test_impossible_specs_are_refused(field, value):
+    with pytest.raises(ValueError, match=f"model.{field}"):
+        dataclasses.replace(SPEC, **{field: value})
+
+
+def test_sizes_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match="multiples of 8 px for this model, got 20x24"):
+        Generator(SPEC, rngs=nnx.Rngs(0))(jnp.zeros((1, 2, 20, 24, 3)), jnp.zeros((1, 2, 20, 24, 1)))
+
+
+def test_the_discriminator_sees_time_and_space():
+    spec = DiscriminatorSpec(width=8, levels=2, dtype="float32")
+    judge = Discriminator(spec, rngs=nnx.Rngs(0))
+    for i in range(2):
+        layer = getattr(judge, f"time{i}").mix.kernel
+        layer[...] = 0.1 * jax.random.normal(jax.random.key(i), layer.shape)
+    cfd, hidden = _clip(frames=5)
+    logits = judge(cfd, hidden, hidden)
+    assert logits.shape == (1, 5, 3, 3, 1) and logits.dtype == jnp.float32
+    changed = judge(cfd, hidden, hidden.at[0, 4].set(0.5))
+    assert bool(jnp.any(changed[0, 3] != logits[0, 3])), "a frame's judgement must depend on its neighbour"
+    assert bool(jnp.all(changed[0, 0] == logits[0, 0]))
