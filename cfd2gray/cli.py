@@ -51,7 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument("--verbose", action="store_true", help="say more on the way")
     common.add_argument("--json", type=pathlib.Path, metavar="FILE", help="also write the result as JSON")
     parser = argparse.ArgumentParser(
-        prog=PROG, description="Translate colour-flow-Doppler ultrasound video to greyscale. Research use, not diagnosis."
+        prog=PROG,
+        description="Translate colour-flow-Doppler ultrasound video to greyscale. Research use, not diagnosis.",
     )
     from cfd2gray import __version__
 
@@ -71,8 +72,8 @@ def build_parser() -> argparse.ArgumentParser:
         return sub
 
     def add_config(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--config", default="default", metavar="FILE", help="a config .py file or a shipped one's name")
-        sub.add_argument("--config.KEY=VALUE", dest="_", nargs=0, help="change one key; unknown keys are errors")
+        about = "a config .py file or a shipped one's name; --config.KEY=VALUE changes one key, unknown keys are errors"
+        sub.add_argument("--config", default="default", metavar="FILE", help=about)
 
     def add_weights(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--checkpoint", type=pathlib.Path, metavar="RUN", help="the --workdir of a training run")
@@ -95,9 +96,13 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--workers", type=int, default=os.cpu_count())
     sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
 
-    sub = command("train", run_train, "train, or continue a run", "train --config tiny --config.data.dir=records --workdir run")
+    sub = command(
+        "train", run_train, "train, or continue a run", "train --config tiny --config.data.dir=records --workdir run"
+    )
     add_config(sub)
     sub.add_argument("--workdir", type=pathlib.Path, required=True)
+    about = "join the other processes of this run: when the scheduler says so (auto), always, or never"
+    sub.add_argument("--distributed", choices=("auto", "on", "off"), default="auto", help=about)
 
     sub = command(
         "evaluate", run_evaluate, "score a model beside the do-nothing baselines, with a report",
@@ -118,7 +123,12 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--mode", choices=("research", "clinical"), default="research", help="how DICOM output is linked")
     sub.add_argument("--key-file", type=pathlib.Path, help="secret for the hashes of identifiers; made when missing")
 
-    sub = command("export", run_export, "a run's averaged generator as one weights file", "export --checkpoint run -o w.safetensors")
+    sub = command(
+        "export",
+        run_export,
+        "a run's averaged generator as one weights file",
+        "export --checkpoint run -o w.safetensors",
+    )
     sub.add_argument("--checkpoint", type=pathlib.Path, metavar="RUN", required=True)
     sub.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
@@ -143,8 +153,8 @@ def _json(args: argparse.Namespace, value: object) -> None:
 
 
 def _weights(args: argparse.Namespace):
-    from cfd2gray.translation.translator import checkpoint_weights
     from cfd2gray.weights import pretrained
+    from cfd2gray.weights.find import checkpoint_weights
 
     if args.checkpoint and args.weights:
         raise ValueError("give --checkpoint or --weights, not both")
@@ -174,16 +184,22 @@ def run_simulate(args: argparse.Namespace) -> int:
 
 
 def run_train(args: argparse.Namespace) -> int:
-    from cfd2gray.compile_cache import use_compile_cache
-    from cfd2gray.config import load_config
-    from cfd2gray.evaluation.run import validate
-    from cfd2gray.training.loop import train
-    from cfd2gray.training.stop import EXIT_STOPPED
+    from cfd2gray.launch.distributed import together
 
-    use_compile_cache()
-    outcome = train(load_config(args.config, args.overrides), args.workdir, validate=validate)
-    _json(args, {"step": outcome.step, "stopped": outcome.stopped, "metrics": outcome.metrics})
-    print(f"{'stopped' if outcome.stopped else 'done'} at step {outcome.step}; {args.workdir} holds the run")
+    with together(args.distributed):  # before anything else of JAX
+        import jax
+
+        from cfd2gray.compile_cache import use_compile_cache
+        from cfd2gray.config import load_config
+        from cfd2gray.evaluation.run import validate
+        from cfd2gray.training.loop import train
+        from cfd2gray.training.stop import EXIT_STOPPED
+
+        use_compile_cache()
+        outcome = train(load_config(args.config, args.overrides), args.workdir, validate=validate)
+        if jax.process_index() == 0:
+            _json(args, {"step": outcome.step, "stopped": outcome.stopped, "metrics": outcome.metrics})
+            print(f"{'stopped' if outcome.stopped else 'done'} at step {outcome.step}; {args.workdir} holds the run")
     return EXIT_STOPPED if outcome.stopped else 0
 
 
@@ -217,7 +233,7 @@ def run_translate(args: argparse.Namespace) -> int:
 
 
 def run_export(args: argparse.Namespace) -> int:
-    from cfd2gray.translation.translator import checkpoint_weights
+    from cfd2gray.weights.find import checkpoint_weights
     from cfd2gray.weights.pretrained import save_weights
 
     digest = save_weights(args.out, checkpoint_weights(args.checkpoint), dtype=args.dtype)

@@ -91,7 +91,9 @@ def set_key(config: ml_collections.ConfigDict, key: str, value: Any) -> None:
     if isinstance(old, tuple) and isinstance(value, list):
         value = tuple(value)
     if old is not None and type(value) is not type(old):
-        raise ValueError(f"config.{key} is {type(old).__name__} (default {old!r}), got {type(value).__name__} {value!r}")
+        raise ValueError(
+            f"config.{key} is {type(old).__name__} (default {old!r}), got {type(value).__name__} {value!r}"
+        )
     with config.unlocked():
         holder[last] = value
 

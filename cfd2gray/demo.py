@@ -24,8 +24,9 @@ from cfd2gray.evaluation.tables import print_result
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.training.loop import train
 from cfd2gray.translation.files import Output, translate_file
-from cfd2gray.translation.translator import Translator, checkpoint_weights
+from cfd2gray.translation.translator import Translator
 from cfd2gray.translation.video_out import write_video
+from cfd2gray.weights.find import checkpoint_weights
 from data_pipeline import pack
 from data_pipeline.deidentify import KeyedHasher
 from data_pipeline.flow import hidden_mask
@@ -52,9 +53,7 @@ def demo(workdir: pathlib.Path, *, steps: int | None = None) -> dict[str, Any]:
     use_compile_cache()
     console, seconds = Console(), {}
     workdir = pathlib.Path(workdir)
-    config = load_config(
-        "tiny", [f"data.dir={workdir / 'records'}", *([f"train.steps={steps}"] if steps else [])]
-    )
+    config = load_config("tiny", [f"data.dir={workdir / 'records'}", *([f"train.steps={steps}"] if steps else [])])
 
     def part(name: str, about: str):
         console.rule(f"[bold]{name}[/] {about}", align="left")
@@ -119,7 +118,11 @@ def translate_echo(translator: Translator, folder: pathlib.Path) -> dict[str, An
         lambda index: (pair.clip_id, pair.patient_id, {"kind": pair.kind, "fps": pair.fps}),
         options=EvaluateOptions(
             bootstrap=Bootstrap(resamples=0),
-            settings={"model": translator.weights.name, "weights_digest": translator.weights.digest, "clip": "real echo"},
+            settings={
+                "model": translator.weights.name,
+                "weights_digest": translator.weights.digest,
+                "clip": "real echo",
+            },
         ),
         gallery=gallery,
     )

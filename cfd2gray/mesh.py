@@ -20,7 +20,9 @@ def make_mesh(*, data: int = -1, fsdp: int = 1, devices: Sequence[Any] | None = 
     Raises:
       ValueError: When the two sizes do not multiply to the number of devices.
     """
-    devices = list(jax.devices() if devices is None else devices)
+    if devices is None:  # a process's devices stand together, so that its clips are one piece of the global batch
+        devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    devices = list(devices)
     if fsdp < 1 or (data < 1 and data != -1):
         raise ValueError(f"mesh sizes must be positive (data may be -1), got data={data}, fsdp={fsdp}")
     data = len(devices) // fsdp if data == -1 else data

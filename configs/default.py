@@ -12,6 +12,9 @@ def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.seed = 0  # of everything random: initial parameters, data order, augmentation
 
+    # Weights the generator starts from: a file of `cfd2gray export`, a run's folder or "pretrained"; empty: from nothing.
+    config.init = ""
+
     # --- data ---------------------------------------------------------------------------------------------------
     config.data = data = ml_collections.ConfigDict()
     data.dir = ""  # folder written by `cfd2gray pack` or `cfd2gray simulate`; empty when only `mixture` is used
@@ -47,7 +50,7 @@ def get_config() -> ml_collections.ConfigDict:
     model.blocks = 2  # residual blocks per stage
     model.denoise_width = 64
     model.denoise_blocks = 4  # 0 leaves DenoiseNet out (ablation)
-    model.fill_radius = 2  # frames either way in the learning-free first guess
+    model.fill_radius = 4  # frames either way in the learning-free first guess
     model.temporal = True  # False: every frame on its own (ablation)
     model.dtype = "float32"  # compute dtype; "bfloat16" on GPU and TPU (parameters stay float32)
 
@@ -74,7 +77,7 @@ def get_config() -> ml_collections.ConfigDict:
     # --- optimisation -------------------------------------------------------------------------------------------
     config.train = train = ml_collections.ConfigDict()
     train.steps = 100_000
-    train.warmup_anatomy = 5_000  # steps without the adversarial term and with the discriminator untouched
+    train.warmup_anatomy = 5_000  # steps before the critics (discriminator and VGG) join: half the cost of a step
     train.learning_rate = 2e-4  # of the generator at its peak, for the global batch above; scale with its square root
     train.discriminator_rate = 2e-4
     train.warmup = 1_000  # steps of linear rise

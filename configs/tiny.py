@@ -1,10 +1,9 @@
 """The demo: the real architecture at a size that two CPU cores train in minutes.
 
-    cfd2gray train --config configs/tiny.py --config.data.dir=demo/records --workdir demo/run
+cfd2gray train --config configs/tiny.py --config.data.dir=demo/records --workdir demo/run
 """
 
 import ml_collections
-
 from cfd2gray.configs import default
 
 

@@ -27,9 +27,9 @@ class KindOptions:
     """Share of the coloured pixels that are green from which they are markers, unless the colour bar has green."""
     tissue_box: float = 0.4
     """Tissue Doppler colours at least this share of the box,"""
-    tissue_bright: float = 0.02
+    tissue_bright: float = 0.08
     """leaves at most this share of it bright and uncoloured,"""
-    tissue_steady: float = 0.6
+    tissue_steady: float = 0.85
     """and at least this share of what is ever coloured is coloured nearly always."""
 
 

@@ -248,9 +248,9 @@ def _refine(
             if usual is not None:
                 bright = cv2.dilate(_profile(level, axis, inner)[:, None], np.ones((3, 1), np.uint8))[:, 0]
                 allowed &= (bright >= 0.7 * usual) & (bright <= 1.4 * usual)
-            hits = position[allowed]
+            hits = position[allowed] if outward else position[allowed][::-1]
             if len(hits):
-                nearest = hits[-1] if not outward else hits[0]
+                nearest = _corner(hits, across[1 - axis], axis, sides, drawn, reach)
                 sides[index], drawn[index] = _centre(level, axis, inner, int(nearest), outward, reach), True
             else:
                 grow = options.margin * (start[2 * axis + 1] - start[2 * axis])
@@ -270,6 +270,29 @@ def _refine(
         drawn=tuple(drawn),
         line_px=width,
     )
+
+
+def _corner(hits: np.ndarray, lines: np.ndarray, axis: int, sides: list[float], drawn: list[bool], reach: int) -> int:
+    """The line of ``hits`` (nearest first) at which the two sides across end: a vessel wall has no corners.
+
+    Starting with the nearest, move on as long as both sides across go on as lines (map ``lines``) to the next one.
+    """
+    nearest = int(hits[0])
+    first = 2 * (1 - axis)
+    if not (drawn[first] and drawn[first + 1]):
+        return nearest
+    for further in hits[1:]:
+        low, high = sorted((nearest, int(further)))
+        if high - low <= 2 * reach:
+            continue
+        for side in sides[first : first + 2]:
+            at = min(max(int(round(side)), 1), lines.shape[1 - axis] - 2)
+            around = slice(at - 1, at + 2)
+            part = lines[low:high, around] if axis == 0 else lines[around, low:high].T
+            if part.max(axis=1).mean() < 0.75:
+                return nearest
+        nearest = int(further)
+    return nearest
 
 
 def _profile(level: np.ndarray, axis: int, inner: slice) -> np.ndarray:

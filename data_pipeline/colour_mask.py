@@ -71,7 +71,7 @@ class Tint:
 def fit_tint(frames: np.ndarray, sector: np.ndarray, *, max_strength: int = 80) -> Tint | None:
     """The tint of the grey map of ``frames`` (uint8 [T, H, W, 3]) inside ``sector``, or ``None`` for plain grey.
 
-    Median chroma by green level. Believed only if two thirds of the sector lie on it and it varies smoothly, so that
+    Median chroma by green level, near a straight line. Believed only if two thirds of the sector lie on it, so that
     flow, which covers a minority of the sector, cannot pass for tissue.
     """
     step = max(int(np.sqrt(len(frames) * sector.sum() / 60_000)), 1)
@@ -80,17 +80,22 @@ def fit_tint(frames: np.ndarray, sector: np.ndarray, *, max_strength: int = 80) 
         return None
     green = pixels[:, 1]
     chroma = np.stack([pixels[:, 0] - green, pixels[:, 2] - green], axis=1)
+    bright = green >= 32
+    if bright.sum() < 256:
+        return None
+    slope = np.median(chroma[bright] / green[bright, None], axis=0)  # tints are nearly proportional to the level
     levels, medians = [0], [np.zeros(2)]
     for low in range(0, 256, 8):
         part = chroma[(green >= low) & (green < low + 8)]
-        if len(part) >= 0.002 * len(pixels):
-            levels.append(low + 4)
-            medians.append(np.median(part, axis=0))
+        usual = slope * (low + 4)
+        median = np.median(part, axis=0) if len(part) >= 0.002 * len(pixels) else usual
+        levels.append(low + 4)
+        medians.append(median if np.abs(median - usual).max() <= 12 else usual)  # else flow outweighs tissue there
     levels.append(256)
     medians.append(medians[-1])
     ramp = np.stack([np.interp(np.arange(256), levels, np.array(medians)[:, i]) for i in (0, 1)], axis=1)
     strength = int(round(float((np.maximum(ramp.max(1), 0) - np.minimum(ramp.min(1), 0)).max())))
-    if not 5 <= strength <= max_strength or np.abs(np.diff(np.array(medians), axis=0)).max() > 24:
+    if not 5 <= strength <= max_strength:
         return None
     near = np.abs(chroma - ramp[green]).max(axis=1) <= 10
     if near.mean() < 0.67:

@@ -181,7 +181,7 @@ def find_burned_text(frames: np.ndarray, sector: np.ndarray) -> np.ndarray:
       frames: uint8 ``[T, H, W, 3]``; with several frames only what never moves counts.
       sector: bool ``[H, W]``.
 
-    Glyphs are 6..22 px tall at 480 rows. Text on bright tissue or in fewer than four glyphs escapes: look at the clips.
+    Glyphs are 5..22 px tall at 480 rows. Text on bright tissue or in fewer than four glyphs escapes: look at the clips.
     """
     check_frames(frames, channels=3)
     level = frames[0].max(axis=2)
@@ -192,7 +192,7 @@ def find_burned_text(frames: np.ndarray, sector: np.ndarray) -> np.ndarray:
     hat = cv2.morphologyEx(level, cv2.MORPH_TOPHAT, np.ones((size, size), np.uint8))
     bright = ((hat > 50) & (level > 90)).astype(np.uint8)
     count, labels, stats, centres = cv2.connectedComponentsWithStats(bright, connectivity=8)
-    low, high = max(5.0, 6 * scale), max(22 * scale, 12.0)
+    low, high = max(4.0, 5 * scale), max(22 * scale, 12.0)
     tall, wide = stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_WIDTH]
     fill = stats[:, cv2.CC_STAT_AREA] / np.maximum(tall * wide, 1)
     glyph = (tall >= low) & (tall <= high) & (wide <= 1.6 * high) & (fill > 0.15) & (fill < 0.95)
@@ -218,8 +218,8 @@ def _text_rows(candidates: np.ndarray, stats: np.ndarray, centres: np.ndarray) -
             height = stats[last, cv2.CC_STAT_HEIGHT]
             last_base = stats[last, cv2.CC_STAT_TOP] + height
             gap = stats[index, cv2.CC_STAT_LEFT] - stats[last, cv2.CC_STAT_LEFT] - stats[last, cv2.CC_STAT_WIDTH]
-            near = abs(base - last_base) <= max(0.25 * height, 2) and -2 <= gap <= 2 * height
-            if near and 0.6 <= stats[index, cv2.CC_STAT_HEIGHT] / height <= 1.6:
+            near = abs(base - last_base) <= max(0.35 * height, 2) and -3 <= gap <= max(2 * height, 8)
+            if near and 0.45 <= stats[index, cv2.CC_STAT_HEIGHT] / height <= 2.2:
                 row.append(int(index))
                 break
         else:

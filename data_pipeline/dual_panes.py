@@ -24,6 +24,10 @@ class PaneOptions:
     min_contrast: float = 1.5
     """How many times the best correlation elsewhere that of the speckle must be (not asked when the header names two
     panes). Of the speckle, since fans also resemble themselves at a wrong pitch."""
+    min_texture: float = 0.25
+    """Least correlation of the speckle itself."""
+    min_overlap: float = 0.2
+    """Least share of the lit pixels whose partner at the pitch is lit too (half of them in a perfect dual screen)."""
     guard: float = 0.016
     """``Elsewhere`` begins this share of the width (12 px of 750) away."""
     coloured: float = 0.01
@@ -80,6 +84,7 @@ def find_panes(
     coloured = np.stack([saturation(frame) for frame in some])
     luma = np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in some])
     lit = (coloured < 12) & (luma > 8)
+    shown = (coloured > 25) | (luma > 8)
     reason = "one picture only: it does not repeat beside or below itself"
     tagged = _tagged_pitch(regions)
     if tagged and tagged[2]:
@@ -88,23 +93,25 @@ def find_panes(
         turned_luma, turned_lit = (luma, lit) if axis else (luma.swapaxes(1, 2), lit.swapaxes(1, 2))
         length = turned_luma.shape[2]
         texture = np.stack([_texture(frame, sigma=max(1.5, 0.01 * length)) for frame in turned_luma])
-        curve = _self_correlation(texture, turned_lit)
+        curve, overlap = _self_correlation(texture, turned_lit)
         if tagged:
             near = np.arange(max(1, tagged[1] - 3), min(length, tagged[1] + 4))
         else:
             near = np.arange(length // 4, 3 * length // 4)
+        near = near[overlap[near] >= options.min_overlap]
         if len(near) == 0:
             continue
         pitch = int(near[np.argmax(curve[near])])
-        ncc = float(_self_correlation(turned_luma, turned_lit)[pitch])
+        ncc = _correlation_at(turned_luma, turned_lit, pitch)
         far = np.arange(length // 4, 3 * length // 4)
         far = far[np.abs(far - pitch) > max(4, options.guard * length)]
         elsewhere = float(curve[far].max()) if len(far) else 0.0
-        if ncc < options.min_ncc or (not tagged and curve[pitch] < options.min_contrast * elsewhere):
+        least = options.min_texture if tagged else max(options.min_texture, options.min_contrast * elsewhere)
+        if ncc < options.min_ncc or curve[pitch] < least:
             if tagged:
                 reason = f"the header names two panes, but their pictures differ (correlation {ncc:.2f})"
             continue
-        panes = _rectangles(turned_lit, pitch)
+        panes = _rectangles(turned_lit, shown if axis else shown.swapaxes(1, 2), pitch)
         if panes is None:
             continue
         if not axis:
@@ -160,14 +167,14 @@ def check_panes(
         return PaneCheck(verdict="unpaired", mae=255.0, ssim=0.0, lag=0)
     mae = _mae(colour, grey, untouched)
     ssim = np.concatenate([ssim_map(a, b)[keep] for a, b, keep in zip(colour, grey, untouched) if keep.any()]).mean()
-    lag = 0
+    lag, errors = 0, {}
     if len(colour) > 2 and _mae(grey[1:], grey[:-1], untouched[1:]) > options.min_motion:
         errors = {0: _mae(colour[1:-1], grey[1:-1], untouched[1:-1])}
         errors[1] = _mae(colour[1:-1], grey[2:], untouched[1:-1])
         errors[-1] = _mae(colour[1:-1], grey[:-2], untouched[1:-1])
         lag = min(errors, key=lambda key: (errors[key], abs(key)))
     verdict = "paired" if mae < options.max_mae and ssim > options.min_ssim else "unpaired"
-    if lag:
+    if lag and errors[lag] < options.max_mae:
         verdict = "lagged"
     return PaneCheck(verdict=verdict, mae=mae, ssim=float(ssim), lag=lag)
 
@@ -220,8 +227,9 @@ def _texture(frame: np.ndarray, *, sigma: float) -> np.ndarray:
     return frame - cv2.GaussianBlur(frame, (0, 0), sigma)
 
 
-def _self_correlation(luma: np.ndarray, lit: np.ndarray) -> np.ndarray:
-    """Correlation of a screen with itself against the shift along its last axis, over pixels lit in both: ``[W]``.
+def _self_correlation(luma: np.ndarray, lit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Correlation of a screen with itself against the shift along its last axis, over pixels lit in both, ``[W]``, and
+    their share of all lit pixels, ``[W]``.
 
     Masked normalised cross-correlation after Padfield (IEEE Trans. Image Process. 21(5), 2012), one axis, rows pooled.
     """
@@ -230,8 +238,8 @@ def _self_correlation(luma: np.ndarray, lit: np.ndarray) -> np.ndarray:
     centre = float(luma[lit].mean()) if lit.any() else 0.0
     sums = np.zeros((6, size // 2 + 1), np.complex128)
     for frame, mask in zip(luma, lit):
-        m = mask.astype(np.float64)
-        f = (frame - centre) * m
+        m = mask.astype(np.float32)
+        f = (frame - np.float32(centre)) * m
         mask_f, value_f, square_f = (np.fft.rfft(array, size, axis=1) for array in (m, f, f * f))
         for number, (left, right) in enumerate(
             ((mask_f, mask_f), (value_f, mask_f), (mask_f, value_f), (square_f, mask_f), (mask_f, square_f),
@@ -242,11 +250,24 @@ def _self_correlation(luma: np.ndarray, lit: np.ndarray) -> np.ndarray:
     n = np.maximum(count, 1.0)
     spread = (left2 - left * left / n) * (right2 - right * right / n)
     curve = (both - left * right / n) / np.sqrt(np.maximum(spread, 1e-6))
-    return np.where(count > 0.05 * max(count[0], 1.0), curve, 0.0)
+    share = count / max(count[0], 1.0)
+    return np.where(share > 0.05, curve, 0.0), share
 
 
-def _rectangles(lit: np.ndarray, pitch: int) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
+def _correlation_at(luma: np.ndarray, lit: np.ndarray, pitch: int) -> float:
+    """Correlation of a screen with itself at one shift along its last axis, over pixels lit in both."""
+    keep = lit[:, :, :-pitch] & lit[:, :, pitch:]
+    left, right = luma[:, :, :-pitch][keep].astype(np.float32), luma[:, :, pitch:][keep].astype(np.float32)
+    left, right = left - left.mean(), right - right.mean()
+    return float((left * right).sum() / max(float(np.sqrt((left**2).sum() * (right**2).sum())), 1e-6))
+
+
+def _rectangles(
+    lit: np.ndarray, shown: np.ndarray, pitch: int
+) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
     """Rows and columns of the left pane and of the right one: all rows, up to the seam between the panes.
+
+    ``lit``: grey pixels, by which the panes were compared; ``shown``: whatever is not black.
 
     The seam is the middle of the emptiest columns between the part that repeats ``pitch`` px to the right and its
     repetition.
@@ -257,7 +278,7 @@ def _rectangles(lit: np.ndarray, pitch: int) -> tuple[tuple[slice, slice], tuple
     if len(core) < 16:
         return None
     first, last = int(core[0]), min(int(core[-1]), int(core[0]) + pitch - 1)
-    between = lit[:, :, last + 1 : first + pitch + 1].mean(axis=0).sum(axis=0)
+    between = shown[:, :, last + 1 : first + pitch + 1].mean(axis=0).sum(axis=0)
     empty = np.flatnonzero(between <= between.min() + 0.5)
     seam = last + 1 + int(empty[len(empty) // 2])
     start = max(0, seam - pitch)

@@ -266,7 +266,7 @@ class _Marker:
     near: np.ndarray
     outline: np.ndarray
     painted_outline: np.ndarray
-    """The part of the outline, with its bleed, that is static colour: a yellow or green box is not flow."""
+    """Static colour at the outline: a yellow or green box is not flow."""
     no_seed: np.ndarray
     """The outline with the chroma that codecs smear beside it, and static marks: flow may cover but not begin there."""
 
@@ -279,14 +279,14 @@ class _Marker:
             return None
         ys, xs = np.nonzero(around.any(axis=1))[0], np.nonzero(around.any(axis=0))[0]
         cut = (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
-        bleed = cv2.dilate(outline.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
+        core, bleed = (cv2.dilate(outline.astype(np.uint8), np.ones((n, n), np.uint8)).astype(bool) for n in (5, 7))
         top, left = state.ground[0].start, state.ground[1].start
         return _Marker(
             part=tuple(slice(c.start + at, c.stop + at) for c, at in zip(cut, (top, left))),
             box=(inside & state.sector)[cut],
             near=(near & state.sector)[cut],
             outline=(outline & state.sector)[cut],
-            painted_outline=(bleed & state.interface)[cut],
+            painted_outline=(core & state.interface)[cut],
             no_seed=(bleed | state.interface)[cut],
         )
 

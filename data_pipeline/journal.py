@@ -1,7 +1,8 @@
 """The journal of a packing: which clip lies where, which jobs are done; a torn last line is what a kill leaves.
 
 One JSON object a line: first the settings, then ``{"job", "clip": row, "offset", "length", "thumbnail"}`` for a clip,
-``{"job", "done": true, "error": code}`` for a finished job, ``{"duplicate": true}``.
+``{"job", "done": true, "error": code}`` for a finished job, ``{"duplicate": true}``, ``{"shard", "sha256"}`` for a
+finished shard.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Journal:
         done: numbers of finished jobs.
         errors: jobs that gave nothing, by code.
         duplicates: clips left out.
+        digests: SHA-256 of finished shards, by file name.
     """
 
     def __init__(self, directory: Path, settings: dict) -> None:
@@ -56,6 +58,7 @@ class Journal:
         self.done: set[int] = set()
         self.errors: collections.Counter[str] = collections.Counter()
         self.duplicates = 0
+        self.digests: dict[str, str] = {}
         if self.path.exists():
             lines = self.path.read_bytes().split(b"\n")[:-1]  # what follows the last newline was torn by a kill
             kept = _without_lost_records(directory, settings["name"], [json.loads(line) for line in lines])
@@ -89,6 +92,9 @@ class Journal:
     def count_duplicate(self) -> None:
         self._put({"duplicate": True})
 
+    def add_digest(self, shard: str, sha256: str) -> None:
+        self._put({"shard": shard, "sha256": sha256})
+
     def remove(self) -> None:
         self._file.close()
         self.path.unlink(missing_ok=True)
@@ -106,6 +112,8 @@ class Journal:
             self.done.add(item["job"])
             if item["error"]:
                 self.errors[item["error"]] += 1
+        elif "sha256" in item:
+            self.digests[item["shard"]] = item["sha256"]
         else:
             self.duplicates += 1
 

@@ -1,12 +1,15 @@
-"""The one Grain chain: shuffle, shard by process, decode, augment, batch, worker processes; checkpointable.
+"""The one Grain chain: shuffle, decode, augment, batch, shard by process, worker processes; checkpointable.
 
-    source -> seed -> shuffle -> slice of this process -> repeat -> RandomClip -> ToExample -> Augment -> batch
+    source -> seed -> shuffle -> repeat -> RandomClip -> ToExample -> Augment -> batch -> batches of this process
            -> reader threads -> worker processes
 
-The stream of batches is the same for any number of threads and workers when started from the beginning, and a restored
-iterator continues bit for bit. It does not when the number of workers changes in between (Grain then hands out wrong
-data without an error), so a checkpoint keeps a `fingerprint`, and `check_fingerprint` is called before anything is
-restored.
+Batches are dealt to the processes in turn, after everything random: batch ``k`` of every process together is the same
+clips in the same order with the same augmentation, whatever the number of processes, threads and workers. (Nothing is
+read in vain: the chain is random access, and only what is asked for is made.) So the number of batches handed out is the
+whole place in the stream: ``first_batch`` continues there, on other processes and workers too.
+
+Grain's own iterator state continues bit for bit as well, but not when the number of workers changes in between (Grain
+then hands out wrong data without an error); who stores it keeps a `fingerprint` and calls `check_fingerprint` first.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ def make_loader(
     process_count: int = 1,
     augment: AugmentOptions | None = None,
     num_epochs: int | None = None,
+    first_batch: int = 0,
 ) -> grain.IterDataset:
     """Batches of a source: dicts of NumPy arrays with the keys of `schema.BATCH_KEYS`.
 
@@ -55,9 +59,10 @@ def make_loader(
         training: see above.
         num_workers: worker processes; 0 reads in this one. Worth it only where decoding is the bottleneck.
         num_threads: reader threads per worker.
-        process_index: which of ``process_count`` equal shares this process reads.
+        process_index: which of ``process_count`` equal parts of each global batch this process reads.
         augment: training only; `AugmentOptions()` by default.
-        num_epochs: training only.
+        num_epochs: training only; what does not fill a batch on every process at the end is left out.
+        first_batch: training only: how many batches to pass over, without reading them.
 
     Raises:
         ValueError: when an argument is out of range or a share would be empty.
@@ -69,28 +74,29 @@ def make_loader(
         )
     if min(num_workers, num_threads) < 0:
         raise ValueError(f"num_workers and num_threads must not be negative, got {num_workers=}, {num_threads=}")
-    if not training and num_epochs not in (None, 1):
-        raise ValueError(f"evaluation sees every clip once: leave num_epochs out, got {num_epochs}")
+    if not training and (num_epochs not in (None, 1) or first_batch):
+        raise ValueError(f"evaluation sees every clip once: leave num_epochs out, got {num_epochs}, {first_batch=}")
+    if first_batch < 0:
+        raise ValueError(f"first_batch must not be negative, got {first_batch}")
     n_clips = len(source)
-    share = slice(process_index, None, process_count)
     if training:
         if n_clips < process_count:
             raise ValueError(f"{n_clips} clips cannot be shared by {process_count} processes; use more clips")
-        even = n_clips // process_count * process_count  # equal shares: no process may run out before the others
-        augment = AugmentOptions() if augment is None else augment
-        dataset = grain.MapDataset.source(Indexed(source, n_clips)).seed(seed).shuffle()
-        dataset = dataset.slice(slice(0, even)).slice(share).repeat(num_epochs)
-        if num_epochs is not None and even // process_count * num_epochs < batch_size:
+        if num_epochs is not None and n_clips * num_epochs < batch_size * process_count:
             raise ValueError(
-                f"{num_epochs} epoch(s) of {even // process_count} clips do not fill one batch of {batch_size}; "
-                "use a smaller batch, more epochs or more clips"
+                f"{num_epochs} epoch(s) of {n_clips} clips do not fill one batch of {batch_size} on each of "
+                f"{process_count} processes; use a smaller batch, more epochs or more clips"
             )
+        augment = AugmentOptions() if augment is None else augment
+        dataset = grain.MapDataset.source(Indexed(source, n_clips)).seed(seed).shuffle().repeat(num_epochs)
         dataset = dataset.random_map(RandomClip(frames, augment)).map(ToExample(frames, size))
         dataset = dataset.random_map(Augment(augment)).batch(batch_size, drop_remainder=True)
+        even = len(dataset) // process_count * process_count  # no process may run out before the others
+        dataset = dataset.slice(slice(first_batch * process_count + process_index, even, process_count))
     else:
         padded = num_batches(n_clips, batch_size=batch_size, process_count=process_count) * batch_size * process_count
-        dataset = grain.MapDataset.source(Indexed(source, padded)).slice(share)
-        dataset = dataset.map(ToExample(frames, size)).batch(batch_size)
+        dataset = grain.MapDataset.source(Indexed(source, padded)).map(ToExample(frames, size)).batch(batch_size)
+        dataset = dataset.slice(slice(process_index, None, process_count))
     batches = dataset.to_iter_dataset(
         grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2 * num_threads if num_threads else 0)
     )

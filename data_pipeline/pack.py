@@ -216,27 +216,40 @@ class _Packing:
     def _writer(self, split: str, size: int) -> ShardWriter:
         writer = self.writers.get(split)
         if writer is not None and writer.n_bytes and writer.n_bytes + size > self.shard_bytes:
-            writer.close()
+            self._close(split)
             writer = None
         if writer is None:
             self.shard_number[split] = self.shard_number.get(split, -1) + 1
             writer = self.writers[split] = ShardWriter(self._path(split, self.shard_number[split]))
         return writer
 
+    def _close(self, split: str) -> None:
+        writer = self.writers[split]
+        if not writer.closed:
+            writer.close()
+            # A kill right here costs reading the shard once more at the end.
+            self.journal.add_digest(writer.path.name, writer.sha256)
+
     def suspend(self) -> None:
         for writer in self.writers.values():
             writer.suspend()
 
     def finish(self, settings: dict) -> Manifest:
-        for writer in self.writers.values():
-            writer.close()
+        for split in self.writers:
+            self._close(split)
         entries = sorted(
             ((entry.row, entry.thumbnail) for entry in self.journal.clips),
             key=lambda entry: (entry[0].split, entry[0].shard, entry[0].record),
         )
         per_shard = collections.Counter((row.split, row.shard) for row, _ in entries)
         shards = [
-            Shard(file=path.name, split=split, n_clips=count, n_bytes=path.stat().st_size, sha256=file_digest(path))
+            Shard(
+                file=path.name,
+                split=split,
+                n_clips=count,
+                n_bytes=path.stat().st_size,
+                sha256=self.journal.digests.get(path.name) or file_digest(path),
+            )
             for (split, number), count in per_shard.items()
             for path in [self._path(split, number)]
         ]

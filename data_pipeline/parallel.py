@@ -67,7 +67,7 @@ def run_ordered(
                 waiting = collections.deque((other, _submit(pool, function, other)) for other, _ in waiting)
             yield argument, outcome
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def progress_bar(unit: str, *, show: bool | None = None) -> rich.progress.Progress:

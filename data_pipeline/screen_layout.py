@@ -29,7 +29,8 @@ def is_quad(frames: np.ndarray) -> bool:
 def sweep(frames: np.ndarray) -> str | None:
     """``spectral`` or ``mmode`` when the picture changes only in a narrow band of columns that wanders, else ``None``.
 
-    ``frames`` uint8 [T, H, W, 3], consecutive, T >= 6. The two differ in how much of the swept area is lit.
+    ``frames`` uint8 [T, H, W, 3], consecutive, T >= 6. Neighbouring columns of an M-mode are alike and mostly lit; those of
+    a spectrum are speckle, dark on one side of the base line.
     """
     if len(frames) < 6:
         return None
@@ -57,4 +58,7 @@ def sweep(frames: np.ndarray) -> str | None:
         return None
     if max(centres) - min(centres) < 0.02 * width:
         return None
-    return "spectral" if lit[rows[0] : rows[-1] + 1].mean() < 0.5 else "mmode"
+    swept = levels[-1, rows[0] : rows[-1] + 1].astype(np.float32)
+    swept = swept - swept.mean()
+    likeness = float((swept[:, 1:] * swept[:, :-1]).sum() / max(float((swept**2).sum()), 1.0))
+    return "spectral" if likeness < 0.6 or lit[rows[0] : rows[-1] + 1].mean() < 0.4 else "mmode"

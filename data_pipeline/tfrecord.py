@@ -78,6 +78,10 @@ class ShardWriter:
         return len(self._index)
 
     @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    @property
     def sha256(self) -> str:
         """Digest of what was written so far, hexadecimal."""
         return self._hash.hexdigest()

@@ -114,11 +114,30 @@ class RandomClip(grain.transforms.RandomMap):
         if crop:
             y, x, side = square
             own = max(1, round(scale * side))
+            y_share, x_share = _towards_flow(record.strata[start], square, own, y_share, x_share)
             square = (y + int(y_share * (side - own + 1)), x + int(x_share * (side - own + 1)), own)
         cut_record = dataclasses.replace(
             record, **{name: cut(getattr(record, name)) for name in ("cfd", "grey", "strata", "labels")}
         )
         return dataclasses.replace(element, record=cut_record, square=square)
+
+
+def _towards_flow(
+    plane: np.ndarray, square: tuple[int, int, int], own: int, y_share: float, x_share: float
+) -> tuple[float, float]:
+    """Shares that place a crop of side ``own`` so that the colour's middle lies somewhere in its middle half.
+
+    A crop without colour teaches nothing; where there is none the shares are returned as they are.
+    """
+    rows, columns = np.nonzero(plane & FLOW)
+    y, x, side = square
+    if not len(rows) or own == side:
+        return y_share, x_share
+    shares = []
+    for middle, share in ((rows.mean() - y, y_share), (columns.mean() - x, x_share)):
+        wanted = middle - own * (0.25 + 0.5 * share)
+        shares.append(float(np.clip(wanted / (side - own), 0.0, 1.0 - 1e-9)))
+    return shares[0], shares[1]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -59,6 +59,7 @@ class Gallery:
         self._worst: list[tuple[float, ReportClip]] = []
         self._best: list[tuple[float, ReportClip]] = []
         self._sample: list[tuple[float, ReportClip]] = []
+        self._failures: dict[str, tuple[float, ReportClip]] = {}
 
     def offer(self, row: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Consider one scored clip. ``arrays`` are its batch arrays and the uint8 predictions (``output_*``)."""
@@ -69,6 +70,9 @@ class Gallery:
             return
         self._scores.append(value)
         clip = _report_clip(row, arrays)
+        for tag, badness in _badness(row).items():
+            if badness > max(_WORTH_SHOWING, self._failures.get(tag, (0.0, clip))[0]):
+                self._failures[tag] = (badness, clip)
         self._worst = sorted([*self._worst, (value, clip)], key=_first)[: self._per_group]
         self._best = sorted([*self._best, (value, clip)], key=_first)[-self._per_group :]
         if len(self._sample) < self._candidates:
@@ -77,25 +81,46 @@ class Gallery:
             self._sample[slot] = (value, clip)
 
     def clips(self) -> list[ReportClip]:
-        """Worst first, then median, then best; a clip is shown once."""
+        """Worst, median, best, then clips that fail in another way than SSIM sees; a clip is shown once."""
         if not self._scores:
             return list(self._plain)
         middle = float(np.median(self._scores))
         central = sorted(self._sample, key=lambda pair: abs(pair[0] - middle))[: 3 * self._per_group]
         chosen, taken = [], set()
-        for tag, group in (("worst", self._worst), ("best", self._best[::-1]), ("median", central)):
+        failures = [(tag, [pair]) for tag, pair in self._failures.items()]
+        for tag, group in (("worst", self._worst), ("best", self._best[::-1]), ("median", central), *failures):
             count = 0
             for _, clip in group:
                 if id(clip) not in taken and count < self._per_group:
                     taken.add(id(clip))
                     chosen.append(dataclasses.replace(clip, tag=tag))
                     count += 1
-        order = ("worst", "median", "best")
+        order = ("worst", "median", "best", *self._failures)
         return sorted(chosen, key=lambda clip: order.index(clip.tag))
 
 
 def _first(pair: tuple[float, ReportClip]) -> float:
     return pair[0]
+
+
+_WORTH_SHOWING = 0.25
+"""Badness from which a clip joins the failure gallery."""
+
+
+def _badness(row: Mapping[str, Any]) -> dict[str, float]:
+    """How far a clip is off in what SSIM does not see; 0 is right, NaN where it cannot be said."""
+    scores = row["scores"]["composited"]
+
+    def off(measure: str, stratum: str) -> float:
+        value = scores.get(measure, {}).get(stratum, math.nan)
+        return abs(math.log(value)) if value > 0 else math.nan
+
+    return {
+        "flicker": off("flicker_ratio", "flow"),
+        "texture": off("texture_std_ratio", "flow"),
+        "seam": off("seam_score", "frame"),
+        "colour left": abs(scores.get("colour_residue", {}).get("flow", math.nan)),
+    }
 
 
 def _report_clip(row: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> ReportClip:

@@ -27,6 +27,7 @@ _NAV = {
     "measures": "Measures",
     "clips-spread": "Spread",
     "groups": "Where it works",
+    "confidence": "Confidence",
     "training": "Training",
     "settings": "Settings",
 }
@@ -65,6 +66,7 @@ def write_report(
         sections.measures(result),
         sections.distributions(result),
         sections.groups(result),
+        sections.confidence(result),
         sections.training(history),
         sections.settings(result) + _download(result),
     ]
@@ -104,7 +106,7 @@ def clips_section(clips: Sequence[ReportClip], described: Sequence[Mapping[str, 
         f"the truth, from black (0) to yellow ({ERROR_FULL_SCALE} grey levels or more). The pictures are compressed "
         "for this page; the scores were taken before."
     )
-    return sections.section("clips", "Clips: worst, median, best", lead, players)
+    return sections.section("clips", "Clips: worst, median, best, and other failures", lead, players)
 
 
 def _player(clip: ReportClip, facts: Mapping[str, Any]) -> str:

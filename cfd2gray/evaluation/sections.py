@@ -64,6 +64,7 @@ def _card(result: Mapping[str, Any], measure: str, stratum: str) -> str:
     spoken = (
         f"95 % interval {number(interval[0], shown)} to {number(interval[1], shown)}" if interval else "no interval"
     )
+    spoken += f"; SD over clips {number(values['sd'].get(stratum), shown)}"
     return (
         f'<div class="card"><span class="name">{escape(shown.title)}, {STRATUM_TITLES[stratum]}</span>'
         f'<span class="number">{number(values.get(stratum), shown)}</span><span class="range">{spoken}</span>'
@@ -122,7 +123,7 @@ def _measure_panel(rows: Sequence[tuple[str, str, Mapping[str, Any]]], name: str
     head = "".join(f"<th scope='col'>{STRATUM_TITLES[s]}</th>" for s in shown.strata)
     body = "".join(
         f'<tr class="{kind_of(key)}"><th scope="row">{escape(label)}</th>'
-        + "".join(f"<td>{_cell(values[name], s, shown)}</td>" for s in shown.strata)
+        + "".join(_td(values[name], s, shown) for s in shown.strata)
         + "</tr>"
         for key, label, values in rows
     )
@@ -144,10 +145,12 @@ def _artefact_panel(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> str:
     return f'{interval_plot(facets, digits=2, shared=False)}<p class="lead">{escape(readings)}.</p>'
 
 
-def _cell(values: Mapping[str, Any], stratum: str, shown: Measure) -> str:
+def _td(values: Mapping[str, Any], stratum: str, shown: Measure) -> str:
+    """Cell with the mean, the interval below it, and SD and number of clips as its tooltip."""
     interval = values["ci95"].get(stratum)
     small = f"<small>{number(interval[0], shown)}&ndash;{number(interval[1], shown)}</small>" if interval else ""
-    return number(values.get(stratum), shown) + small
+    about = f"SD over clips {number(values['sd'].get(stratum), shown)}, {values['n'].get(stratum, 0)} clips"
+    return f'<td title="{about}">{number(values.get(stratum), shown)}{small}</td>'
 
 
 def number(value: float | None, shown: Measure) -> str:
@@ -202,7 +205,7 @@ def _group_table(blocks: Mapping[str, Any], title: str) -> str:
     body = ""
     for name, block in blocks.items():
         best = best_baseline(block, "flow")
-        cells = "".join(f"<td>{_cell(block[m], s, MEASURES[m])}</td>" for m, s in _GROUP_COLUMNS)
+        cells = "".join(_td(block[m], s, MEASURES[m]) for m, s in _GROUP_COLUMNS)
         beside = f"{best[1]:.3f}<small>{escape(best[0].replace('_', ' '))}</small>" if best else "&ndash;"
         body += (
             f'<tr><th scope="row">{escape(name)}</th><td>{block["n_clips"]}</td><td>{block["n_patients"]}</td>'
@@ -212,6 +215,34 @@ def _group_table(blocks: Mapping[str, Any], title: str) -> str:
         f"<h3>{escape(title)}</h3><table><thead><tr><th></th><th scope='col'>clips</th>"
         f"<th scope='col'>patients</th>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
+
+
+def confidence(result: Mapping[str, Any]) -> str:
+    """Does the confidence map say the truth? Reliability and sparsification, over synthesised pixels."""
+    facts = result.get("confidence")
+    if not facts:
+        return ""
+    reliable, sparse = facts["reliability"], facts["sparsification"]
+    ideal = Line(label="ideal", x=np.array([0.0, 1.0]), y=np.array([0.0, 1.0]))
+    found = Line(label="found", x=np.array(reliable["claimed"]), y=np.array(reliable["found"]))
+    removed = 100 * np.array(sparse["removed"])
+    curves = [
+        Line(label="by confidence", x=removed, y=255 * np.array(sparse["error"])),
+        Line(label="best possible", x=removed, y=255 * np.array(sparse["oracle"])),
+        Line(label="no order", x=removed, y=np.full(len(removed), 255 * sparse["error"][0])),
+    ]
+    plots = (
+        line_plot("share of pixels within tolerance", [found, ideal], x_label="claimed share"),
+        line_plot("mean error of what is left, grey levels", curves, x_label="least trusted pixels removed, %"),
+    )
+    lead = (
+        f"Confidence claims the probability that a synthesised pixel lies within {100 * facts['tolerance']:.0f} % of "
+        f"full scale of the truth. Mean gap between claim and finding: {reliable['ece']:.3f}. Removing the least "
+        "trusted pixels should lower the error; area between that curve and the best possible one, relative to no order: "
+        f"{sparse['ause']:.2f} (0 is perfect, 1 is no better than chance)."
+    )
+    body = "".join(f'<div class="panel">{plot}</div>' for plot in plots)
+    return section("confidence", "Can its confidence be trusted?", lead, f'<div class="two">{body}</div>')
 
 
 def training(history: Sequence[Mapping[str, Any]] | None) -> str:

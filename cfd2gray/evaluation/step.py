@@ -42,9 +42,9 @@ def make_eval_step(
     """An evaluation step for ``predict``; with ``net``, feature distances over ``net_frames`` frames of each clip too.
 
     Returns:
-      ``step(batch) -> {"scores": {"composited": Scores, "raw": Scores, ["anatomy": Scores]}, "prediction": {...},
-      "prepared": ..., "confidence": counts where the model gives one, "colour_fraction": [N], "synthesised_fraction": [N], "identity_error": [N]}``; all device
-      arrays. ``prepared`` is what `score` takes to score something else on the same batch.
+      ``step(batch)`` -> dict of device arrays: ``scores`` (``composited``, ``raw`` and perhaps ``anatomy`` -> Scores),
+      ``prediction``, ``prepared`` (what `score` takes to score something else on the same batch), ``confidence``
+      (counts, where the model gives one), ``colour_fraction``, ``synthesised_fraction``, ``identity_error`` (each [N]).
     """
 
     def step(batch: Batch) -> dict:

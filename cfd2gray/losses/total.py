@@ -57,9 +57,7 @@ def reconstruction_terms(
     weights = pixel.pixel_weights(inputs["hidden"], inputs["sector"], hidden_gain=spec.hidden_gain)
     terms: dict[str, Array] = {}
     if spec.pixel_anatomy:
-        terms["pixel_anatomy"] = pixel.charbonnier(
-            out.anatomy, truth, weights, mask, epsilon=spec.charbonnier_epsilon
-        )
+        terms["pixel_anatomy"] = pixel.charbonnier(out.anatomy, truth, weights, mask, epsilon=spec.charbonnier_epsilon)
     if spec.pixel:
         terms["pixel"] = pixel.charbonnier(out.grey, truth, weights, mask, epsilon=spec.charbonnier_epsilon)
     if spec.structure:

@@ -1,7 +1,8 @@
 """Is confidence worth its name? Reliability and sparsification from per-clip counts.
 
-A clip's pixels are counted per confidence level and per error level; counts add up over clips, so that a set of any size
-is judged from small tables. Confidence is the claimed probability that a pixel lies within ``tolerance`` of the truth.
+A clip's pixels are counted per confidence level and per error level; counts add up over clips, so that a set of any
+size is judged from small tables. Confidence is the claimed probability that a pixel lies within ``tolerance`` of the
+truth.
 """
 
 from __future__ import annotations

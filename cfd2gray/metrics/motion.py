@@ -1,53 +1,51 @@
 """Error along the motion of the truth: does tissue stay the same tissue as it moves?
 
-Motion is found in the truth by block matching (integer displacements, at half resolution first, then refined), and both
-clips are followed along it. A real clip does not follow exactly either (speckle decorrelates), so a clip's residual is
-judged against the truth's own.
+Motion is found in the truth by exhaustive block matching, and both clips are followed along it. A real clip does not
+follow exactly either (speckle decorrelates), so a clip's residual is judged against the truth's own.
 """
 
 from __future__ import annotations
 
-import itertools
-
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from cfd2gray.metrics.frames import as_frames, check_pair, map_frames, masked_mean
+from cfd2gray.metrics.frames import as_frames, check_pair, masked_mean
 from cfd2gray.metrics.image import ratio
 from cfd2gray.metrics.window import gaussian_blur
 
-COARSE_REACH, FINE_REACH = 2, 1
-"""Displacements tried at half and at full resolution: together up to 5 px per frame either way."""
-_STILL = 1e-4
-"""Advantage of standing still, so that flat areas do not take random motion."""
+REACH = 4
+"""px per frame, either way, that motion is looked for."""
+BLOCK = 4
+"""px; each block of this side has one displacement, found in a window about four blocks wide."""
+_STILL = 1e-5
+"""Advantage per squared px of a smaller displacement, so that flat areas do not take random motion."""
 
 
 def find_motion(clip: jax.Array) -> jax.Array:
     """Where each pixel of frame t + 1 was in frame t: int32 ``[2, N, T - 1, H, W]`` (dy, dx) for ``[N, T, H, W]``."""
     clip = as_frames(clip, name="the clip").astype(jnp.float32)
-    h, w = clip.shape[-2:]
-    even = jnp.pad(clip, [(0, 0), (0, 0), (0, h % 2), (0, w % 2)], mode="edge")
-    half = (even[..., ::2, ::2] + even[..., 1::2, ::2] + even[..., ::2, 1::2] + even[..., 1::2, 1::2]) / 4
-    coarse = _match(half, jnp.zeros((2, *half[:, 1:].shape), jnp.int32), reach=COARSE_REACH)
-    start = 2 * jnp.repeat(jnp.repeat(coarse, 2, axis=-2), 2, axis=-1)[..., :h, :w]
-    return _match(clip, start, reach=FINE_REACH)
+    n, t, h, w = clip.shape
+    now = clip[:, 1:].reshape(n * (t - 1), h, w)
+    before = jnp.pad(clip[:, :-1].reshape(now.shape), [(0, 0), (REACH, REACH), (REACH, REACH)], mode="edge")
+    margin = [(0, 0), (0, -h % BLOCK), (0, -w % BLOCK)]
+    steps = range(-REACH, REACH + 1)
+    candidates = np.array(sorted(((y, x) for y in steps for x in steps), key=lambda d: d[0] ** 2 + d[1] ** 2), np.int32)
 
+    def attempt(best: tuple[jax.Array, jax.Array], step: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
+        cost, motion = best
+        moved = jax.lax.dynamic_slice(before, (0, REACH + step[0], REACH + step[1]), now.shape)
+        square = jnp.pad(jnp.square(now - moved), margin, mode="edge")
+        blocks = square.reshape(len(square), square.shape[1] // BLOCK, BLOCK, square.shape[2] // BLOCK, BLOCK)
+        found = gaussian_blur(blocks.mean(axis=(2, 4)), sigma=1.0) + _STILL * jnp.sum(step * step)
+        better = found < cost
+        return (jnp.where(better, found, cost), jnp.where(better[..., None], step, motion)), None
 
-def _match(clip: jax.Array, start: jax.Array, *, reach: int) -> jax.Array:
-    """Best displacement within ``reach`` of ``start``, by windowed squared difference."""
-    now, before = clip[:, 1:], clip[:, :-1]
-    best_cost = jnp.full(now.shape, jnp.inf)
-    best = start
-    steps = range(-reach, reach + 1)
-    for dy, dx in sorted(itertools.product(steps, steps), key=lambda d: d[0] ** 2 + d[1] ** 2):
-        candidate = start + jnp.array([dy, dx], jnp.int32).reshape(2, 1, 1, 1, 1)
-        difference = jnp.square(now - follow(before, candidate))
-        cost = map_frames(lambda f: gaussian_blur(f, sigma=2.0, radius=5), difference)
-        cost = cost + (_STILL if (dy, dx) != (0, 0) else 0.0)
-        better = cost < best_cost
-        best_cost = jnp.where(better, cost, best_cost)
-        best = jnp.where(better[None], candidate, best)
-    return best
+    rows, columns = -(-h // BLOCK), -(-w // BLOCK)
+    start = (jnp.full((len(now), rows, columns), jnp.inf), jnp.zeros((len(now), rows, columns, 2), jnp.int32))
+    (_, motion), _ = jax.lax.scan(attempt, start, jnp.asarray(candidates))
+    whole = jnp.repeat(jnp.repeat(motion, BLOCK, axis=1), BLOCK, axis=2)[:, :h, :w]
+    return jnp.moveaxis(whole, -1, 0).reshape(2, n, t - 1, h, w)
 
 
 def follow(before: jax.Array, motion: jax.Array) -> jax.Array:

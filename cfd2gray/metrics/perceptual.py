@@ -1,8 +1,8 @@
 """Distance between deep features: plain VGG, or LPIPS when its linear weights are supplied.
 
-Both follow Zhang, Isola, Efros, Shechtman and Wang (CVPR 2018): activations are scaled to unit length across channels at
-each position and compared there. Plain VGG takes the mean square over channels; LPIPS weighs each channel with learned,
-non-negative weights. The maps are averaged per region at each layer's own resolution.
+Both follow Zhang, Isola, Efros, Shechtman and Wang (CVPR 2018): activations are scaled to unit length across channels
+at each position and compared there. Plain VGG takes the mean square over channels; LPIPS weighs each channel with
+learned, non-negative weights. The maps are averaged per region at each layer's own resolution.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _shrink(mask: jax.Array, size: Sequence[int]) -> jax.Array:
 
 
 def load_lpips(path: str | os.PathLike, vgg: VGG) -> PerceptualNet:
-    """LPIPS from a file of its linear weights (``.npz`` or ``.safetensors``; tensors ``lin0`` .. ``lin4``) and VGG weights.
+    """LPIPS from VGG weights and a file (``.npz``, ``.safetensors``) of its linear weights ``lin0`` .. ``lin4``.
 
     Raises:
       ValueError: the file, a tensor, a shape or a VGG layer is not what LPIPS needs; everything wrong is named.

@@ -6,8 +6,17 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from cfd2gray.models.layers import Conv3x3, Down, Stage, Up, activation, depth_to_space, fold_time, space_to_depth
-from cfd2gray.models.layers import unfold_time
+from cfd2gray.models.layers import (
+    Conv3x3,
+    Down,
+    Stage,
+    Up,
+    activation,
+    depth_to_space,
+    fold_time,
+    space_to_depth,
+    unfold_time,
+)
 
 Array = jax.Array
 

@@ -101,9 +101,7 @@ class Generator(nnx.Module):
         self.spec = spec
         dtype = jnp.dtype(spec.dtype)
         common = {"temporal": spec.temporal, "dtype": dtype, "rngs": rngs}
-        self.anatomy = AnatomyNet(
-            EVIDENCE_CHANNELS, width=spec.width, levels=spec.levels, blocks=spec.blocks, **common
-        )
+        self.anatomy = AnatomyNet(EVIDENCE_CHANNELS, width=spec.width, levels=spec.levels, blocks=spec.blocks, **common)
         self.denoise = DenoiseNet(
             EVIDENCE_CHANNELS, width=spec.denoise_width, blocks=max(spec.denoise_blocks, 1), **common
         )

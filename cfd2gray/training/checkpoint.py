@@ -8,11 +8,10 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
-from grain import checkpoint as grain_checkpoint
 
 from cfd2gray.training.state import TrainState
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Checkpoints:
@@ -33,7 +32,7 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, state: TrainState, data: Any, run: dict[str, Any]) -> None:
-        """Save at ``state.step``. ``data`` has ``get_state() -> bytes``; ``run`` is JSON: fingerprints and specs."""
+        """Save at ``state.step``. ``data`` has ``get_state() -> JSON``; ``run`` is JSON: fingerprints and specs."""
         step = int(state.step)
         if step == self._manager.latest_step():
             return
@@ -41,7 +40,7 @@ class Checkpoints:
             step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(state),
-                data=grain_checkpoint.CheckpointSave(data),
+                data=ocp.args.JsonSave(data.get_state()),
                 run=ocp.args.JsonSave({"format": FORMAT, **run}),
             ),
         )
@@ -57,10 +56,9 @@ class Checkpoints:
         check_same_run(found, {"format": FORMAT, **run}, where=self.folder / str(step))
         restored = self._manager.restore(
             step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(target), data=grain_checkpoint.CheckpointRestore(data)
-            ),
+            args=ocp.args.Composite(state=ocp.args.StandardRestore(target), data=ocp.args.JsonRestore()),
         )
+        data.set_state(restored["data"])
         return restored["state"]
 
     def wait(self) -> None:
@@ -140,6 +138,8 @@ def _check_shapes(stored: Any, abstract: Any, *, where: pathlib.Path) -> None:
         return {jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape) for path, leaf in leaves}
 
     old, new = shapes(stored), shapes(abstract)
-    problems = [f"{k}: stored {old.get(k)}, expected {new.get(k)}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
+    problems = [
+        f"{k}: stored {old.get(k)}, expected {new.get(k)}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)
+    ]
     if problems:
         raise ValueError(f"{where} holds another network: " + "; ".join(problems[:8]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import json
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +25,9 @@ Batch = Mapping[str, jax.Array]
 
 def _records(config: ml_collections.ConfigDict, split: str) -> RecordSource:
     if not config.data.dir:
-        raise ValueError("data.dir is empty; set --config.data.dir to a folder written by `cfd2gray pack` or `simulate`")
+        raise ValueError(
+            "data.dir is empty; set --config.data.dir to a folder written by `cfd2gray pack` or `simulate`"
+        )
     if not pathlib.Path(config.data.dir).is_dir():
         raise ValueError(f"data.dir: no such folder: {config.data.dir}")
     return ShardSource(config.data.dir, split, verify_crc=config.data.verify_crc)
@@ -73,12 +74,12 @@ def build_source(config: ml_collections.ConfigDict, split: str) -> RecordSource:
 
 
 def stream_options(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """What decides the stream of batches, as `loader.make_loader` and `loader.fingerprint` take it.
+    """What decides the stream of global batches, as `loader.fingerprint` takes it. The machine has no part in it.
 
     Raises:
-      ValueError: When the batch does not split evenly over processes and devices.
+      ValueError: When the batch does not split evenly over the devices.
     """
-    processes, devices = jax.process_count(), jax.device_count()
+    devices = jax.device_count()
     each = devices * config.train.accumulate
     if config.data.batch_size % each:
         raise ValueError(
@@ -86,26 +87,33 @@ def stream_options(config: ml_collections.ConfigDict) -> dict[str, Any]:
             f"{config.train.accumulate}, got {config.data.batch_size}"
         )
     return {
-        "batch_size": config.data.batch_size // processes,
+        "batch_size": config.data.batch_size,
         "frames": config.data.frames,
         "size": config.data.size,
         "seed": config.seed,
-        "num_workers": config.data.num_workers,
-        "process_count": processes,
     }
 
 
 def training_stream(config: ml_collections.ConfigDict, source: RecordSource, mesh: Mesh) -> Stream:
     """Endless shuffled, augmented batches on the mesh."""
-    dataset = loader.make_loader(
-        source,
-        **stream_options(config),
-        training=True,
-        num_threads=config.data.num_threads,
-        process_index=jax.process_index(),
-        augment=AugmentOptions(**config.augment),
-    )
-    return Stream(iter(dataset), mesh, depth=config.data.prefetch)
+    options, processes = stream_options(config), jax.process_count()
+    options["batch_size"] //= processes
+
+    def start(first_batch: int) -> Iterator[Mapping[str, np.ndarray]]:
+        dataset = loader.make_loader(
+            source,
+            **options,
+            training=True,
+            num_workers=config.data.num_workers,
+            num_threads=config.data.num_threads,
+            process_index=jax.process_index(),
+            process_count=processes,
+            augment=AugmentOptions(**config.augment),
+            first_batch=first_batch,
+        )
+        return iter(dataset)
+
+    return Stream(start, mesh, depth=config.data.prefetch)
 
 
 def evaluation_batches(config: ml_collections.ConfigDict, source: RecordSource, mesh: Mesh) -> Iterator[Batch]:
@@ -133,37 +141,42 @@ def to_mesh(batch: Mapping[str, np.ndarray], mesh: Mesh) -> Batch:
 
 
 class Stream:
-    """Batches kept ready on the devices; knows the place of the last batch handed out, not of the last one read.
+    """Batches kept ready on the devices; knows how many were handed out, not how many were read.
 
-    ``get_state`` and ``set_state`` are what a checkpoint saves and restores; ``waited`` is the time in seconds that
-    the training loop has spent waiting here.
+    ``get_state`` and ``set_state`` are what a checkpoint saves and restores: a number of global batches, which means
+    the same on any number of processes. ``waited`` is the time in seconds that the training loop has spent waiting here.
+
+    Args:
+      start: ``start(k)`` gives this process's part of the global batches from the ``k``-th on.
+      mesh: Devices.
+      depth: Batches kept ready.
     """
 
-    def __init__(self, iterator: Any, mesh: Mesh, *, depth: int):
-        self._iterator, self._mesh, self._depth = iterator, mesh, max(depth, 1)
-        self._ready: collections.deque[tuple[Batch, Any]] = collections.deque()
-        self._place = iterator.get_state()
+    def __init__(self, start: Callable[[int], Iterator[Mapping[str, np.ndarray]]], mesh: Mesh, *, depth: int):
+        self._start, self._mesh, self._depth = start, mesh, max(depth, 1)
+        self._iterator: Iterator[Mapping[str, np.ndarray]] | None = None  # workers start with the first batch asked for
+        self._ready: collections.deque[Batch] = collections.deque()
+        self._given = 0
         self.waited = 0.0
 
     def __iter__(self) -> Stream:
         return self
 
     def __next__(self) -> Batch:
-        start = time.perf_counter()
+        began = time.perf_counter()
+        if self._iterator is None:
+            self._iterator = self._start(self._given)
         while len(self._ready) < self._depth:
-            batch = to_mesh(next(self._iterator), self._mesh)
-            self._ready.append((batch, self._iterator.get_state()))
-        batch, self._place = self._ready.popleft()
-        self.waited += time.perf_counter() - start
+            self._ready.append(to_mesh(next(self._iterator), self._mesh))
+        batch = self._ready.popleft()
+        self._given += 1
+        self.waited += time.perf_counter() - began
         return batch
 
-    def start_prefetch(self) -> None:
-        """Grain's checkpoint handler calls this after `set_state`; batches are fetched when the loop asks."""
+    def get_state(self) -> dict[str, int]:
+        return {"batches": self._given}
 
-    def get_state(self) -> bytes:
-        return json.dumps(self._place).encode()
-
-    def set_state(self, state: bytes) -> None:
-        self._place = json.loads(state)
-        self._iterator.set_state(self._place)
+    def set_state(self, state: Mapping[str, int]) -> None:
+        self._given = int(state["batches"])
+        self._iterator = None
         self._ready.clear()

@@ -1,4 +1,7 @@
-"""The story of a run: mesh, clips, state, then step after step until it is done, stopped or broken."""
+"""The story of a run: mesh, clips, state, then step after step until it is done, stopped or broken.
+
+Every process of a run executes all of this in step with the others; one of them writes what people read.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from typing import Any
 import jax
 import ml_collections
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from cfd2gray.config import flatten, from_json, to_json
@@ -24,11 +28,13 @@ from cfd2gray.training.checkpoint import Checkpoints
 from cfd2gray.training.data import Batch, Stream, build_source, stream_options, training_stream
 from cfd2gray.training.state import TrainSpec, TrainState, abstract_state, create_state
 from cfd2gray.training.step import make_train_step
-from cfd2gray.training.stop import StopRequest
+from cfd2gray.training.stop import StopRequest, StopVote
 from cfd2gray.training.strips import image_strip
 from cfd2gray.training.writer import Writer
 from cfd2gray.translation.predict import make_predict
 from cfd2gray.weights import vgg_convert
+from cfd2gray.weights.find import find_weights
+from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.loader import fingerprint
 from data_pipeline.parallel import progress_bar
 
@@ -81,43 +87,49 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, validate:
         "data": fingerprint(source, **stream_options(config)),
     }
 
-    # 3. State: the newest checkpoint of this run, or a fresh one.
+    # 3. State: the newest checkpoint of this run, or a fresh one, with the generator of `config.init` if there is one.
     options = {"seed": config.seed, "fsdp_min_size": config.mesh.fsdp_min_size}
     checkpoints = Checkpoints(workdir, keep=config.checkpoint.keep)
     if checkpoints.latest() is None:
         state = create_state(spec, mesh, **options)
+        if config.init:
+            state = start_from(state, find_weights(config.init), spec)
     else:
         state = checkpoints.restore(abstract_state(spec, mesh, **options), stream, run)
         logger.info("resuming %s at step %d", workdir, int(state.step))
     shardings = jax.tree.map(lambda x: x.sharding, state)
-    update = {flag: make_train_step(spec, mesh, shardings, with_adversary=flag) for flag in (False, True)}
+    update = {flag: make_train_step(spec, mesh, shardings, with_critics=flag) for flag in (False, True)}
 
     # 4. Steps.
     predict = jax.jit(make_predict(spec.generator, feather=config.translate.feather))
     writer = Writer(workdir, tensorboard=config.log.tensorboard, active=jax.process_index() == 0)
-    step, metrics = int(state.step), {}
-    meter = Meter(config, stream, step)
+    step, metrics, stopping = int(state.step), {}, False
+    meter, vote = Meter(config, stream, step), StopVote(mesh)
+    to_every_device = jax.jit(lambda tree: tree, out_shardings=replicated(mesh))
 
     def due(every: int) -> bool:
         return bool(every) and (step % every == 0 or step == spec.steps)
 
-    with StopRequest() as stop, progress_bar("step") as bar:
+    with StopRequest() as stop, progress_bar("step", show=None if writer.active else False) as bar:
         task = bar.add_task("train", total=spec.steps, completed=step)
-        while step < spec.steps and not stop.requested:
+        while step < spec.steps and not stopping:
             batch = next(stream)
             state, found = update[step >= config.train.warmup_anatomy](state, batch, vgg)
             step += 1
+            stopping = vote(stop.requested)
             bar.update(task, completed=step)
-            if due(config.log.every) or due(config.checkpoint.every) or stop.requested:
+            if due(config.log.every) or due(config.checkpoint.every) or stopping:
                 metrics = meter.read(step, found)  # raises when a term is not finite: nothing broken is ever saved
                 writer.scalars(step, metrics)
                 bar.update(task, description=describe(metrics))
                 logger.info("step %d/%d  %s", step, spec.steps, describe(metrics))
             if due(config.log.images_every):
-                writer.image(step, "strip", _strip(predict, state, batch))
+                average = to_every_device(state.ema)  # every process takes part, one of them draws
+                if writer.active:
+                    writer.image(step, "strip", _strip(predict, average, batch))
             if validate is not None and due(config.eval.every):
                 writer.scalars(step, validate(config, spec, state.ema, mesh))
-            if due(config.checkpoint.every) or stop.requested:
+            if due(config.checkpoint.every) or stopping:
                 checkpoints.save(state, stream, run)
     checkpoints.wait()
     checkpoints.close()
@@ -143,7 +155,33 @@ def load_vgg(config: ml_collections.ConfigDict, spec: TrainSpec) -> VGG | None:
     return vgg_convert.load(pathlib.Path(path)) if path else vgg_convert.load_embedded()
 
 
-RESUMABLE = ("train.steps", "log.", "checkpoint.", "eval.", "translate.", "data.dir", "data.prefetch", "mesh.")
+def start_from(state: TrainState, weights: GeneratorWeights, spec: TrainSpec) -> TrainState:
+    """A fresh state whose generator and average are ``weights``; optimizers and discriminator start from nothing.
+
+    Raises:
+      ValueError: When the weights belong to a network of another shape.
+    """
+    if dataclasses.replace(weights.spec, dtype=spec.generator.dtype) != spec.generator:
+        raise ValueError(f"init: the weights are of {weights.spec}, the config asks for {spec.generator}")
+
+    def place(old: jax.Array, new: np.ndarray) -> jax.Array:
+        return jax.make_array_from_callback(old.shape, old.sharding, lambda index: new[index])
+
+    params = jax.tree.map(place, state.generator, weights.params)
+    return dataclasses.replace(state, generator=params, ema=jax.tree.map(place, state.ema, weights.params))
+
+
+RESUMABLE = (
+    "train.steps",
+    "log.",
+    "checkpoint.",
+    "eval.",
+    "translate.",
+    "data.dir",
+    "data.num_",
+    "data.prefetch",
+    "mesh.",
+)
 """Keys that may differ when a run is continued."""
 
 
@@ -163,10 +201,12 @@ def claim_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> N
             raise ValueError(f"{workdir} holds a run with other settings ({listed}); use a new --workdir")
     elif workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
         raise ValueError(f"{workdir} exists and is not a training run; nothing there is touched, use a new --workdir")
+    multihost_utils.sync_global_devices("workdir checked")  # nobody looks any more when the first process writes
     if jax.process_index() == 0:
         workdir.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
             temporary.write_text(to_json(config))
+    multihost_utils.sync_global_devices("workdir claimed")
 
 
 def describe(metrics: Mapping[str, float]) -> str:
@@ -206,6 +246,7 @@ class Meter:
         return metrics
 
 
-def _strip(predict: Callable[..., dict[str, jax.Array]], state: TrainState, batch: Batch) -> np.ndarray:
-    local = {key: value.addressable_shards[0].data for key, value in batch.items()}
-    return image_strip(jax.device_get(local), jax.device_get(predict(jax.device_get(state.ema), local)))
+def _strip(predict: Callable[..., dict[str, jax.Array]], average: Any, batch: Batch) -> np.ndarray:
+    local = jax.device_get({key: value.addressable_shards[0].data for key, value in batch.items()})
+    params = jax.device_get(jax.tree.map(lambda x: x.addressable_data(0), average))
+    return image_strip(local, jax.device_get(predict(params, local)))

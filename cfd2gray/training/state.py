@@ -64,7 +64,9 @@ class TrainSpec:
         """Raises ``ValueError`` naming the key for values that make no sense."""
         train, loss = config.train, config.loss
         if train.steps < 1 or train.accumulate < 1:
-            raise ValueError(f"train.steps and train.accumulate must be at least 1, got {train.steps}, {train.accumulate}")
+            raise ValueError(
+                f"train.steps and train.accumulate must be at least 1, got {train.steps}, {train.accumulate}"
+            )
         if not 0.0 <= train.ema < 1.0:
             raise ValueError(f"train.ema must be in [0, 1), got {train.ema}")
         loss_fields = {field.name: loss[field.name] for field in dataclasses.fields(LossSpec)}

@@ -6,6 +6,7 @@ discriminator's judgement, whose forward pass on the fake is shared by both play
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,7 +29,7 @@ Step = Callable[[TrainState, Mapping[str, Array], VGG], tuple[TrainState, dict[s
 
 
 def _gradients(
-    spec: TrainSpec, state: TrainState, batch: Mapping[str, Array], vgg: VGG, key: Array, *, with_adversary: bool
+    spec: TrainSpec, state: TrainState, batch: Mapping[str, Array], vgg: VGG, key: Array, *, with_critics: bool
 ) -> tuple[Any, Any, dict[str, Array]]:
     """(generator gradients, discriminator gradients, metrics) of one micro-batch."""
     inputs = to_inputs(batch)
@@ -46,7 +47,7 @@ def _gradients(
     metrics = {f"loss/{name}": value for name, value in terms.items()}
     discriminator_gradients = jax.tree.map(jnp.zeros_like, state.discriminator)
 
-    if with_adversary:
+    if with_critics and spec.loss.adversarial:
         kind = spec.loss.adversarial_kind
 
         def judge(params: Any, grey: Array) -> Array:
@@ -78,27 +79,28 @@ def _gradients(
     return pull_generator(cotangent)[0], discriminator_gradients, metrics
 
 
-def make_train_step(spec: TrainSpec, mesh: Mesh, shardings: TrainState, *, with_adversary: bool) -> Step:
+def make_train_step(spec: TrainSpec, mesh: Mesh, shardings: TrainState, *, with_critics: bool) -> Step:
     """The jitted update ``(state, batch, vgg) -> (state, metrics)``; the state's buffers are donated.
 
     Args:
       spec: What is fixed during the run.
       mesh: Devices.
       shardings: Sharding of each array of the state.
-      with_adversary: False during the anatomy warm-up: no discriminator at all, which costs half.
+      with_critics: False during the anatomy warm-up: neither discriminator nor VGG, which halves the cost.
 
     Metrics are replicated float32 scalars; gradients are means over the global batch, in equal parts of
     ``spec.accumulate`` micro-batches.
     """
     generator_tx, discriminator_tx = optimizers(spec)
-    with_adversary = with_adversary and spec.loss.adversarial > 0
+    if not with_critics:
+        spec = dataclasses.replace(spec, loss=dataclasses.replace(spec.loss, perceptual=0.0, adversarial=0.0))
 
     def step(state: TrainState, batch: Mapping[str, Array], vgg: VGG) -> tuple[TrainState, dict[str, Array]]:
         key = jax.random.fold_in(state.rng, state.step)
 
         def micro(part: Mapping[str, Array], index: Array | int) -> tuple[Any, Any, dict[str, Array]]:
             part_key = jax.random.fold_in(key, index)
-            return _gradients(spec, state, part, vgg, part_key, with_adversary=with_adversary)
+            return _gradients(spec, state, part, vgg, part_key, with_critics=with_critics)
 
         if spec.accumulate == 1:
             generator_grads, discriminator_grads, metrics = micro(batch, 0)
@@ -115,7 +117,7 @@ def make_train_step(spec: TrainSpec, mesh: Mesh, shardings: TrainState, *, with_
         updates, generator_opt = generator_tx.update(generator_grads, state.generator_opt, state.generator)
         generator = optax.apply_updates(state.generator, updates)
         discriminator, discriminator_opt = state.discriminator, state.discriminator_opt
-        if with_adversary:
+        if spec.loss.adversarial:
             updates, discriminator_opt = discriminator_tx.update(
                 discriminator_grads, state.discriminator_opt, state.discriminator
             )

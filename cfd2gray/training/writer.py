@@ -71,7 +71,9 @@ def _tensorboard(folder: pathlib.Path):
     try:
         from clu.metric_writers import SummaryWriter
     except ImportError:
-        logger.info("TensorFlow is not installed: metrics go to metrics.jsonl only (pip install 'cfd2gray[tensorboard]')")
+        logger.info(
+            "TensorFlow is not installed: metrics go to metrics.jsonl only (pip install 'cfd2gray[tensorboard]')"
+        )
         return None
     return SummaryWriter(str(folder))
 

@@ -98,7 +98,9 @@ def _key(path: pathlib.Path | None) -> bytes:
     if path.is_file():
         key = path.read_bytes()
         if len(key) < 16:
-            raise ValueError(f"{path}: a key needs at least 16 bytes, got {len(key)}; remove the file to make a new one")
+            raise ValueError(
+                f"{path}: a key needs at least 16 bytes, got {len(key)}; remove the file to make a new one"
+            )
         return key
     with atomic_path(path) as temporary:
         temporary.write_bytes(secrets.token_bytes(32))

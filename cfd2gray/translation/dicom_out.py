@@ -89,7 +89,8 @@ def write_dicom(
     _set_regions(ds, source, frames.shape[1:])
     _set_lossy(ds, source, lossy_source)
     if encoding == "rle":
-        ds.compress(uids.RLELossless, generate_instance_uid=False)
+        # pydicom's own encoder: GDCM's aborts the process on frames of odd length
+        ds.compress(uids.RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         ds.save_as(partial, enforce_file_format=True, overwrite=False)

@@ -35,7 +35,9 @@ class Output:
             raise ValueError(f"results are written as {', '.join(OUTPUTS)}, got {self.format!r}")
 
 
-def translate_file(translator: Translator, source: pathlib.Path, target: pathlib.Path, output: Output) -> dict[str, Any]:
+def translate_file(
+    translator: Translator, source: pathlib.Path, target: pathlib.Path, output: Output
+) -> dict[str, Any]:
     """Translate one file.
 
     Args:

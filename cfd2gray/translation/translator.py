@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -15,14 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from cfd2gray.config import from_json
 from cfd2gray.models.generator import GeneratorSpec
-from cfd2gray.training.checkpoint import find_checkpoint, read_run, restore_average
-from cfd2gray.training.state import generator_graph, generator_params
+from cfd2gray.training.state import generator_graph
 from cfd2gray.translation.composite import blend_weights, composite
 from cfd2gray.translation.predict import confidence_of
 from cfd2gray.translation.windows import run_windows
-from cfd2gray.weights.pretrained import GeneratorWeights, flat_params, load_pretrained, load_weights
+from cfd2gray.weights.find import checkpoint_weights
+from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
 from data_pipeline.flow import FlowAnalysis, analyse, hidden_mask
 from data_pipeline.schema import BOX, Region, check_frames
 
@@ -247,31 +245,3 @@ class _View:
             return cut
         size = (self.columns.stop - self.columns.start, self.rows.stop - self.rows.start)
         return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR) for frame in cut])
-
-
-def checkpoint_weights(folder: pathlib.Path) -> GeneratorWeights:
-    """The averaged generator of a run's newest checkpoint, with the settings of its config."""
-    step_folder = find_checkpoint(folder)
-    config_file = step_folder.parent.parent / "config.json"
-    if not config_file.is_file():
-        raise ValueError(f"{folder}: there is no config.json beside the checkpoints; give the --workdir of a training run")
-    config = from_json(config_file.read_text())
-    try:
-        spec = GeneratorSpec(**read_run(step_folder)["model"])
-    except (KeyError, TypeError, FileNotFoundError) as error:
-        raise ValueError(f"{step_folder}: not a checkpoint of cfd2gray ({error})") from error
-    abstract = jax.eval_shape(lambda: generator_params(spec, 0))
-    params = jax.device_get(restore_average(step_folder, abstract))
-    digest = hashlib.sha256()
-    for name, value in sorted(flat_params(params).items()):
-        digest.update(name.encode() + value.tobytes())
-    return GeneratorWeights(
-        params=params,
-        spec=spec,
-        settings=dict(config.translate),
-        name=f"{config_file.parent.name}-step{step_folder.name}",
-        digest=digest.hexdigest(),
-    )
-
-
-

@@ -183,7 +183,9 @@ def load(path: pathlib.Path) -> VGG:
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
     if "preprocessing" not in metadata:
-        raise ValueError(f"{path}: carries no preprocessing; make it with `cfd2gray convert-vgg {path} -o vgg.safetensors`")
+        raise ValueError(
+            f"{path}: carries no preprocessing; make it with `cfd2gray convert-vgg {path} -o vgg.safetensors`"
+        )
     kernels, biases = to_canonical(tensors)
     fields = json.loads(metadata["preprocessing"])
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}

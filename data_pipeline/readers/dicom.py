@@ -104,7 +104,7 @@ def _open_frames(file: DicomFile, *, limits: Limits, digest: str, flags: tuple[s
             frames = group_fragments(data, span.fragments, one_per_fragment=syntax == uids.RLELossless)
         n_frames = len(frames)
     if n_frames == 0:
-        code = "truncated" if span.length else "no_frames"
+        code = "truncated" if frames is None and span.length else "no_frames"
         raise IngestError(code, path, "the pixel data holds not one whole frame; copy or export the file again")
     limits.check_clip(path, height=layout.rows, width=layout.columns, n_frames=n_frames)
     convert = dicom_pixels.to_rgb(file.dataset, layout)

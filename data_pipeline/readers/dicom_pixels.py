@@ -20,14 +20,22 @@ from data_pipeline.readers.codestream import frame_size
 from data_pipeline.readers.dicom_header import get, integer, number
 from data_pipeline.readers.errors import IngestError
 from data_pipeline.readers.limits import Limits
+from data_pipeline.readers.lossless_jpeg import decode_lossless_jpeg
 
 _PLUGINS = {
-    uids.JPEGBaseline8Bit: ("pillow", "gdcm"),
-    uids.JPEGExtended12Bit: ("pillow", "gdcm"),
+    uids.JPEGBaseline8Bit: ("pillow",),
+    uids.JPEGExtended12Bit: ("pillow",),
+    uids.JPEGLSLossless: ("pyjpegls",),
+    uids.JPEGLSNearLossless: ("pyjpegls",),
     uids.JPEG2000Lossless: ("pylibjpeg", "pillow"),
     uids.JPEG2000: ("pylibjpeg", "pillow"),
+    uids.HTJ2KLossless: ("pylibjpeg",),
+    uids.HTJ2KLosslessRPCL: ("pylibjpeg",),
+    uids.HTJ2K: ("pylibjpeg",),
+    uids.RLELossless: ("pydicom",),
 }
-"""Where more than one decoder is installed, the one that showed the fewest surprises comes first."""
+"""Decoders of pydicom that raise on damaged data. GDCM is left out: it aborts the whole process on some."""
+_LOSSLESS_JPEG = frozenset({uids.JPEGLossless, uids.JPEGLosslessSV1})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_422", "YBR_PARTIAL_420"})
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 
@@ -123,14 +131,17 @@ def decode_compressed(
                 f"header says {layout.rows} x {layout.columns} x {layout.samples}, the compressed frame "
                 f"{size[0]} x {size[1]} x {size[2]}; export the file again",
             )
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError:
+    if syntax in _LOSSLESS_JPEG:
+        array = decode_lossless_jpeg(data)
+        if array.shape[:2] != (layout.rows, layout.columns) or (array.ndim == 3) != (layout.samples == 3):
+            raise IngestError("corrupt", path, f"a frame decoded to {array.shape}; export the file again")
+        return ycbcr_to_rgb(array) if layout.photometric.startswith("YBR") else array
+    plugins = _PLUGINS.get(syntax, ())
+    available = get_decoder(syntax).available_plugins if plugins else ()
+    if not set(plugins) & set(available):
         raise IngestError(
             "unsupported_codec", path, f"no decoder for {syntax.name}; export as JPEG, JPEG 2000 or uncompressed"
-        ) from None
-    if not decoder.is_available:
-        raise IngestError("unsupported_codec", path, f"no decoder installed for {syntax.name}; install cfd2gray anew")
+        )
     options = {
         "rows": layout.rows,
         "columns": layout.columns,
@@ -143,19 +154,21 @@ def decode_compressed(
         "number_of_frames": 1,
         "pixel_keyword": "PixelData",
     }
+    if "pyjpegls" in plugins:
+        data += b"\xff\xd9"  # CharLS searches on for seconds where a damaged stream lacks its end marker
     value = pydicom.encaps.encapsulate([data], has_bot=False)
     last: Exception | None = None
-    for plugin in _PLUGINS.get(syntax, ("",)):
-        if plugin and plugin not in decoder.available_plugins:
+    for plugin in plugins:
+        if plugin not in available:
             continue
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                array, _ = decoder.as_array(value, index=0, decoding_plugin=plugin, **options)
+                array, _ = get_decoder(syntax).as_array(value, index=0, decoding_plugin=plugin, **options)
             return array
         except Exception as error:  # the next decoder may cope; Guard types the last failure
             last = error
-    raise last or IngestError("unsupported_codec", path, f"no decoder installed for {syntax.name}")
+    raise last
 
 
 def to_rgb(ds: pydicom.Dataset, layout: PixelLayout) -> Callable[[np.ndarray], np.ndarray]:
@@ -238,15 +251,16 @@ def rgb_to_ycbcr(array: np.ndarray) -> np.ndarray:
 def repair_colour(frame: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray] | None, bool]:
     """``(fix, bad)`` for the first frame of a clip, uint8 ``[H, W, 3]``.
 
-    Ultrasound is nearly all grey, so a frame that is mostly saturated has the wrong colour space. ``fix`` undoes the
-    one confusion that leaves the frame near-grey (YCbCr shown as RGB, or RGB converted twice); ``bad`` says that the
-    frame is green or magenta and neither helps. ``(None, False)`` for a sane frame.
+    Ultrasound is mostly grey, so a frame that is saturated nearly everywhere has the wrong colour space. ``fix`` undoes
+    the one confusion that leaves the frame near-grey (YCbCr shown as RGB, or RGB converted twice); ``bad`` says that
+    the frame is green or magenta and neither helps. ``(None, False)`` for a sane frame.
     """
     small = frame[:: max(frame.shape[0] // 128, 1), :: max(frame.shape[1] // 128, 1)]
-    if _coloured_share(small) < 0.7:
+    share = _coloured_share(small)
+    if share < 0.4:
         return None, False
     for fix in (ycbcr_to_rgb, rgb_to_ycbcr):
-        if _coloured_share(fix(small)) < 0.3:
+        if _coloured_share(fix(small)) < 0.35 * share:
             return fix, False
     hue = cv2.cvtColor(np.ascontiguousarray(small), cv2.COLOR_RGB2HSV)[..., 0].astype(int) * 2
     odd = ((hue > 70) & (hue < 170)) | ((hue > 280) & (hue < 340))

@@ -92,7 +92,7 @@ class ColourFlow:
         self._shape = (rows.stop - rows.start, columns.stop - columns.start)
         self._noise = NoiseBank(rng, self._shape)
         self._memory: np.ndarray | None = None
-        self._keep = math.exp(-1 / (fps * 0.045))  # patches of dropout and wander last about 45 ms
+        self._keep = math.exp(-1 / (fps * 0.03))  # patches of dropout and wander last about 30 ms
         self._patches: list[np.ndarray] = []
         self._map, self._r, self._t = self._image_grid()
         self._static: dict[ColourBox, tuple[np.ndarray, np.ndarray, np.ndarray | None]] = {}
@@ -225,7 +225,7 @@ class ColourFlow:
         return np.where(blood > 0.6, velocity, spread).astype(np.float32), smoothstep(both[..., 1], 0.06, 0.35)
 
     def _drift(self) -> list[np.ndarray]:
-        """Three patchy fields that change over about 45 ms: dropout, velocity wander, edge of the flow."""
+        """Three patchy fields that change over about 30 ms: dropout, velocity wander, edge of the flow."""
         mm = ((10.0, 10.0), (6.0, 6.0), (3.0, 4.0)) if not self.fan.linear else ((5.0, 6.0), (4.0, 4.0), (1.2, 2.0))
         sigmas = [(self.fan.axial_px(a) / 2.355, self.fan.lateral_px(b) / 2.355) for a, b in mm]
         fresh = [self._noise.draw(*sigma) for sigma in sigmas]

@@ -26,7 +26,7 @@ class ColourSettings:
       priority_slope: how steeply the detection level rises with grey below that.
       persistence: weight of the last frame, on ``R1``.
       jitter: velocity noise of every sample; unsteady: relative noise of patches twice the PSF; wander: noise of
-        patches of about 7 mm, correlated over ~45 ms.
+        patches of about 7 mm, correlated over ~30 ms.
       speckle: standard deviation of the log of the power over the PSF; grain: from sample to sample after it.
       dropout_db: standard deviation of slow patches of missing power; roughness: raggedness of the flow's edge, 0..1.
       amplitude: factor on the scene's velocities.
@@ -59,7 +59,7 @@ class ColourSettings:
     grain: float = 0.4
     dropout_db: float = 3.0
     roughness: float = 0.5
-    amplitude: float = 0.84
+    amplitude: float = 0.80
     flash: float = 0.5
     flash_frames: tuple[int, ...] = ()
     flash_velocity: float = 0.0
@@ -146,8 +146,8 @@ def draw_colour_settings(
         priority_slope=float(u(1.4, 3.4)),
         persistence=float(u(0.0, 0.25) if low_persistence else u(0.25, 0.55)),
         jitter=float(u(0.10, 0.17) * np.sqrt(10 / pulses)),
-        wander=float(u(0.10, 0.26) * (0.4 if vessel else 1.0)),
-        dropout_db=float(u(1.0, 4.0)),
+        wander=float(u(0.12, 0.32) * (0.4 if vessel else 1.0)),
+        dropout_db=float(u(1.5, 5.5)),
         speckle=float(u(0.8, 1.3)),
         grain=float(u(0.2, 0.8)),
         roughness=float(u(0.3, 0.8)),

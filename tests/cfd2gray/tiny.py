@@ -14,9 +14,9 @@ from data_pipeline import pack
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, PairRecord
 
 SPEC = GeneratorSpec(
-    width=8, levels=2, blocks=1, denoise_width=8, denoise_blocks=1, fill_radius=1, temporal=True, dtype="float32"
+    width=8, levels=1, blocks=1, denoise_width=8, denoise_blocks=1, fill_radius=1, temporal=True, dtype="float32"
 )  # fmt: skip
-SIZE, FRAMES = 32, 4
+SIZE, FRAMES = 32, 3
 
 
 def tiny_config(*overrides: str) -> ml_collections.ConfigDict:
@@ -25,7 +25,7 @@ def tiny_config(*overrides: str) -> ml_collections.ConfigDict:
         "tiny",
         [
             f"data.size={SIZE}", f"data.frames={FRAMES}", "data.batch_size=8", "model.width=8", "model.denoise_width=8",
-            "model.denoise_blocks=1", "discriminator.width=8", "model.fill_radius=1", "loss.perceptual=0.0",
+            "model.denoise_blocks=1", "model.levels=1", "discriminator.width=8", "discriminator.levels=1", "model.fill_radius=1", "loss.perceptual=0.0",
             "train.steps=6", "train.warmup_anatomy=2", "train.warmup=2", "log.every=1", "log.images_every=0",
             "log.tensorboard=False", "checkpoint.every=2", "eval.frames=4", "eval.batch_size=8", *overrides,
         ],

@@ -76,19 +76,34 @@ def test_resume_is_exact(source, num_workers):
     assert_same([next(again) for _ in range(4)], expected)
 
 
-def test_processes_share_every_epoch(source):
-    def one(process_index):
-        batches = loader.make_loader(
-            source, training=True, process_index=process_index, process_count=3, num_epochs=2,
-            **{**SETTINGS, "batch_size": 1},
-        )  # fmt: skip
-        return order(batches)
+@pytest.mark.parametrize("process_count, num_workers", [(2, 0), (3, 0), (2, 2)])
+def test_processes_together_see_what_one_would(source, process_count, num_workers):
+    """Same clips, same order, same augmentation, over the end of an epoch, and from any batch on."""
+    settings = {**SETTINGS, "batch_size": 6}
+    whole = take(loader.make_loader(source, training=True, **settings), 4)
+    for first_batch in (0, 2):
+        parts = [
+            take(
+                loader.make_loader(
+                    source, training=True, process_index=index, process_count=process_count, num_workers=num_workers,
+                    first_batch=first_batch, **{**settings, "batch_size": 6 // process_count},
+                ),
+                4 - first_batch,
+            )
+            for index in range(process_count)
+        ]  # fmt: skip
+        joined = [{key: np.concatenate([part[key] for part in step]) for key in step[0]} for step in zip(*parts)]
+        assert_same(joined, whole[first_batch:])
 
-    shares = [one(index) for index in range(3)]
-    assert [len(share) for share in shares] == [6, 6, 6]  # 10 clips: one is left out of each epoch
-    for epoch in (slice(0, 3), slice(3, 6)):
-        seen = [clip for share in shares for clip in share[epoch]]
-        assert len(set(seen)) == 9
+
+def test_a_finite_stream_ends_on_all_processes_at_once(source):
+    lengths = [
+        len(take(loader.make_loader(
+            source, training=True, process_index=index, process_count=3, num_epochs=2, **{**SETTINGS, "batch_size": 3}
+        ), 100))
+        for index in range(3)
+    ]  # fmt: skip
+    assert lengths == [2, 2, 2]  # 20 clips are six batches of three, and two clips are left out
 
 
 @pytest.mark.parametrize("process_count, batch_size", [(1, 3), (1, 10), (1, 16), (3, 2), (4, 1)])
@@ -125,6 +140,7 @@ def test_bad_arguments(source):
         ({"num_workers": -1}, "num_workers"),
         ({"process_count": 11}, "cannot be shared by 11"),
         ({"num_epochs": 1, "batch_size": 11}, "do not fill one batch of 11"),
+        ({"first_batch": -1}, "first_batch"),
     ]:
         with pytest.raises(ValueError, match=message):
             loader.make_loader(source, training=True, **{**SETTINGS, **change})

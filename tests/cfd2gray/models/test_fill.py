@@ -1,7 +1,13 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cfd2gray.models.fill import first_guess, luma, spatial_fill, temporal_average
+from cfd2gray.models import fill
+from cfd2gray.models.fill import luma
+
+first_guess = jax.jit(fill.first_guess, static_argnames=("radius", "levels"))
+temporal_average = jax.jit(fill.temporal_average, static_argnames="radius")
+spatial_fill = jax.jit(fill.spatial_fill, static_argnames="levels")
 
 
 def _scene(seed: int = 0):
