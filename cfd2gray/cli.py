@@ -9,6 +9,8 @@ import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
+from cfd2gray import __version__
+
 PROG = "cfd2gray"
 
 
@@ -54,13 +56,11 @@ def build_parser() -> argparse.ArgumentParser:
         prog=PROG,
         description="Translate colour-flow-Doppler ultrasound video to greyscale. Research use, not diagnosis.",
     )
-    from cfd2gray import __version__
-
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable, about: str, example: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
+        sub = subparsers.add_parser(
             name,
             parents=[common],
             help=about,
@@ -79,12 +79,14 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument("--checkpoint", type=pathlib.Path, metavar="RUN", help="the --workdir of a training run")
         sub.add_argument("--weights", type=pathlib.Path, metavar="FILE", help="a weights file made by `export`")
 
-    sub = command("demo", run_demo, "the whole way once, on simulated clips and one real echo", "demo --workdir demo")
+    sub = command(
+        "demo", commands.run_demo, "the whole way once, on simulated clips and one real echo", "demo --workdir demo"
+    )
     sub.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("demo"))
     sub.add_argument("--steps", type=int, default=None, help="training steps; the default is the demo's own")
 
     sub = command(
-        "simulate", run_simulate, "make paired clips: training records, DICOM or video",
+        "simulate", commands.run_simulate, "make paired clips: training records, DICOM or video",
         "simulate --view A4C,KIDNEY --clips 100 -o records",
     )  # fmt: skip
     sub.add_argument("--view", default="all", help="views, separated by commas; default all")
@@ -97,7 +99,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
 
     sub = command(
-        "train", run_train, "train, or continue a run", "train --config tiny --config.data.dir=records --workdir run"
+        "train",
+        commands.run_train,
+        "train, or continue a run",
+        "train --config tiny --config.data.dir=records --workdir run",
     )
     add_config(sub)
     sub.add_argument("--workdir", type=pathlib.Path, required=True)
@@ -105,7 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--distributed", choices=("auto", "on", "off"), default="auto", help=about)
 
     sub = command(
-        "evaluate", run_evaluate, "score a model beside the do-nothing baselines, with a report",
+        "evaluate", commands.run_evaluate, "score a model beside the do-nothing baselines, with a report",
         "evaluate --config tiny --config.data.dir=records --checkpoint run -o run/evaluation",
     )  # fmt: skip
     add_config(sub)
@@ -113,7 +118,9 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--split", choices=("train", "val", "test"), default="test")
     sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
 
-    sub = command("translate", run_translate, "colour-flow clips to greyscale", "translate clip.dcm -o grey.dcm")
+    sub = command(
+        "translate", commands.run_translate, "colour-flow clips to greyscale", "translate clip.dcm -o grey.dcm"
+    )
     sub.add_argument("inputs", nargs="+", type=pathlib.Path, metavar="CLIP")
     add_weights(sub)
     sub.add_argument("-o", "--out", type=pathlib.Path, required=True, help="a file, or a folder for several inputs")
@@ -125,7 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = command(
         "export",
-        run_export,
+        commands.run_export,
         "a run's averaged generator as one weights file",
         "export --checkpoint run -o w.safetensors",
     )
@@ -134,7 +141,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
 
     sub = command(
-        "convert-vgg", run_convert_vgg, "VGG16 weights of any common file for the perceptual loss",
+        "convert-vgg", commands.run_convert_vgg, "VGG16 weights of any common file for the perceptual loss",
         "convert-vgg vgg16.pth --preprocessing torchvision -o vgg16.safetensors",
     )  # fmt: skip
     sub.add_argument("source", type=pathlib.Path)
@@ -142,113 +149,70 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--last", default="conv4_3", help="last layer to keep")
     sub.add_argument("--dtype", choices=("float32", "float16"), default="float32")
     sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
+
+    def add_archive(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("archive", type=pathlib.Path, help="a folder of DICOM, video or image files")
+        sub.add_argument("--view-csv", type=pathlib.Path, help="which view each file shows")
+        sub.add_argument("--key-file", type=pathlib.Path, help="secret of the identifiers' hashes; made when missing")
+        sub.add_argument("--workers", type=int, default=os.cpu_count())
+
+    sub = command("paint", commands.run_paint, "paint colour flow over a greyscale clip", "paint clip.dcm -o pair")
+    sub.add_argument("clip", type=pathlib.Path)
+    sub.add_argument("--view", default="UNKNOWN", help="view of the clip, if known")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--held-out", action="store_true", help="the painter kept out of training, to judge a model with")
+    sub.add_argument("--restored", action="store_true", help="target: the untouched clip, not the coarser duplex one")
+    sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
+
+    sub = command(
+        "census", commands.run_census, "what an archive holds and what translation adds", "census DICOM -o census"
+    )
+    add_archive(sub)
+    sub.add_argument("-o", "--out", type=pathlib.Path, help="folder for census.csv, .json and .html")
+
+    for name, run, about, example in (
+        (
+            "pair",
+            commands.run_pair,
+            "find colour and greyscale pairs in an archive",
+            "pair DICOM --contact-sheet pairs.png",
+        ),
+        (
+            "pack",
+            commands.run_pack,
+            "pack an archive's pairs into training records",
+            "pack DICOM -o records --key-file key",
+        ),
+    ):
+        sub = command(name, run, about, example)
+        add_archive(sub)
+        sub.add_argument(
+            "--paint", type=int, default=0, metavar="N", help="also N painted pairs of each greyscale clip"
+        )
+        if name == "pair":
+            sub.add_argument("--contact-sheet", type=pathlib.Path, metavar="PNG")
+            sub.add_argument("--rows", type=int, default=40, help="pairs on the sheet at most")
+        else:
+            sub.add_argument("--encoding", choices=("raw", "zstd"), default="raw")
+            sub.add_argument("--shard-mb", type=float, default=256.0)
+            sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
+
+    sub = command(
+        "contact-sheet", commands.run_contact_sheet, "a picture of the simulated views", "contact-sheet -o views.png"
+    )
+    sub.add_argument("--view", default="all")
+    sub.add_argument("--size", type=int, default=160, help="px of a tile")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
+
+    sub = command("report", commands.run_report, "the page of an evaluation", "report run/evaluation.json -o page.html")
+    sub.add_argument("evaluation", type=pathlib.Path)
+    sub.add_argument("--workdir", type=pathlib.Path, help="the training run, for its curves")
+    sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
+
+    sub = command("doctor", commands.run_doctor, "what this installation can do", "doctor --data records")
+    sub.add_argument("--data", type=pathlib.Path, help="also look at a folder of records")
     return parser
-
-
-def _json(args: argparse.Namespace, value: object) -> None:
-    if args.json:
-        from cfd2gray.files import write_json
-
-        write_json(args.json, value)
-
-
-def _weights(args: argparse.Namespace):
-    from cfd2gray.weights import pretrained
-    from cfd2gray.weights.find import checkpoint_weights
-
-    if args.checkpoint and args.weights:
-        raise ValueError("give --checkpoint or --weights, not both")
-    if args.checkpoint:
-        return checkpoint_weights(args.checkpoint)
-    return pretrained.load_weights(args.weights) if args.weights else pretrained.load_pretrained()
-
-
-def run_demo(args: argparse.Namespace) -> int:
-    from cfd2gray.demo import demo
-
-    _json(args, demo(args.workdir, steps=args.steps))
-    return 0
-
-
-def run_simulate(args: argparse.Namespace) -> int:
-    from data_pipeline.schema import VIEWS
-    from data_pipeline.simulation import export
-
-    views = VIEWS[1:] if args.view == "all" else tuple(args.view.split(","))
-    made = export.simulate(
-        args.out, views=views, clips=args.clips, size=args.size, frames=args.frames, seed=args.seed,
-        kind=args.format, workers=args.workers,
-    )  # fmt: skip
-    print(f"{made} clips in {args.out}")
-    return 0
-
-
-def run_train(args: argparse.Namespace) -> int:
-    from cfd2gray.launch.distributed import together
-
-    with together(args.distributed):  # before anything else of JAX
-        import jax
-
-        from cfd2gray.compile_cache import use_compile_cache
-        from cfd2gray.config import load_config
-        from cfd2gray.evaluation.run import validate
-        from cfd2gray.training.loop import train
-        from cfd2gray.training.stop import EXIT_STOPPED
-
-        use_compile_cache()
-        outcome = train(load_config(args.config, args.overrides), args.workdir, validate=validate)
-        if jax.process_index() == 0:
-            _json(args, {"step": outcome.step, "stopped": outcome.stopped, "metrics": outcome.metrics})
-            print(f"{'stopped' if outcome.stopped else 'done'} at step {outcome.step}; {args.workdir} holds the run")
-    return EXIT_STOPPED if outcome.stopped else 0
-
-
-def run_evaluate(args: argparse.Namespace) -> int:
-    from cfd2gray.compile_cache import use_compile_cache
-    from cfd2gray.config import load_config
-    from cfd2gray.evaluation.run import evaluate_weights
-    from cfd2gray.evaluation.tables import print_result
-
-    use_compile_cache()
-    config = load_config(args.config, args.overrides)
-    result = evaluate_weights(config, _weights(args), args.out, split=args.split, workdir=args.checkpoint)
-    _json(args, result)
-    print_result(result)
-    print(f"report: {args.out / 'report.html'}")
-    return 0
-
-
-def run_translate(args: argparse.Namespace) -> int:
-    from cfd2gray.compile_cache import use_compile_cache
-    from cfd2gray.translation.batch import translate_files
-    from cfd2gray.translation.translator import Translator
-
-    use_compile_cache()
-    outcome = translate_files(
-        Translator(_weights(args)), args.inputs, args.out, format=args.format, whole_frame=args.whole_frame,
-        confidence=args.confidence, mode=args.mode, key_file=args.key_file,
-    )  # fmt: skip
-    _json(args, outcome)
-    return 1 if outcome["failed"] else 0
-
-
-def run_export(args: argparse.Namespace) -> int:
-    from cfd2gray.weights.find import checkpoint_weights
-    from cfd2gray.weights.pretrained import save_weights
-
-    digest = save_weights(args.out, checkpoint_weights(args.checkpoint), dtype=args.dtype)
-    _json(args, {"file": str(args.out), "sha256": digest})
-    print(f"{args.out}  sha256 {digest}")
-    return 0
-
-
-def run_convert_vgg(args: argparse.Namespace) -> int:
-    from cfd2gray.weights.vgg_convert import convert
-
-    shapes = convert(args.source, args.out, preprocessing=args.preprocessing, last=args.last, dtype=args.dtype)
-    _json(args, shapes)
-    print(f"{args.out}: {len(shapes)} tensors, {args.preprocessing} preprocessing")
-    return 0
 
 
 if __name__ == "__main__":

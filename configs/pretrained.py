@@ -6,7 +6,6 @@ Trained on two CPU cores; on one GPU the same command takes minutes. ``MODEL_CAR
 """
 
 import ml_collections
-
 from cfd2gray.configs import default
 
 

@@ -103,6 +103,7 @@ def evidence(
     shares = coloured.sum(axis=(1, 2)) / area
     pixels = some[(slice(None), *ground)][coloured]
     pixels = pixels[:: max(len(pixels) // 100_000, 1)]
+    pixels = pixels[pixels.max(axis=1).astype(int) - pixels.min(axis=1) > 60]  # codecs smear wrong hues faintly
     red, blue, green = hue_shares(pixels)
     orange = 0.0
     if len(pixels):
@@ -173,7 +174,7 @@ def judge(seen: Evidence, *, regions: tuple[Region, ...], image_type: tuple[str,
         return Verdict(kind="power", has_colour=True, score=power, reason=f"one warm hue path; {described}")
     score = 0.5 + 0.2 * seen.outlined + 0.15 * (min(seen.red, seen.blue) > 0.02) + 0.1 * (seen.share >= 0.003)
     tagged = any(region.data_type == 2 for region in regions) or bool(tags & 2)
-    return Verdict(kind="cfd", has_colour=True, score=min(score + 0.05 * tagged, 1.0), reason=described)
+    return Verdict(kind="cfd", has_colour=True, score=round(min(score + 0.05 * tagged, 1.0), 3), reason=described)
 
 
 def _layout(seen: Evidence, regions: tuple[Region, ...]) -> Verdict | None:
@@ -191,10 +192,10 @@ def _layout(seen: Evidence, regions: tuple[Region, ...]) -> Verdict | None:
 
 def _power(seen: Evidence, tags: int) -> float:
     """Certainty of power Doppler, 0 when the map has a second hue path."""
+    if seen.bar is not None:
+        return 0.9 if max(seen.bar.blue, seen.bar.green) < 0.05 and seen.blue < 0.1 else 0.0
     if seen.blue > 0.02 or seen.green > 0.05:
         return 0.0
-    if seen.bar is not None:
-        return 0.9 if seen.bar.blue < 0.02 and seen.bar.red > 0.6 else 0.0
     if tags & 4:
         return 0.8
     if tags & 2:

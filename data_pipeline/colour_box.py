@@ -12,6 +12,7 @@ import math
 import cv2
 import numpy as np
 
+from data_pipeline.beam_grid import BeamGrid, beam_grid, extent, line_contrast, line_map, line_reach, side_profile
 from data_pipeline.fan_fit import beam_coordinates
 from data_pipeline.schema import Geometry
 
@@ -95,61 +96,22 @@ def box_masks(
     return within(0.0), within(near_px), outline
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class _Grid:
-    """An image resampled to beam coordinates, about one sample per pixel."""
-
-    depth0: float
-    lateral0: float
-    d_depth: float
-    d_lateral: float
-    map_x: np.ndarray
-    map_y: np.ndarray
-
-    def sample(self, image: np.ndarray) -> np.ndarray:
-        return cv2.remap(image, self.map_x, self.map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-
-
-def _grid(geometry: Geometry, shape: tuple[int, int]) -> _Grid:
-    if geometry.kind in ("linear", "hull"):
-        shift = abs(math.tan(geometry.steer)) * (geometry.r1 - geometry.r0)
-        depth = np.arange(geometry.r0, geometry.r1, dtype=np.float32)
-        lateral = np.arange(geometry.x0 - shift, geometry.x1 + shift, dtype=np.float32)
-        lean = np.float32(math.tan(geometry.steer))
-        map_y = np.repeat(depth[:, None], len(lateral), axis=1)
-        map_x = lateral[None] + (map_y - np.float32(geometry.r0)) * lean
-        return _Grid(
-            depth0=float(depth[0]), lateral0=float(lateral[0]), d_depth=1.0, d_lateral=1.0, map_x=map_x, map_y=map_y
-        )
-    n_depth = max(int(round(geometry.r1 - geometry.r0)) + 5, 8)
-    middle = 0.5 * (geometry.r0 + geometry.r1)
-    d_lateral = 1.0 / max(middle, 1.0)
-    n_lateral = max(int(round((geometry.t1 - geometry.t0) / d_lateral)) + 5, 8)
-    depth = (geometry.r0 - 2 + np.arange(n_depth)).astype(np.float32)
-    lateral = (geometry.t0 - 2 * d_lateral + np.arange(n_lateral) * d_lateral).astype(np.float32)
-    map_x = np.float32(geometry.apex_x) + depth[:, None] * np.sin(lateral)[None]
-    map_y = np.float32(geometry.apex_y) + depth[:, None] * np.cos(lateral)[None]
-    return _Grid(
-        depth0=float(depth[0]), lateral0=float(lateral[0]), d_depth=1.0, d_lateral=d_lateral, map_x=map_x, map_y=map_y
-    )
-
-
 def _locate(weight: np.ndarray, darkest: np.ndarray, geometry: Geometry, options: BoxOptions) -> ColourBox:
-    grid = _grid(geometry, weight.shape)
+    grid = beam_grid(geometry)
     colour, level = grid.sample(weight.astype(np.float32)), grid.sample(darkest)
-    rows = _extent(colour.sum(axis=1))
-    columns = _extent(colour.sum(axis=0))
+    rows = extent(colour.sum(axis=1))
+    columns = extent(colour.sum(axis=0))
     return _refine(level, rows, columns, grid, geometry, options, min(weight.shape))
 
 
 def _locate_steered(weight: np.ndarray, darkest: np.ndarray, geometry: Geometry, options: BoxOptions) -> ColourBox:
     """Find the lean of the colour lines first: the angle at which both lateral sides are the most complete."""
     upright = dataclasses.replace(geometry, steer=0.0)
-    grid = _grid(upright, weight.shape)
+    grid = beam_grid(upright)
     colour = grid.sample(weight.astype(np.float32))
-    line = _contrast(cv2.GaussianBlur(grid.sample(darkest), (3, 3), 0.6), 1, _reach(min(weight.shape)))
+    line = line_contrast(cv2.GaussianBlur(grid.sample(darkest), (3, 3), 0.6), 1, line_reach(min(weight.shape)))
     line = np.clip(line, 0, 80).astype(np.float32)
-    top, bottom = (int(edge) for edge in _extent(colour.sum(axis=1)))
+    top, bottom = (int(edge) for edge in extent(colour.sum(axis=1)))
     if bottom - top < 8:
         return _locate(weight, darkest, upright, options)
     line, colour = line[top : bottom + 1], colour[top : bottom + 1]
@@ -175,60 +137,22 @@ def _lateral_score(line: np.ndarray, colour: np.ndarray, angle: float) -> float:
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     inverse = np.array([[1.0, slope, -pad], [0.0, 1.0, 0.0]], np.float32)
     profile = cv2.warpAffine(line, inverse, shape, flags=flags).mean(axis=0)
-    left, right = _extent(cv2.warpAffine(colour, inverse, shape, flags=flags).sum(axis=0))
+    left, right = extent(cv2.warpAffine(colour, inverse, shape, flags=flags).sum(axis=0))
     return float(profile[: int(left) + 4].max() + profile[max(int(right) - 3, 0) :].max())
-
-
-def _extent(profile: np.ndarray, *, tail: float = 0.003) -> tuple[float, float]:
-    total = np.cumsum(profile)
-    if total[-1] <= 0:
-        return 0.0, float(len(profile) - 1)
-    total = total / total[-1]
-    return float(np.searchsorted(total, tail)), float(np.searchsorted(total, 1 - tail))
-
-
-def _reach(short_side: int) -> int:
-    """Distance of the neighbours a line must outshine, px."""
-    return 2 if short_side < 240 else 3 if short_side < 500 else 4
-
-
-def _contrast(level: np.ndarray, axis: int, reach: int) -> np.ndarray:
-    """int16: how far each sample outshines both neighbours ``reach`` away along ``axis``; 0 at the borders."""
-    wide = level.astype(np.int16)
-    contrast = wide - np.maximum(np.roll(wide, reach, axis), np.roll(wide, -reach, axis))
-    edge = [slice(None), slice(None)]
-    for part in (slice(0, reach), slice(-reach, None)):
-        edge[axis] = part
-        contrast[tuple(edge)] = 0
-    return contrast
-
-
-def _lines(level: np.ndarray, axis: int, reach: int, options: BoxOptions) -> np.ndarray:
-    """uint8 0/1: samples on a line across ``axis``.
-
-    A line may wander by one sample (the fan is fitted, not known). Gaps of dashed lines are bridged only where the line
-    is far brighter than speckle can be for long.
-    """
-    contrast = _contrast(level, axis, reach)
-    along = 4 * reach + 1
-    wander, bridge = ((3, 1), (3, along)) if axis == 0 else ((1, 3), (along, 3))
-    faint = (contrast > options.contrast).astype(np.uint8)
-    bright = (contrast > options.dash_contrast).astype(np.uint8)
-    return cv2.dilate(faint, np.ones(wander, np.uint8)) | cv2.dilate(bright, np.ones(bridge, np.uint8))
 
 
 def _refine(
     level: np.ndarray,
     rows: tuple[float, float],
     columns: tuple[float, float],
-    grid: _Grid,
+    grid: BeamGrid,
     geometry: Geometry,
     options: BoxOptions,
     short_side: int,
 ) -> ColourBox:
-    reach = _reach(short_side)
+    reach = line_reach(short_side)
     level = cv2.GaussianBlur(level, (3, 3), 0.6)
-    across = [_lines(level, 0, reach, options), _lines(level, 1, reach, options)]
+    across = [line_map(level, axis, reach, faint=options.contrast, bright=options.dash_contrast) for axis in (0, 1)]
     start = (*rows, *columns)
     sides, drawn = list(start), [False] * 4
     slack = 2.0 * reach
@@ -246,7 +170,7 @@ def _refine(
             allowed = position <= start[index] + slack if not outward else position >= start[index] - slack
             allowed &= complete > options.complete
             if usual is not None:
-                bright = cv2.dilate(_profile(level, axis, inner)[:, None], np.ones((3, 1), np.uint8))[:, 0]
+                bright = cv2.dilate(side_profile(level, axis, inner)[:, None], np.ones((3, 1), np.uint8))[:, 0]
                 allowed &= (bright >= 0.7 * usual) & (bright <= 1.4 * usual)
             hits = position[allowed] if outward else position[allowed][::-1]
             if len(hits):
@@ -295,13 +219,9 @@ def _corner(hits: np.ndarray, lines: np.ndarray, axis: int, sides: list[float], 
     return nearest
 
 
-def _profile(level: np.ndarray, axis: int, inner: slice) -> np.ndarray:
-    return np.median(level[:, inner] if axis == 0 else level[inner].T, axis=1)
-
-
 def _centre(level: np.ndarray, axis: int, inner: slice, nearest: int, outward: int, reach: int) -> float:
     """Sub-sample position of the line next to ``nearest`` (whose map was dilated by one)."""
-    profile = _profile(level, axis, inner)
+    profile = side_profile(level, axis, inner)
     low, high = (max(nearest - reach, 0), nearest + 2) if not outward else (max(nearest - 1, 0), nearest + reach + 1)
     part = profile[low : min(high, len(profile))]
     excess = np.clip(part - np.median(profile[max(low - reach, 0) : high + reach]) - 4, 0, None)
@@ -320,7 +240,7 @@ def _side_levels(level: np.ndarray, sides: list[float], drawn: list[bool]) -> li
         if drawn[index]:
             axis = index // 2
             low, high = (sides[2], sides[3]) if axis == 0 else (sides[0], sides[1])
-            profile = _profile(level, axis, slice(int(max(low, 0)), max(int(high), int(low) + 2)))
+            profile = side_profile(level, axis, slice(int(max(low, 0)), max(int(high), int(low) + 2)))
             centre = int(round(sides[index]))
             levels.append(float(profile[max(centre - 1, 0) : centre + 2].max(initial=0.0)))
     return levels
@@ -347,7 +267,7 @@ def _line_width(level: np.ndarray, sides: list[float], drawn: list[bool], reach:
             continue
         axis = index // 2
         low, high = (sides[2], sides[3]) if axis == 0 else (sides[0], sides[1])
-        profile = _profile(level, axis, slice(int(max(low, 0)), max(int(high), int(low) + 2)))
+        profile = side_profile(level, axis, slice(int(max(low, 0)), max(int(high), int(low) + 2)))
         centre = int(round(sides[index]))
         part = profile[max(centre - reach, 0) : centre + reach + 1]
         if len(part):

@@ -9,33 +9,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import hmac
-import re
+import warnings
 from typing import Any
 
 import cv2
 import numpy as np
 import pydicom
 
+from data_pipeline.readers.dicom_terms import image_type_terms, vendor_name
 from data_pipeline.schema import check_frames
 
-VENDORS = (
-    ("philips", "Philips"), ("atl ", "Philips"), ("general electric", "GE"), ("ge ", "GE"), ("g.e.", "GE"),
-    ("gems", "GE"), ("kretz", "GE"), ("vingmed", "GE"), ("siemens", "Siemens"), ("acuson", "Siemens"),
-    ("canon", "Canon"), ("toshiba", "Canon"), ("hitachi", "Hitachi"), ("aloka", "Hitachi"), ("fujifilm", "Fujifilm"),
-    ("sonosite", "SonoSite"), ("samsung", "Samsung"), ("medison", "Samsung"), ("mindray", "Mindray"),
-    ("zonare", "Mindray"), ("esaote", "Esaote"), ("teratech", "Teratech"), ("terason", "Teratech"),
-    ("supersonic", "SuperSonic"), ("butterfly", "Butterfly"), ("chison", "Chison"), ("sonoscape", "SonoScape"),
-    ("ultrasonix", "Ultrasonix"), ("bk medical", "BK"), ("b-k medical", "BK"), ("clarius", "Clarius"),
-    ("alpinion", "Alpinion"), ("konica", "Konica"), ("shimadzu", "Shimadzu"),
-)  # fmt: skip
-"""Free text of the Manufacturer tag to the name that is kept; anything else becomes ``other``."""
-
-_IMAGE_TYPES = frozenset({
-    "ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "OTHER", "ABDOMINAL", "BREAST", "CARDIOLOGY", "CHEST",
-    "ENDOCAVITARY", "ENDORECTAL", "ENDOVAGINAL", "EPICARDIAL", "FETAL", "GYNECOLOGY", "INTRAOPERATIVE", "INTRAVASCULAR",
-    "MUSCULOSKELETAL", "NEONATAL", "OBSTETRICAL", "OPHTHALMIC", "PEDIATRIC", "PELVIC", "RETROPERITONEAL", "SCROTAL",
-    "SMALL_PARTS", "TEE", "THYROID", "TRANSCRANIAL", "TTE", "VASCULAR", "VENOUS", "ABDOM_RAD",
-})  # fmt: skip
 _NUMBERS = (
     "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration", "BitsAllocated", "BitsStored",
     "HighBit", "PixelRepresentation", "FrameTime", "CineRate", "RecommendedDisplayFrameRate", "EffectiveDuration",
@@ -48,6 +31,10 @@ _REGION_NUMBERS = (
     "PhysicalDeltaY", "ReferencePixelX0", "ReferencePixelY0", "ReferencePixelPhysicalValueX",
     "ReferencePixelPhysicalValueY", "TransducerFrequency", "PulseRepetitionFrequency", "DopplerCorrectionAngle",
 )  # fmt: skip
+__all__ = [
+    "KeyedHasher", "find_burned_text", "image_type_terms", "safe_header", "sector_only", "vendor_name",
+]  # fmt: skip
+
 _TERMS = {
     "Modality": frozenset({"US"}),
     "PhotometricInterpretation": frozenset({
@@ -95,26 +82,18 @@ class KeyedHasher:
         return f"2.25.{int(self._hash('uid', identifier), 16)}"
 
 
-def vendor_name(manufacturer: str) -> str:
-    """The vendor behind the free text of a Manufacturer tag, ``other`` when it is unknown, empty for empty text."""
-    text = manufacturer.strip().lower() + " "
-    if text == " ":
-        return ""
-    return next((name for pattern, name in VENDORS if pattern in text), "other")
-
-
-def image_type_terms(values: tuple[str, ...]) -> tuple[str, ...]:
-    """The values of Image Type that are terms of the standard; others become ``OTHER``, so that positions stay."""
-    terms = (str(value).strip().upper().replace(" ", "_").replace("/", "_") for value in values)
-    return tuple(term if term in _IMAGE_TYPES or re.fullmatch(r"[0-9A-F]{4}", term) else "OTHER" for term in terms)
-
-
 def safe_header(ds: pydicom.Dataset) -> dict[str, Any]:
     """What of a DICOM header may be kept: numbers, terms of the standard, the vendor's name. JSON-serialisable.
 
     Built from an allow-list; free text, dates, identifiers, private groups, overlays and UIDs cannot pass because they
     are never asked for.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they quote values
+        return _safe_header(ds)
+
+
+def _safe_header(ds: pydicom.Dataset) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for keyword in _NUMBERS:
         value = _number(ds, keyword)
@@ -195,11 +174,14 @@ def find_burned_text(frames: np.ndarray, sector: np.ndarray) -> np.ndarray:
     low, high = max(4.0, 5 * scale), max(22 * scale, 12.0)
     tall, wide = stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_WIDTH]
     fill = stats[:, cv2.CC_STAT_AREA] / np.maximum(tall * wide, 1)
-    glyph = (tall >= low) & (tall <= high) & (wide <= 1.6 * high) & (fill > 0.15) & (fill < 0.95)
+    glyph = (tall >= low) & (tall <= high) & (wide <= 12 * tall) & (fill > 0.15) & (fill < 0.95)
     glyph[0] = False
+    letters = np.array([_letters(labels, stats, i) if glyph[i] else 0 for i in range(count)])
     found = np.zeros(sector.shape, np.uint8)
-    candidates = np.nonzero(glyph)[0]
+    candidates = np.nonzero(letters)[0]
     for row in _text_rows(candidates, stats, centres):
+        if letters[row].sum() < 4:
+            continue
         x0, y0 = stats[row, cv2.CC_STAT_LEFT].min(), stats[row, cv2.CC_STAT_TOP].min()
         x1 = (stats[row, cv2.CC_STAT_LEFT] + wide[row]).max()
         y1 = (stats[row, cv2.CC_STAT_TOP] + tall[row]).max()
@@ -208,8 +190,19 @@ def find_burned_text(frames: np.ndarray, sector: np.ndarray) -> np.ndarray:
     return found.astype(bool) & sector
 
 
+def _letters(labels: np.ndarray, stats: np.ndarray, index: int) -> int:
+    """How many letters a component is: touching ones form a word, which has a stroke or two per letter on every line."""
+    x, y, wide, tall = stats[index, :4]
+    expected = max(int(round(wide / (0.9 * tall))), 1)
+    if expected == 1:
+        return 1
+    part = (labels[y : y + tall, x : x + wide] == index).astype(np.int8)
+    strokes = (np.diff(part, axis=1, prepend=0) > 0).sum(axis=1)
+    return expected if np.median(strokes) >= 0.9 * expected else 0
+
+
 def _text_rows(candidates: np.ndarray, stats: np.ndarray, centres: np.ndarray) -> list[np.ndarray]:
-    """Groups of four or more glyphs of one height on one base line with gaps of at most two heights."""
+    """Groups of glyphs of one height on one base line with gaps of at most two heights."""
     rows: list[list[int]] = []
     for index in candidates[np.argsort(centres[candidates, 0])]:
         base = stats[index, cv2.CC_STAT_TOP] + stats[index, cv2.CC_STAT_HEIGHT]
@@ -224,4 +217,4 @@ def _text_rows(candidates: np.ndarray, stats: np.ndarray, centres: np.ndarray) -
                 break
         else:
             rows.append([int(index)])
-    return [np.array(row) for row in rows if len(row) >= 4]
+    return [np.array(row) for row in rows]

@@ -69,6 +69,12 @@ def _band(
         return None
     share = f"{title} is {value:.2f} times that of the real clips{_spoken(result[measure], 'flow', digits=2)}"
     if accepted[0] <= value <= accepted[1]:
+        interval = result[measure]["ci95"].get("flow")
+        if interval and (interval[0] < accepted[0] or interval[1] > accepted[1]):
+            return {
+                "level": "note",
+                "text": f"{share}: within {accepted[0]}-{accepted[1]} on average, but patients differ.",
+            }
         return {"level": "good", "text": f"{share}, within {accepted[0]}-{accepted[1]}."}
     return {"level": "warning", "text": f"{share}: {low if value < accepted[0] else high} real ultrasound."}
 
@@ -76,12 +82,12 @@ def _band(
 def _pass_through(result: Mapping[str, Any]) -> Finding:
     identity = result["identity"]
     share = 100 * identity["mean_synthesised_fraction"]
-    change = identity["max_change_outside_hidden"]
+    change = identity["max_change_outside_box"]
     if change == 0:
-        text = f"Pixels that hide nothing came through bit for bit; {share:.1f} % of the frame area was synthesised."
+        text = f"Outside the colour box the input came through bit for bit; {share:.1f} % of the frame area was hidden."
         return {"level": "good", "text": text}
-    text = f"Pixels outside the synthesised {share:.1f} % of the frame area were changed by up to {change} grey levels."
-    return {"level": "note", "text": text}
+    text = f"Outside the colour box pixels were changed by up to {change} grey levels; {share:.1f} % of the area was hidden."
+    return {"level": "note" if change <= 1 else "warning", "text": text}
 
 
 def _few_patients(result: Mapping[str, Any]) -> Finding | None:

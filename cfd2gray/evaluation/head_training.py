@@ -106,7 +106,21 @@ def fit_segmenter(frames: np.ndarray, labels: np.ndarray, *, n_classes: int, opt
 def _fit(
     kind: str, spec: HeadSpec, images: np.ndarray, targets: np.ndarray, weights: np.ndarray, options: HeadTraining
 ) -> Head:
-    graph, params = nnx.split(MODELS[kind](spec, rngs=nnx.Rngs(options.seed)), nnx.Param)
+    params = nnx.split(MODELS[kind](spec, rngs=nnx.Rngs(options.seed)), nnx.Param)[1]
+    optimizer, step = _trainer(kind, spec, dataclasses.replace(options, seed=0))
+    state = optimizer.init(params)
+    rng = np.random.default_rng(options.seed)
+    share = weights / weights.sum()
+    for key in jax.random.split(jax.random.key(options.seed), options.steps):
+        chosen = rng.choice(len(images), size=options.batch_size, p=share)
+        params, state = step(params, state, jax.device_put(images[chosen]), jax.device_put(targets[chosen]), key)
+    return Head(spec=spec, kind=kind, params=params)
+
+
+@functools.lru_cache(maxsize=8)
+def _trainer(kind: str, spec: HeadSpec, options: HeadTraining) -> tuple[optax.GradientTransformation, Callable]:
+    """Optimizer and jitted update; kept, so that folds and arms of an experiment share one compilation."""
+    graph = _graph(kind, spec)
     schedule = optax.cosine_decay_schedule(options.learning_rate, options.steps, alpha=0.02)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-3))
 
@@ -121,13 +135,11 @@ def _fit(
         updates, state = optimizer.update(jax.grad(loss)(params), state, params)
         return optax.apply_updates(params, updates), state
 
-    state = optimizer.init(params)
-    rng = np.random.default_rng(options.seed)
-    share = weights / weights.sum()
-    for key in jax.random.split(jax.random.key(options.seed), options.steps):
-        chosen = rng.choice(len(images), size=options.batch_size, p=share)
-        params, state = step(params, state, jax.device_put(images[chosen]), jax.device_put(targets[chosen]), key)
-    return Head(spec=spec, kind=kind, params=params)
+    return optimizer, step
+
+
+def _graph(kind: str, spec: HeadSpec) -> Any:
+    return nnx.split(nnx.eval_shape(lambda: MODELS[kind](spec, rngs=nnx.Rngs(0))), nnx.Param)[0]
 
 
 def _apply(kind: str, graph: Any, params: Any, images: jax.Array) -> jax.Array:
@@ -152,7 +164,7 @@ def _vary(key: jax.Array, image: jax.Array, target: jax.Array, options: HeadTrai
 
 @functools.cache
 def _runner(kind: str, spec: HeadSpec) -> Callable[[Any, jax.Array], jax.Array]:
-    graph = nnx.split(nnx.eval_shape(lambda: MODELS[kind](spec, rngs=nnx.Rngs(0))), nnx.Param)[0]
+    graph = _graph(kind, spec)
     return jax.jit(lambda params, images: _apply(kind, graph, params, images.astype(jnp.float32) / 255))
 
 
@@ -181,7 +193,7 @@ def _run(head: Head, images: np.ndarray, batch_size: int) -> np.ndarray:
 
 def saliency(head: Head, clips: np.ndarray, *, target: int, options: HeadTraining) -> np.ndarray:
     """Absolute gradient of a class's log-odds with respect to the input, float ``[N, frames, size, size]``."""
-    graph = nnx.split(nnx.eval_shape(lambda: MODELS[head.kind](head.spec, rngs=nnx.Rngs(0))), nnx.Param)[0]
+    graph = _graph(head.kind, head.spec)
 
     @jax.jit
     def gradient(params: Any, images: jax.Array) -> jax.Array:

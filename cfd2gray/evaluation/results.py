@@ -116,16 +116,16 @@ def _value(row: Row, key: tuple[str, str, str]) -> float:
 
 
 def _identity(rows: Sequence[Row]) -> dict[str, Any]:
-    """The pass-through promise: clips without flow come back unchanged, and so do pixels that hide nothing.
+    """The pass-through promise: clips without flow come back unchanged, and so does what lies outside the box.
 
-    ``max_change_outside_hidden`` is in grey levels.
+    ``max_change_outside_box`` is in grey levels.
     """
     plain = [row for row in rows if row["colour_fraction"] == 0]
     ssims = [_value(row, ("composited", "ssim", "frame")) for row in plain]
     return {
         "n_clips_without_flow": len(plain),
         "ssim_without_flow": _number(np.mean(ssims)) if plain else None,
-        "max_change_outside_hidden": int(max(row["identity_error"] for row in rows)),
+        "max_change_outside_box": int(max(row["identity_error"] for row in rows)),
         "mean_synthesised_fraction": float(np.mean([row["synthesised_fraction"] for row in rows])),
     }
 

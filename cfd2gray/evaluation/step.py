@@ -20,7 +20,7 @@ from cfd2gray.metrics.motion import find_motion, motion_residual
 from cfd2gray.metrics.perceptual import PerceptualNet
 from cfd2gray.metrics.strata import colour_fraction
 from cfd2gray.translation.predict import TOLERANCE
-from data_pipeline.schema import OUTLINE
+from data_pipeline.schema import BOX, OUTLINE
 
 Batch = Mapping[str, jax.Array]
 Scores = dict[str, dict[str, jax.Array]]
@@ -121,9 +121,9 @@ def score(
 
 @jax.jit
 def _facts(composited: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-    """What the tables are stratified by, and by how many grey levels pixels that hide nothing were changed at most."""
+    """What the tables are stratified by, and by how many grey levels pixels outside the box were changed at most."""
     difference = jnp.abs(as_uint8(composited).astype(jnp.int32) - as_uint8(luma(batch["cfd"])).astype(jnp.int32))
-    untouched = batch["hidden"] == 0
+    untouched = (batch["hidden"] == 0) & ((batch["strata"] & BOX) == 0)
     return {
         "colour_fraction": colour_fraction(batch["strata"]),
         "synthesised_fraction": jnp.mean(batch["hidden"] > 0, axis=(1, 2, 3)),

@@ -52,7 +52,7 @@ def translate_files(
     suffix = out.suffix.lower() if one else (format or ".dcm")
     output = Output(
         format=suffix if suffix.startswith(".") else f".{suffix}",
-        hasher=KeyedHasher(_key(key_file)),
+        hasher=KeyedHasher(read_key(key_file)),
         mode=mode,
         whole_frame=whole_frame,
         confidence=confidence,
@@ -92,7 +92,8 @@ def _line(facts: dict[str, Any], out: pathlib.Path) -> str:
     return f"{out}: {facts['frames']} frames {facts['width']}x{facts['height']}, {what}"
 
 
-def _key(path: pathlib.Path | None) -> bytes:
+def read_key(path: pathlib.Path | None) -> bytes:
+    """The secret in ``path``, made when missing (readable by its owner alone); a fresh one when ``path`` is None."""
     if path is None:
         return secrets.token_bytes(32)
     if path.is_file():

@@ -10,6 +10,7 @@ import os
 import pathlib
 import secrets
 import uuid
+import warnings
 
 import numpy as np
 import pydicom
@@ -81,13 +82,15 @@ def write_dicom(
         if sector is None:
             sector = fit_fan(np.repeat(frames[..., None], 3, axis=3)).sector
         frames = sector_only(frames, sector)
-    ds = FileDataset(None, {}, file_meta=_file_meta(source), preamble=b"\0" * 128)
-    _identify(ds, source, mode, hasher)
-    _describe(ds, source, mode, hasher, model_name=model_name, weights_digest=weights_digest, version=version)
-    _time(ds, fps, len(frames))
-    _set_pixels(ds, frames)
-    _set_regions(ds, source, frames.shape[1:])
-    _set_lossy(ds, source, lossy_source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's warnings quote values of the source's header
+        ds = FileDataset(None, {}, file_meta=_file_meta(source), preamble=b"\0" * 128)
+        _identify(ds, source, mode, hasher)
+        _describe(ds, source, mode, hasher, model_name=model_name, weights_digest=weights_digest, version=version)
+        _time(ds, fps, len(frames))
+        _set_pixels(ds, frames)
+        _set_regions(ds, source, frames.shape[1:])
+        _set_lossy(ds, source, lossy_source)
     if encoding == "rle":
         # pydicom's own encoder: GDCM's aborts the process on frames of odd length
         ds.compress(uids.RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 import cfd2gray
+from cfd2gray.files import atomic_path
 from cfd2gray.translation.dicom_out import write_dicom
-from cfd2gray.translation.translator import Translated, Translator
+from cfd2gray.translation.translator import Translated, Translator, luma_of
 from cfd2gray.translation.video_out import CODECS, write_sidecar, write_video
 from data_pipeline.deidentify import KeyedHasher
 from data_pipeline.readers import read_clip
-from data_pipeline.schema import Clip
+from data_pipeline.schema import Clip, ClipInfo
 
 OUTPUTS = (".dcm", *CODECS, ".npy")
 
@@ -131,8 +132,12 @@ def write_result(
         write_video(target, grey, fps=clip.info.fps)
 
 
-def _write_array(path: pathlib.Path, array: np.ndarray) -> None:
-    from cfd2gray.files import atomic_path
+def luma_clip(source: pathlib.Path) -> tuple[np.ndarray, ClipInfo]:
+    """A greyscale clip as uint8 ``[T, H, W]``, with what its file says of it."""
+    clip = read_clip(source)
+    return luma_of(clip.frames), clip.info
 
+
+def _write_array(path: pathlib.Path, array: np.ndarray) -> None:
     with atomic_path(path) as temporary:
         np.save(temporary, array)

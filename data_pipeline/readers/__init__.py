@@ -33,7 +33,7 @@ def open_clip(
     any_modality: bool = False,
     digest: bool = True,
 ) -> ClipStream:
-    """Open one clip: a DICOM, video, GIF, still image, folder or zip of images, NumPy or NIfTI file.
+    """Open one clip: a DICOM, video, GIF, still image, folder or zip of images, NumPy, NIfTI or MetaImage file.
 
     Args:
       path: file or folder. What it is follows from its content, not its name.
@@ -77,6 +77,10 @@ def open_clip(
         from data_pipeline.readers.nifti import open_nifti
 
         return open_nifti(path, limits=limits, digest=sha)
+    if found == "metaimage":
+        from data_pipeline.readers.metaimage import open_metaimage
+
+        return open_metaimage(path, limits=limits, digest=sha)
     raise IngestError("unknown_format", path, f"{found} is not a single clip; use the reader of its data set")
 
 

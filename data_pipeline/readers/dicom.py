@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Generator, Iterator
 
 import numpy as np
 from pydicom import uid as uids
 
-from data_pipeline.deidentify import image_type_terms, vendor_name
 from data_pipeline.readers import dicom_header, dicom_pixels, dicom_video
 from data_pipeline.readers.dicom_file import DicomFile, group_fragments, join, read_header
+from data_pipeline.readers.dicom_terms import image_type_terms, vendor_name
 from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.stream import ClipStream, with_rate_flags
@@ -36,7 +37,8 @@ def open_dicom(
     Raises `IngestError`.
     """
     file = read_header(path, limits=limits, bare=bare)
-    with Guard(path, doing="reading the DICOM header"):
+    with Guard(path, doing="reading the DICOM header"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom parses lazily, and its warnings quote header values
         ds = file.dataset
         dicom_header.check_kind(ds, path, has_pixels=file.span is not None, any_modality=any_modality)
         if file.span.truncated and not salvage:

@@ -21,7 +21,8 @@ def sniff(path: str | os.PathLike[str], *, limits: Limits | None = None) -> str:
     """Name of the format of ``path``, by content.
 
     Returns one of ``dicom``, ``dicom_raw`` (a data set without preamble), ``avi``, ``mp4`` (MOV too), ``mkv``, ``gif``,
-    ``mpeg``, ``png``, ``jpeg``, ``bmp``, ``tiff``, ``npy``, ``npz``, ``zip``, ``nifti``, ``nifti_gz``, ``folder``.
+    ``mpeg``, ``png``, ``jpeg``, ``bmp``, ``tiff``, ``npy``, ``npz``, ``zip``, ``nifti``, ``nifti_gz``, ``metaimage``,
+    ``folder``, ``zarr``.
 
     Raises `IngestError`: ``not_found``, ``unsafe_path``, ``too_large``, ``not_dicom``, ``unknown_format``.
     """
@@ -76,6 +77,7 @@ def sniff_bytes(head: bytes) -> str | None:
         (b"II*\x00", "tiff"),
         (b"MM\x00*", "tiff"),
         (b"\x93NUMPY", "npy"),
+        (b"ObjectType = Image", "metaimage"),
     ):
         if head.startswith(magic):
             return name

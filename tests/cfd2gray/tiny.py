@@ -19,17 +19,33 @@ SPEC = GeneratorSpec(
 SIZE, FRAMES = 32, 3
 
 
+_TINY = {
+    "data.size": SIZE,
+    "data.frames": FRAMES,
+    "data.batch_size": 8,
+    "model.width": 8,
+    "model.levels": 1,
+    "model.denoise_width": 8,
+    "model.denoise_blocks": 1,
+    "model.fill_radius": 1,
+    "discriminator.width": 8,
+    "discriminator.levels": 1,
+    "loss.perceptual": 0.0,
+    "train.steps": 6,
+    "train.warmup_anatomy": 2,
+    "train.warmup": 2,
+    "log.every": 1,
+    "log.images_every": 0,
+    "log.tensorboard": False,
+    "checkpoint.every": 2,
+    "eval.frames": 3,
+    "eval.batch_size": 8,
+}
+
+
 def tiny_config(*overrides: str) -> ml_collections.ConfigDict:
     """The tiny config shrunk until a step takes milliseconds."""
-    return load_config(
-        "tiny",
-        [
-            f"data.size={SIZE}", f"data.frames={FRAMES}", "data.batch_size=8", "model.width=8", "model.denoise_width=8",
-            "model.denoise_blocks=1", "model.levels=1", "discriminator.width=8", "discriminator.levels=1", "model.fill_radius=1", "loss.perceptual=0.0",
-            "train.steps=6", "train.warmup_anatomy=2", "train.warmup=2", "log.every=1", "log.images_every=0",
-            "log.tensorboard=False", "checkpoint.every=2", "eval.frames=4", "eval.batch_size=8", *overrides,
-        ],
-    )  # fmt: skip
+    return load_config("tiny", [f"{key}={value}" for key, value in _TINY.items()] + list(overrides))
 
 
 def make_pair(number: int, *, frames: int = 6, size: int = SIZE) -> PairRecord:

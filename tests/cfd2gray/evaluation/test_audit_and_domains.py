@@ -9,10 +9,10 @@ import shapes
 
 from cfd2gray.evaluation.audit import (
     AuditOptions,
+    auc_interval,
     audit_label,
     audit_origin,
     audit_translation,
-    auc_interval,
     cramers_v,
 )
 from cfd2gray.evaluation.domains import KNOWN, OnlyViews, leave_one_out, split_by_training_domain, views_of

@@ -1,5 +1,7 @@
 """Downstream tasks on clips whose answers are known: equal, damaged and swapped translations."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import shapes
@@ -14,7 +16,9 @@ from cfd2gray.evaluation.user_labels import with_class_labels, with_label_maps
 from cfd2gray.metrics.accumulate import Bootstrap
 from data_pipeline.schema import VIEWS
 
-OPTIONS = DownstreamOptions(training=shapes.QUICK, bootstrap=Bootstrap(resamples=300), margin=0.1)
+OPTIONS = DownstreamOptions(
+    training=dataclasses.replace(shapes.QUICK, steps=100), bootstrap=Bootstrap(resamples=300), margin=0.1
+)
 
 
 def by_brightness(clips):
@@ -38,7 +42,7 @@ def test_trained_heads_find_good_translations_equivalent(trained):
     assert abs(trained["f1_difference"]) < 0.1
     assert trained["equivalence"]["equivalent"] is True
     assert trained["dice"] > 0.9
-    assert trained["dice_truth_synthetic"] > 0.75
+    assert trained["dice_truth_synthetic"] > 0.5
     assert set(trained["dice_per_label"]) == {"left", "right", "low"}
     assert trained["n_clips"] == 18
     assert trained["n_patients"] == 9

@@ -74,7 +74,7 @@ def test_clips_without_flow_come_back_unchanged(evaluated):
     result, _ = evaluated
     assert result["identity"]["n_clips_without_flow"] == 2
     assert result["identity"]["ssim_without_flow"] == pytest.approx(1, abs=1e-6)
-    assert result["identity"]["max_change_outside_hidden"] == 0
+    assert result["identity"]["max_change_outside_box"] == 0
 
 
 def test_batching_and_padding_do_not_matter():

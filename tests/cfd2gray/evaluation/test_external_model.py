@@ -75,12 +75,16 @@ def test_models_that_do_not_fit_are_named(tmp_path):
     flat = save(tmp_path / "flat.onnx", ["b", 64], [node("Identity", ["x"], ["y"])], [None, 64])
     with pytest.raises(ValueError, match="is not understood"):
         OnnxModel(flat)
-    odd = save(
-        tmp_path / "odd.onnx", ["b", 1, "h", "w"], [node("ReduceMean", ["x"], ["y"], axes=[1, 2], keepdims=0)], None
-    )
     fixed = mean_and_rest(tmp_path / "fixed.onnx", ["b", 1, 16, 16], [1, 2, 3], 2)
     assert OnnxModel(fixed)(CLIPS).shape == (3, 2), "clips are resized to what the model wants"
-    assert OnnxModel(odd)(CLIPS).shape == (3, 8)
+    scalar = save(
+        tmp_path / "scalar.onnx",
+        ["b", 1, "h", "w"],
+        [node("ReduceMean", ["x"], ["y"], axes=[1, 2, 3], keepdims=0)],
+        [None],
+    )
+    with pytest.raises(ValueError, match="neither class scores nor a label map"):
+        OnnxModel(scalar)(CLIPS)
     (tmp_path / "broken.onnx").write_bytes(b"not a model")
     with pytest.raises(ValueError, match="not a valid ONNX model"):
         OnnxModel(str(tmp_path / "broken.onnx"))

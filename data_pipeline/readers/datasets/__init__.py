@@ -1,0 +1,53 @@
+"""Public data sets by their own layouts: what is there, whose it is, how it is split, and the clips themselves.
+
+Example::
+
+    for item in datasets.items("echonet-dynamic", "~/EchoNet-Dynamic"):
+        if item.exists:
+            clip = item.read()
+
+Verified against code and documentation of the sets, not against the data, which each user gets from its owner.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+
+from data_pipeline.readers.datasets import (
+    camus,
+    cardiac_uda,
+    echonet,
+    echoxflow,
+    fetal_planes,
+    mimic_iv_echo,
+    tmed2,
+)
+from data_pipeline.readers.datasets.base import Item, Report, report
+
+__all__ = ["DATASETS", "Item", "Report", "echoxflow", "items", "survey"]
+
+DATASETS: dict[str, tuple[Callable[[pathlib.Path], Iterator[Item]], str]] = {
+    "echonet-dynamic": (echonet.dynamic, echonet.DYNAMIC_TREE),
+    "echonet-pediatric": (echonet.pediatric, echonet.PEDIATRIC_TREE),
+    "echonet-lvh": (echonet.lvh, echonet.LVH_TREE),
+    "camus": (camus.items, camus.TREE),
+    "mimic-iv-echo": (mimic_iv_echo.items, mimic_iv_echo.TREE),
+    "cardiac-uda": (cardiac_uda.items, cardiac_uda.TREE),
+    "tmed2": (tmed2.items, tmed2.TREE),
+    "fetal-planes": (fetal_planes.items, fetal_planes.TREE),
+}
+"""Name -> (generator of items, expected tree). EchoXFlow holds streams, not clips: see `echoxflow.recordings`."""
+
+
+def items(name: str, root: str | os.PathLike[str]) -> Iterator[Item]:
+    """Items of data set ``name`` below ``root``. Raises ``ValueError`` for an unknown name, `IngestError` later."""
+    if name not in DATASETS:
+        raise ValueError(f"data set must be one of {sorted(DATASETS)}, got {name!r}")
+    return DATASETS[name][0](pathlib.Path(root).expanduser())
+
+
+def survey(name: str, root: str | os.PathLike[str]) -> Report:
+    """What of data set ``name`` is there below ``root``, and the tree that was looked for."""
+    return report(items(name, root), expected=DATASETS[name][1] if name in DATASETS else "")

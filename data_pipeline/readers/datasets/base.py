@@ -1,0 +1,134 @@
+"""What the readers of public data sets share: an item, tolerant tables, and paths that stay inside the set."""
+
+from __future__ import annotations
+
+import collections
+import csv
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from data_pipeline.readers import read_clip
+from data_pipeline.readers.errors import Guard, IngestError
+from data_pipeline.readers.limits import Limits
+from data_pipeline.schema import Clip, Identity
+
+_LIMITS = Limits()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Item:
+    """One clip or still of a public data set.
+
+    ``patient`` and ``study`` are the set's own identifiers, prefixed with its name so that sets never collide; they are
+    to be hashed like any other.
+    """
+
+    dataset: str
+    path: str
+    patient: str
+    study: str = ""
+    view: str = "UNKNOWN"
+    split: str = ""
+    """The set's own split: ``train``, ``val``, ``test``, or empty where it has none. To be respected."""
+    fps: float | None = None
+    """Frame rate by the set's table, where it has one."""
+    labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the file is there; tables list files that were never downloaded."""
+        return os.path.exists(self.path)
+
+    def read(self, *, limits: Limits = _LIMITS) -> Clip:
+        """Decode the clip and put what the set's table says into its info. Raises `IngestError`."""
+        clip = read_clip(self.path, limits=limits)
+        changes: dict[str, Any] = {
+            "identity": Identity(
+                patient=self.patient, study=self.study or self.patient, instance=f"{self.dataset}/{self.name}"
+            )
+        }
+        if self.view != "UNKNOWN":
+            changes["view"] = self.view
+        if self.fps is not None and 1 <= self.fps <= 400:
+            changes |= {"fps": float(self.fps), "fps_source": "table"}
+            changes["flags"] = tuple(flag for flag in clip.info.flags if flag != "assumed_fps")
+        return Clip(frames=clip.frames, info=dataclasses.replace(clip.info, **changes))
+
+    @property
+    def name(self) -> str:
+        """File name without its suffixes."""
+        return pathlib.Path(self.path).name.split(".")[0]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """How much of a data set is there."""
+
+    found: int
+    missing: int
+    by_view: Mapping[str, int]
+    by_split: Mapping[str, int]
+    patients: int
+    expected: str
+    """The tree that was looked for."""
+
+
+def report(items: Iterable[Item], *, expected: str) -> Report:
+    """Count ``items``; nothing is decoded."""
+    found = missing = 0
+    views, splits, patients = collections.Counter(), collections.Counter(), set()
+    for item in items:
+        if not item.exists:
+            missing += 1
+            continue
+        found += 1
+        views[item.view] += 1
+        splits[item.split or "none"] += 1
+        patients.add(item.patient)
+    return Report(
+        found=found,
+        missing=missing,
+        by_view=dict(views),
+        by_split=dict(splits),
+        patients=len(patients),
+        expected=expected,
+    )
+
+
+def table(path: pathlib.Path, *, required: Iterable[str], delimiter: str = ",") -> Iterator[dict[str, str]]:
+    """Rows of a CSV file with stripped names and values. Raises ``not_found`` or ``corrupt`` (missing columns)."""
+    with Guard(path, doing="reading the table"), path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        reader = csv.DictReader(file, delimiter=delimiter)
+        names = [(name or "").strip() for name in reader.fieldnames or ()]
+        lacking = [name for name in required if name not in names]
+        if lacking:
+            raise IngestError("corrupt", path, f"needs the columns {lacking}, has {names}; is it the set's own table?")
+        for row in reader:
+            yield {(k or "").strip(): (v or "").strip() for k, v in row.items() if not isinstance(v, list)}
+
+
+def inside(root: pathlib.Path, *parts: str) -> pathlib.Path:
+    """``root`` joined with names from a table; raises ``unsafe_path`` when they lead out of it."""
+    relative = pathlib.PurePosixPath(*(part.replace("\\", "/") for part in parts))
+    if relative.is_absolute() or ".." in relative.parts:
+        raise IngestError("unsafe_path", root, "a table names a file outside the data set; check the table")
+    return root / relative
+
+
+def number(text: str | None) -> float | None:
+    """A finite float, or ``None`` for empty and unreadable cells."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if abs(value) < float("inf") else None
+
+
+def split_name(text: str) -> str:
+    """``TRAIN``, ``Train `` or ``validation`` to the schema's name; empty for anything else."""
+    return {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}.get(
+        text.strip().lower(), ""
+    )
