@@ -9,7 +9,7 @@ import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
-from cfd2gray import __version__
+from cfd2gray import __version__, commands
 
 PROG = "cfd2gray"
 
