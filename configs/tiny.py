@@ -13,6 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.width, config.model.levels, config.model.blocks = 32, 2, 1
     config.model.denoise_width, config.model.denoise_blocks = 32, 2
     config.discriminator.width, config.discriminator.levels = 32, 2
+    config.augment.max_dilation = 1
     config.loss.perceptual_frames = 1
     config.train.steps, config.train.warmup_anatomy, config.train.warmup = 400, 250, 20
     config.train.learning_rate, config.train.discriminator_rate = 1e-3, 4e-4
