@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from cfd2gray.evaluation.equivalence import compare_f1
-from cfd2gray.evaluation.evaluate import Ids, to_host
+from cfd2gray.evaluation.evaluate import Ids, Observer, to_host
 from cfd2gray.evaluation.head_training import (
     HeadTraining,
     classify,
@@ -23,7 +23,7 @@ from cfd2gray.evaluation.head_training import (
     reduce_clips,
     segment,
 )
-from cfd2gray.evaluation.step import Predict, as_uint8, check_prediction
+from cfd2gray.evaluation.step import Predict, as_uint8, check_prediction, to_float
 from cfd2gray.metrics.accumulate import Bootstrap, summarise
 from cfd2gray.metrics.task import dice_per_class, f1_per_class
 from data_pipeline.schema import FLOW, LABELS, VIEWS
@@ -80,44 +80,71 @@ class ClipSet:
         return dataclasses.replace(self, **changes)
 
 
-def collect(
-    predict: Predict, batches: Iterable[Mapping[str, Any]], ids: Ids, *, options: HeadTraining | None = None
-) -> ClipSet:
-    """Translate batches and gather what downstream tasks need; reduced to ``options``' frames and size when given."""
-    parts: dict[str, list[Any]] = {key: [] for key in ("real", "synthetic", "view", "maps", "strata", "flow", "index")}
+class ClipCollector:
+    """Gathers what downstream tasks need of every clip that `evaluate` scores; reduced to ``options``' frames and size."""
+
+    def __init__(self, *, options: HeadTraining | None = None) -> None:
+        self._options = options
+        self._rows: list[tuple[str, str, str]] = []
+        self._arrays: dict[str, list[np.ndarray]] = {name: [] for name in ("real", "synthetic", "maps", "strata")}
+        self._flow: list[bool] = []
+
+    def offer(self, row: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """See `evaluate.Observer`."""
+        parts = {
+            "real": (arrays["grey"][..., 0], False),
+            "synthetic": (arrays["output_composited"], False),
+            "maps": (arrays["labels"], True),
+            "strata": (arrays["strata"], True),
+        }
+        for name, (clip, nearest) in parts.items():
+            kept = (
+                reduce_clips(clip[None], options=self._options, labels=nearest)[0] if self._options else np.array(clip)
+            )
+            self._arrays[name].append(kept)
+        self._rows.append((row["clip_id"], row["patient_id"], row["view"]))
+        self._flow.append(bool(((arrays["strata"] & FLOW) > 0).any()))
+
+    def clip_set(self) -> ClipSet:
+        """All clips so far, with views as classes and anatomy as label maps."""
+        if not self._rows:
+            raise ValueError("there are no clips to run downstream tasks on; check the split's name and the data")
+        joined = {name: np.stack(clips) for name, clips in self._arrays.items()}
+        return ClipSet(
+            real=joined["real"],
+            synthetic=joined["synthetic"],
+            classes=np.array([VIEWS.index(view) for _, _, view in self._rows]),
+            class_names=VIEWS,
+            maps=joined["maps"] if joined["maps"].any() else None,
+            map_names=LABELS,
+            flow=np.array(self._flow),
+            patients=tuple(patient for _, patient, _ in self._rows),
+            clip_ids=tuple(clip for clip, _, _ in self._rows),
+            strata=joined["strata"],
+        )
+
+
+def translate_to(
+    observers: Sequence[Observer], predict: Predict, batches: Iterable[Mapping[str, Any]], ids: Ids
+) -> None:
+    """Translate batches and offer every clip to ``observers``, without scoring anything."""
     for batch in batches:
         batch = jax.device_put(dict(batch))
         prediction = predict(batch)
         check_prediction(prediction, batch)
-        host, out = to_host((batch, as_uint8(prediction["composited"])))
-        keep = host["mask"] > 0
-        arrays = {
-            "real": (host["grey"][keep][..., 0], False),
-            "synthetic": (np.asarray(out)[keep], False),
-            "maps": (host["labels"][keep], True),
-            "strata": (host["strata"][keep], True),
-        }
-        for name, (clips, nearest) in arrays.items():
-            parts[name].append(clips if options is None else reduce_clips(clips, options=options, labels=nearest))
-        parts["view"].append(host["view"][keep])
-        parts["flow"].append(((host["strata"][keep] & FLOW) > 0).any(axis=(1, 2, 3)))
-        parts["index"].append(host["index"][keep])
-    if not parts["index"]:
-        raise ValueError("there are no clips to run downstream tasks on; check the split's name and the data")
-    joined = {name: np.concatenate(values) for name, values in parts.items()}
-    found = [ids(int(index)) for index in joined["index"]]
-    return ClipSet(
-        real=joined["real"],
-        synthetic=joined["synthetic"],
-        classes=joined["view"],
-        class_names=VIEWS,
-        maps=joined["maps"] if joined["maps"].any() else None,
-        map_names=LABELS,
-        flow=joined["flow"],
-        patients=tuple(row[1] for row in found),
-        clip_ids=tuple(row[0] for row in found),
-        strata=joined["strata"],
-    )
+        host, shown = to_host((batch, {f"output_{key}": as_uint8(x) for key, x in prediction.items()}))
+        for position in np.flatnonzero(host["mask"] > 0):
+            clip_id, patient_id = ids(int(host["index"][position]))[:2]
+            row = {"clip_id": clip_id, "patient_id": patient_id, "view": VIEWS[int(host["view"][position])]}
+            for observer in observers:
+                observer.offer(row, {key: value[position] for key, value in (host | shown).items()})
+
+
+@jax.jit
+def untranslated(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """A `Predict` that returns the truth: for sets of which only the real clips are used."""
+    truth = to_float(batch["grey"])
+    return {"grey": truth, "composited": truth}
 
 
 def check_disjoint(train: ClipSet, test: ClipSet) -> None:

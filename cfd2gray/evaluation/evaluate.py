@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -29,7 +29,15 @@ Ids = Callable[[int], tuple]
 """``index -> (clip_id, patient_id)`` or ``(clip_id, patient_id, facts)`` with a mapping of further facts: ``kind``,
 ``vendor``, ``map`` (grouped by in the tables), ``fps`` (for playback)."""
 
-_NEEDED = ("cfd", "grey", "strata", "hidden", "view", "domain", "shared", "index", "mask")
+
+class Observer(Protocol):
+    """Something that looks at clips as they are scored."""
+
+    def offer(self, row: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """``row`` is the clip's row of the result; ``arrays`` its batch arrays and uint8 predictions ``output_*``."""
+
+
+_NEEDED = ("cfd", "grey", "strata", "hidden", "labels", "view", "domain", "shared", "index", "mask")
 _FACTS = ("colour_fraction", "synthesised_fraction", "identity_error")
 
 
@@ -63,6 +71,7 @@ def evaluate(
     *,
     options: EvaluateOptions | None = None,
     gallery: Gallery | None = None,
+    observers: Sequence[Observer] = (),
 ) -> dict[str, Any]:
     """Score ``predict`` over ``batches``.
 
@@ -73,6 +82,7 @@ def evaluate(
       ids: looks up the ids of a clip by its ``index``; ids must be hashes, they are written as they are.
       options: see `EvaluateOptions`.
       gallery: given, it keeps frames of the worst, median and best clips for the report.
+      observers: each is offered every scored clip, so that downstream tasks need no second translation.
 
     Returns:
       The evaluation JSON (contract C4) with a row per clip under ``per_clip``. Every missing value is ``None``.
@@ -98,7 +108,8 @@ def evaluate(
         scores, facts, counts = to_host((scores, {key: out[key] for key in _FACTS}, out.get("confidence", {})))
         for name, values in counts.items():
             trust[name] = trust.get(name, 0) + values[host["mask"] > 0].sum(axis=0, dtype=np.float64)
-        pictures = out["prediction"] if gallery is not None else {}
+        watching = [*observers, *([gallery] if gallery is not None else [])]
+        pictures = out["prediction"] if watching else {}
         shown = to_host({f"output_{key}": as_uint8(value) for key, value in pictures.items()})
         sizes.add(tuple(host["grey"].shape[1:4]))
         for position in np.flatnonzero(host["mask"] > 0):
@@ -106,8 +117,8 @@ def evaluate(
             if row["index"] in rows:
                 raise ValueError(f"clip {row['clip_id']} (index {row['index']}) came twice; evaluate each clip once")
             rows[row["index"]] = row
-            if gallery is not None:
-                gallery.offer(row, {key: value[position] for key, value in (host | shown).items()})
+            for observer in watching:
+                observer.offer(row, {key: value[position] for key, value in (host | shown).items()})
         if options.on_batch:
             options.on_batch(len(rows))
     _check_count(len(rows), options.expected_clips)

@@ -14,13 +14,16 @@ from cfd2gray.evaluation.results import CEILINGS
 FLICKER_RANGE = (0.85, 1.15)
 TEXTURE_RANGE = (0.85, 1.15)
 FEW_PATIENTS = 20
+F1_TARGET, DICE_TARGET = 0.01, 0.97
+"""F1 on translated clips within this of real; Dice between segmentations of the two."""
 
 Finding = dict[str, str]
 
 
 def findings(result: Mapping[str, Any]) -> list[Finding]:
     """Findings of an evaluation JSON, the most important first."""
-    found = [_against_baselines(result, stratum) for stratum in ("flow", "box")]
+    found = [*_downstream(result), *_audit(result)]
+    found += [_against_baselines(result, stratum) for stratum in ("flow", "box")]
     found += [_band(result, "flicker_ratio", FLICKER_RANGE, "Flicker in flow", "calmer than", "more restless than")]
     found += [_band(result, "texture_std_ratio", TEXTURE_RANGE, "Texture in flow", "smoother than", "rougher than")]
     found += [_pass_through(result), _few_patients(result)]
@@ -77,6 +80,31 @@ def _band(
             }
         return {"level": "good", "text": f"{share}, within {accepted[0]}-{accepted[1]}."}
     return {"level": "warning", "text": f"{share}: {low if value < accepted[0] else high} real ultrasound."}
+
+
+def _downstream(result: Mapping[str, Any]) -> list[Finding]:
+    facts = result.get("downstream", {})
+    found = []
+    if "f1_real" in facts:
+        gap = facts["f1_difference"]
+        text = f"View F1 is {facts['f1_synthetic']:.3f} on translated and {facts['f1_real']:.3f} on real clips ({gap:+.3f})"
+        good = gap >= -F1_TARGET
+        found.append(
+            {"level": "good", "text": f"{text}, within {F1_TARGET:g}."}
+            if good
+            else {"level": "warning", "text": f"{text}: translated clips do not classify as real ones do."}
+        )
+    if facts.get("dice") is not None:
+        text = f"Segmentations of real and translated clips overlap with Dice {facts['dice']:.3f}"
+        text += f" (target {DICE_TARGET:g})."
+        found.append({"level": "good" if facts["dice"] >= DICE_TARGET else "warning", "text": text})
+    return found
+
+
+def _audit(result: Mapping[str, Any]) -> list[Finding]:
+    facts = result.get("audit", {})
+    warnings = [facts.get(part, {}).get("warning") for part in ("translation", "label")]
+    return [{"level": "warning", "text": text} for text in warnings if text]
 
 
 def _pass_through(result: Mapping[str, Any]) -> Finding:

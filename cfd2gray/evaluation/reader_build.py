@@ -17,7 +17,7 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -28,6 +28,7 @@ import numpy as np
 
 from cfd2gray.evaluation.report import script_json
 from cfd2gray.files import atomic_path
+from data_pipeline.schema import FLOW
 
 KEY_FORMAT, ANSWER_FORMAT = "cfd2gray-reader-key-1", "cfd2gray-reader-answers-1"
 CONFIDENCES = (1, 2, 3, 4, 5)
@@ -193,3 +194,33 @@ def _equal_length(encoded: Sequence[bytes]) -> list[str]:
 
 def _asset(name: str) -> str:
     return resources.files("cfd2gray.evaluation").joinpath(name).read_text(encoding="utf-8")
+
+
+class StudyCollector:
+    """Keeps a random sample of the clips with flow that pass by, for a study; bounded in memory."""
+
+    def __init__(self, *, keep: int, seed: int = 0) -> None:
+        self._keep, self._seen = keep, 0
+        self._rng = np.random.default_rng(seed)
+        self._clips: list[StudyClip] = []
+
+    def offer(self, row: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """See `evaluate.Observer`."""
+        if not ((arrays["strata"] & FLOW) > 0).any():
+            return
+        self._seen += 1
+        clip = StudyClip(
+            clip_id=row["clip_id"],
+            patient_id=row["patient_id"],
+            view=row["view"],
+            real=np.array(arrays["grey"][..., 0]),
+            synthetic=np.array(arrays["output_composited"]),
+        )
+        if len(self._clips) < self._keep:
+            self._clips.append(clip)
+        elif (slot := int(self._rng.integers(self._seen))) < self._keep:
+            self._clips[slot] = clip
+
+    def clips(self) -> list[StudyClip]:
+        """The sample."""
+        return list(self._clips)

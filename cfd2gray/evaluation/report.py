@@ -15,7 +15,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from cfd2gray.evaluation import sections
+from cfd2gray.evaluation import sections, task_sections
 from cfd2gray.evaluation.gallery import ReportClip
 from cfd2gray.evaluation.sprites import ERROR_FULL_SCALE, SheetOptions, clip_panels
 
@@ -27,6 +27,9 @@ _NAV = {
     "measures": "Measures",
     "clips-spread": "Spread",
     "groups": "Where it works",
+    "downstream": "As real ones?",
+    "recovery": "Recovery",
+    "audit": "Audit",
     "confidence": "Confidence",
     "training": "Training",
     "settings": "Settings",
@@ -66,6 +69,9 @@ def write_report(
         sections.measures(result),
         sections.distributions(result),
         sections.groups(result),
+        task_sections.downstream(result),
+        task_sections.recovery(result),
+        task_sections.audit(result),
         sections.confidence(result),
         sections.training(history),
         sections.settings(result) + _download(result),

@@ -1,26 +1,37 @@
-"""Evaluate weights on the clips of a config: scores, tables and report in one folder."""
+"""Evaluate weights on the clips of a config: scores, tables and report in one folder; build a reader study from them."""
 
 from __future__ import annotations
 
 import functools
+import os
 import pathlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import ml_collections
 from jax.sharding import Mesh
 
-from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
+from cfd2gray.evaluation.domains import KNOWN, leave_one_out
+from cfd2gray.evaluation.downstream import ClipCollector, translate_to
+from cfd2gray.evaluation.evaluate import EvaluateOptions, Ids, evaluate
+from cfd2gray.evaluation.extras import Extras, collect_training_clips, run_extras
 from cfd2gray.evaluation.gallery import Gallery
+from cfd2gray.evaluation.reader_build import StudyCollector, StudyOptions, build_study
 from cfd2gray.evaluation.report import write_report
 from cfd2gray.evaluation.results import write_json
 from cfd2gray.mesh import make_mesh, replicated
 from cfd2gray.metrics.accumulate import Bootstrap
+from cfd2gray.metrics.perceptual import PerceptualNet, load_lpips
 from cfd2gray.training.data import build_source, evaluation_batches
+from cfd2gray.training.loop import train
 from cfd2gray.training.state import TrainSpec
 from cfd2gray.training.writer import read_history
 from cfd2gray.translation.predict import make_predict
+from cfd2gray.weights.find import checkpoint_weights
 from cfd2gray.weights.pretrained import GeneratorWeights
+from cfd2gray.weights.vgg_convert import load as load_vgg
+from cfd2gray.weights.vgg_convert import load_embedded
 from data_pipeline.parallel import progress_bar
 from data_pipeline.sources import RecordSource
 
@@ -31,6 +42,16 @@ def clip_facts(source: RecordSource, index: int) -> tuple[str, str, dict[str, An
     return row.clip_id, row.patient_id, {"kind": row.kind, "vendor": row.vendor, "fps": row.fps}
 
 
+def feature_net(*, vgg: str | os.PathLike | None = None, lpips: str | os.PathLike | None = None) -> PerceptualNet:
+    """Weights of the feature distance: the embedded VGG, a file of `cfd2gray convert-vgg`, and LPIPS's linear weights.
+
+    Raises:
+      ValueError: LPIPS weights that do not fit the VGG weights.
+    """
+    weights = load_vgg(pathlib.Path(vgg)) if vgg else load_embedded()
+    return load_lpips(lpips, weights) if lpips else PerceptualNet(vgg=weights)
+
+
 def evaluate_weights(
     config: ml_collections.ConfigDict,
     weights: GeneratorWeights,
@@ -38,6 +59,9 @@ def evaluate_weights(
     *,
     split: str = "test",
     workdir: pathlib.Path | None = None,
+    extras: Extras | None = None,
+    net: PerceptualNet | None = None,
+    title: str | None = None,
 ) -> dict[str, Any]:
     """Score ``weights`` on every clip of ``split``; write ``evaluation.json`` and ``report.html`` into ``out_dir``.
 
@@ -47,18 +71,29 @@ def evaluate_weights(
       out_dir: Made when missing; the two files are replaced.
       split: ``train``, ``val`` or ``test``.
       workdir: The training run, for its curves in the report.
+      extras: Downstream tasks, data recovery, shortcut audit; heads are trained on the ``train`` split.
+      net: Adds feature distances; see `feature_net`.
+      title: Heading of the report.
 
     Returns:
       The evaluation JSON (contract C4).
     """
+    extras = extras or Extras()
+    if extras.needs_training_clips and split == "train":
+        raise ValueError("heads are trained on the train split, so downstream tasks need another one; give val or test")
     mesh = make_mesh()
     source = build_source(config, split)
+    predict = _predictor(weights, mesh)
     gallery = Gallery()
+    own_size = extras.classifier or extras.segmenter or extras.label_maps
+    collector = ClipCollector(options=None if own_size else extras.training)
+    bootstrap = Bootstrap(resamples=config.eval.bootstrap)
     with progress_bar("clips") as bar:
         task = bar.add_task(f"evaluate {split}", total=len(source))
         options = EvaluateOptions(
-            bootstrap=Bootstrap(resamples=config.eval.bootstrap),
+            bootstrap=bootstrap,
             expected_clips=len(source),
+            net=None if net is None else jax.device_put(net, replicated(mesh)),
             settings={
                 "model": weights.name,
                 "weights_digest": weights.digest,
@@ -69,20 +104,92 @@ def evaluate_weights(
             },
             on_batch=lambda done: bar.update(task, completed=done),
         )
-        predict = jax.jit(make_predict(weights.spec, feather=weights.settings["feather"]))
-        params = jax.device_put(weights.params, replicated(mesh))
         result = evaluate(
-            functools.partial(predict, params),
+            predict,
             evaluation_batches(config, source, mesh),
             functools.partial(clip_facts, source),
             options=options,
             gallery=gallery,
+            observers=[collector] if extras.any else [],
         )
+    if extras.any:
+        training_clips = _training_clips(config, predict, mesh, extras) if extras.needs_training_clips else None
+        result |= run_extras(collector.clip_set(), training_clips, extras=extras, bootstrap=bootstrap)
     out_dir = pathlib.Path(out_dir)
     write_json(out_dir / "evaluation.json", result)
     history = read_history(workdir) if workdir else None
-    write_report(out_dir / "report.html", result, gallery.clips(), history=history)
+    title = title or f"Evaluation of {weights.name}"
+    write_report(out_dir / "report.html", result, gallery.clips(), history=history, title=title)
     return result
+
+
+def _predictor(weights: GeneratorWeights, mesh: Mesh) -> Callable[[Any], Any]:
+    predict = jax.jit(make_predict(weights.spec, feather=weights.settings["feather"]))
+    return functools.partial(predict, jax.device_put(weights.params, replicated(mesh)))
+
+
+def _training_clips(config: ml_collections.ConfigDict, predict: Any, mesh: Mesh, extras: Extras) -> Any:
+    source = build_source(config, "train")
+    ids: Ids = functools.partial(clip_facts, source)
+    return collect_training_clips(predict, lambda: evaluation_batches(config, source, mesh), ids, extras=extras)
+
+
+def build_reader_study(
+    config: ml_collections.ConfigDict,
+    weights: GeneratorWeights,
+    folder: pathlib.Path,
+    *,
+    options: StudyOptions,
+    split: str = "test",
+) -> dict[str, Any]:
+    """Translate clips of ``split`` and build a reader study from a random sample of those with flow.
+
+    Returns:
+      The key, also written as ``key.json`` beside ``study.html``; see `reader_build.build_study`.
+    """
+    mesh = make_mesh()
+    source = build_source(config, split)
+    # More than are shown, so that real and translated can be balanced within views.
+    collector = StudyCollector(keep=2 * options.items, seed=options.seed)
+    batches = evaluation_batches(config, source, mesh)
+    translate_to([collector], _predictor(weights, mesh), batches, functools.partial(clip_facts, source))
+    return build_study(folder, collector.clips(), options=options)
+
+
+def leave_one_domain_out(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, *, domains: Sequence[str] = KNOWN
+) -> dict[str, Any]:
+    """Train once on all domains and once without each, test on the one left out; write ``domains.json``.
+
+    Every training has a folder of its own in ``workdir`` and goes on where it stopped.
+
+    Raises:
+      ValueError: The clips of a source are not limited to the wanted views.
+    """
+    workdir = pathlib.Path(workdir)
+
+    def run(train_views: Sequence[str], test_views: Sequence[str], name: str) -> dict[str, Any]:
+        fitted, tested = config.copy_and_resolve_references(), config.copy_and_resolve_references()
+        fitted.data.views, tested.data.views = tuple(train_views), tuple(test_views)
+        _check_views(fitted, "train", train_views)
+        _check_views(tested, "test", test_views)
+        train(fitted, workdir / name / "run")
+        weights = checkpoint_weights(workdir / name / "run")
+        return evaluate_weights(tested, weights, workdir / name / "evaluation", workdir=workdir / name / "run")
+
+    table = leave_one_out(run, domains=domains)
+    write_json(workdir / "domains.json", table)
+    return table
+
+
+def _check_views(config: ml_collections.ConfigDict, split: str, views: Sequence[str]) -> None:
+    source = build_source(config, split)
+    found = {source.ids(i).view for i in range(len(source))}
+    if not found <= set(views):
+        raise ValueError(
+            f"the {split} split holds views {sorted(found - set(views))} although data.views asks for {list(views)}; "
+            "leaving a domain out needs sources that keep to data.views"
+        )
 
 
 def validate(config: ml_collections.ConfigDict, spec: TrainSpec, params: Any, mesh: Mesh) -> dict[str, float]:

@@ -8,8 +8,16 @@ import shapes
 import sklearn.metrics
 import synthetic
 
-from cfd2gray.evaluation.downstream import DownstreamOptions, check_disjoint, collect, downstream
+from cfd2gray.evaluation.downstream import (
+    ClipCollector,
+    DownstreamOptions,
+    check_disjoint,
+    downstream,
+    translate_to,
+    untranslated,
+)
 from cfd2gray.evaluation.equivalence import compare_f1, confusion_by_patient, macro_f1
+from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
 from cfd2gray.evaluation.head_training import HeadTraining, fit_classifier, fit_segmenter, reduce_clips
 from cfd2gray.evaluation.recovery import recovery
 from cfd2gray.evaluation.user_labels import with_class_labels, with_label_maps
@@ -100,13 +108,24 @@ def test_recovery_gains_from_translated_clips_where_grey_is_scarce():
         recovery(train, test, patients=[18], training=shapes.QUICK, bootstrap=Bootstrap())
 
 
-def test_collect_gathers_translations_and_leaves_padding_out():
-    clips = collect(synthetic.oracle, synthetic.batches(6), synthetic.ids, options=HeadTraining(size=16, frames=2))
+def test_collector_gathers_translations_and_leaves_padding_out():
+    collector = ClipCollector(options=HeadTraining(size=16, frames=2))
+    translate_to([collector], synthetic.oracle, synthetic.batches(6), synthetic.ids)
+    clips = collector.clip_set()
     assert clips.real.shape == clips.synthetic.shape == (6, 2, 16, 16)
     assert clips.flow.tolist() == [True] * 4 + [False, True]
     assert clips.patients == ("patient0", "patient0", "patient1", "patient1", "patient2", "patient2")
     assert clips.class_names == VIEWS
     assert clips.maps is None
+    scored = ClipCollector(options=HeadTraining(size=16, frames=2))
+    options = EvaluateOptions(baselines=(), bootstrap=Bootstrap(resamples=0))
+    evaluate(synthetic.oracle, synthetic.batches(6), synthetic.ids, options=options, observers=[scored])
+    np.testing.assert_array_equal(scored.clip_set().synthetic, clips.synthetic)
+    truth = ClipCollector()
+    translate_to([truth], untranslated, synthetic.batches(2), synthetic.ids)
+    np.testing.assert_array_equal(truth.clip_set().real, truth.clip_set().synthetic)
+    with pytest.raises(ValueError, match="no clips"):
+        ClipCollector().clip_set()
 
 
 def test_labels_from_a_csv(tmp_path):

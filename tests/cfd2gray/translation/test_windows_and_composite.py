@@ -1,0 +1,46 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from cfd2gray.translation.composite import blend_weights, composite
+from cfd2gray.translation.windows import run_windows
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 8, 9, 31])
+@pytest.mark.parametrize("window", [1, 4, 32])
+def test_windows_give_what_the_whole_clip_gives(frames, window):
+    radius = 3
+    clip = np.random.default_rng(0).random((frames, 4)).astype(np.float32)
+
+    def blur_in_time(x):
+        """A filter that reaches exactly ``radius`` frames; what happens beyond the window must not matter."""
+        return (ndimage.uniform_filter1d(x, 2 * radius + 1, axis=0, mode="constant"),)
+
+    expected = ndimage.uniform_filter1d(np.pad(clip, ((radius, radius), (0, 0)), "edge"), 2 * radius + 1, axis=0)
+    found = np.empty_like(clip)
+    for part, (result,) in run_windows(blur_in_time, (clip,), window=window, radius=radius):
+        found[part] = result
+    np.testing.assert_allclose(found, expected[radius:-radius], rtol=1e-5)
+
+
+def test_blend_weights_agree_with_distances_and_between_libraries():
+    hidden = np.zeros((2, 20, 30), np.uint8)
+    hidden[0, 8:12, 10:20] = 1
+    box = np.zeros_like(hidden)
+    box[:, 4:18, 5:25] = 1
+    weights = blend_weights(hidden, box, feather=2)
+    distance = ndimage.distance_transform_cdt(1 - hidden[0], metric="chessboard")
+    expected = np.where(box[0] > 0, np.clip(1 - distance / 3, 0, 1), 0)
+    np.testing.assert_allclose(weights[0], expected, atol=1e-6)
+    assert not weights[1].any()
+    np.testing.assert_array_equal(blend_weights(jnp.asarray(hidden), jnp.asarray(box), feather=2), weights)
+
+
+def test_untouched_pixels_are_passed_bit_for_bit():
+    rng = np.random.default_rng(0)
+    image, other = rng.random((2, 8, 8)).astype(np.float32)
+    weights = (rng.random((8, 8)) < 0.5).astype(np.float32)
+    merged = composite(image, other, weights)
+    np.testing.assert_array_equal(merged[weights == 0], image[weights == 0])
+    np.testing.assert_allclose(merged[weights == 1], other[weights == 1], atol=1e-6)
