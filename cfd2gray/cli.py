@@ -40,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _quiet_libraries(*, verbose: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    os.environ.setdefault(
+        "TF_ENABLE_ONEDNN_OPTS", "0"
+    )  # TensorFlow only writes TensorBoard files here; it need not say so
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     for name in ("cfd2gray", "data_pipeline"):
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -6,9 +6,10 @@ import functools
 import os
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pydicom
 from rich.console import Console
@@ -24,7 +25,7 @@ from cfd2gray.evaluation.tables import print_result
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.training.loop import train
 from cfd2gray.translation.files import Output, translate_file
-from cfd2gray.translation.translator import Translator
+from cfd2gray.translation.translator import Translator, luma_of
 from cfd2gray.translation.video_out import write_video
 from cfd2gray.weights.find import checkpoint_weights
 from data_pipeline import pack
@@ -89,39 +90,48 @@ class _Timer:
         self._seconds[self._name] = round(time.perf_counter() - self._start, 1)
 
 
+ECHO_SEEDS = (1, 2, 3, 4)
+"""Of the painter, for the demo's last act: the first four, whatever they look like."""
+
+
 def translate_echo(translator: Translator, folder: pathlib.Path) -> dict[str, Any]:
     """Paint colour over pydicom's greyscale echocardiogram, translate it as DICOM, and score it against the truth.
 
     The painter's settings are its held-out ones, colour is found in the pixels as in any foreign clip, and the clip was
-    never trained on. Writes the painted DICOM, the translated one, both as video, ``evaluation.json`` and a report.
+    never trained on. Per painting the painted DICOM, the translated one and both as video are written, then
+    ``evaluation.json`` and a report over all of them (one patient, several boxes).
     """
     folder.mkdir(parents=True, exist_ok=True)
     source = pathlib.Path(pydicom.data.get_testdata_file("examples_ybr_color.dcm", download=False))
     clip = read_clip(source)
-    pair = paint_pair(
-        clip.frames[..., 1], ECHO_SEED, fps=clip.info.fps, options=HELD_OUT, clip_id="echo", patient_id="echo"
-    )  # fmt: skip
-    painted, translated = folder / "colour_flow.dcm", folder / "greyscale.dcm"
-    for old in (painted, translated, folder / "colour_flow.mp4", folder / "greyscale.mp4"):
-        old.unlink(missing_ok=True)  # this folder's own files, of an earlier demo
-    _write_painted(painted, source, pair)
+    grey = luma_of(clip.frames)
     output = Output(format=".dcm", hasher=KeyedHasher(b"the demo has no secrets"))
-    translate_file(translator, painted, translated, output)
-    write_video(folder / "colour_flow.mp4", pair.cfd, fps=pair.fps)
-    grey = read_clip(translated).frames[..., 0]
-    write_video(folder / "greyscale.mp4", grey, fps=pair.fps)
+    pairs, translations = [], []
+    for index, seed in enumerate(ECHO_SEEDS):
+        pair = paint_pair(grey, seed, fps=clip.info.fps, options=HELD_OUT, clip_id=f"echo-{seed}", patient_id="echo")
+        names = [folder / f"{name}-{seed}.dcm" for name in ("colour_flow", "greyscale")]
+        for old in (*names, *(name.with_suffix(".mp4") for name in names)):
+            old.unlink(missing_ok=True)  # this folder's own files, of an earlier demo
+        painted, translated = names
+        _write_painted(painted, source, pair)
+        translate_file(translator, painted, translated, output)
+        translations.append(read_clip(translated).frames[..., 0])
+        write_video(painted.with_suffix(".mp4"), pair.cfd, fps=pair.fps)
+        write_video(translated.with_suffix(".mp4"), translations[-1], fps=pair.fps)
+        pairs.append(pair_batch(pair, index=index))
 
     gallery = Gallery()
     result = evaluate(
-        functools.partial(_as_prediction, grey),
-        [pair_batch(pair)],
-        lambda index: (pair.clip_id, pair.patient_id, {"kind": pair.kind, "fps": pair.fps}),
+        functools.partial(_as_prediction, translations),
+        pairs,
+        lambda index: (f"echo-{ECHO_SEEDS[index]}", "echo", {"kind": "painted", "fps": clip.info.fps}),
         options=EvaluateOptions(
             bootstrap=Bootstrap(resamples=0),
+            expected_clips=len(ECHO_SEEDS),
             settings={
                 "model": translator.weights.name,
                 "weights_digest": translator.weights.digest,
-                "clip": "real echo",
+                "clip": "a real echocardiogram, colour painted over it",
             },
         ),
         gallery=gallery,
@@ -129,10 +139,6 @@ def translate_echo(translator: Translator, folder: pathlib.Path) -> dict[str, An
     write_json(folder / "evaluation.json", result)
     write_report(folder / "report.html", result, gallery.clips())
     return result
-
-
-ECHO_SEED = 3
-"""Of the painter, for the demo's last act."""
 
 
 def _write_painted(path: pathlib.Path, source: pathlib.Path, pair: PairRecord) -> None:
@@ -147,7 +153,7 @@ def _write_painted(path: pathlib.Path, source: pathlib.Path, pair: PairRecord) -
     ds.save_as(path, enforce_file_format=True)
 
 
-def pair_batch(pair: PairRecord) -> dict[str, np.ndarray]:
+def pair_batch(pair: PairRecord, *, index: int) -> dict[str, np.ndarray]:
     """A whole pair at its own size as a batch of one (`data_pipeline.schema.BATCH_KEYS`)."""
     return {
         "cfd": pair.cfd[None],
@@ -158,14 +164,12 @@ def pair_batch(pair: PairRecord) -> dict[str, np.ndarray]:
         "view": np.asarray([VIEWS.index(pair.view)], np.int32),
         "domain": np.asarray([DOMAINS.index(pair.domain)], np.int32),
         "shared": np.asarray([pair.shared], np.uint8),
-        "index": np.zeros(1, np.int32),
+        "index": np.asarray([index], np.int32),
         "mask": np.ones(1, np.float32),
     }
 
 
-def _as_prediction(grey: np.ndarray, batch: Mapping[str, Any]) -> dict[str, Any]:
-    """A finished translation ``[T, H, W]`` as what evaluation expects of a model."""
-    import jax.numpy as jnp
-
-    image = jnp.asarray(grey, jnp.float32)[None, ..., None] / 255.0
+def _as_prediction(translations: Sequence[np.ndarray], batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Finished translations ``[T, H, W]``, by the batch's index, as what evaluation expects of a model."""
+    image = jnp.asarray(translations[int(batch["index"][0])], jnp.float32)[None, ..., None] / 255.0
     return {"grey": image, "composited": image}
