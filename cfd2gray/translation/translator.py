@@ -28,6 +28,8 @@ CONTEXT = 24
 """px at working resolution around the colour that the network sees; its reach in space is not much wider."""
 COLOURED = ("cfd", "power")
 """Kinds of clip whose colour hides tissue; see `data_pipeline.flow`."""
+HIDDEN_SHARE = 0.25
+"""A reduced pixel counts as hidden when more than this share of it is."""
 BUCKET = 32
 """px: the area is rounded up to multiples of this, so that clips of similar size share a compilation."""
 
@@ -166,7 +168,7 @@ class Translator:
         feather = max(1, round(settings["feather"] / view.scale))
         windows = run_windows(
             lambda cfd, mask: tuple(np.asarray(x) for x in run(self._params, cfd, mask)),
-            (view.shrink(frames, sector=analysis.sector), view.shrink_mask(hidden)),
+            view.shrink(frames, hidden, sector=analysis.sector),
             window=settings["window"],
             radius=spec.radius,
         )
@@ -220,22 +222,27 @@ class _View:
         cut = np.ascontiguousarray(image[self.rows, self.columns])
         return cut if self.scale == 1.0 else cv2.resize(cut, self.inner, interpolation=cv2.INTER_AREA)
 
-    def shrink(self, frames: np.ndarray, *, sector: np.ndarray) -> np.ndarray:
-        """uint8 ``[T, H, W, 3] -> [T, height, width, 3]``, black outside the sector."""
+    def shrink(self, frames: np.ndarray, hidden: np.ndarray, *, sector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Frames ``[T, H, W, 3]`` and hidden mask ``[T, H, W]`` (uint8) at the working size, black outside the sector.
+
+        A small pixel is hidden when more than a quarter of it is; any other is the average of its visible part alone, or a
+        bright outline would shine through as a ghost.
+        """
         small = np.zeros((len(frames), self.height, self.width, 3), np.uint8)
+        mask = np.zeros((len(frames), self.height, self.width), np.uint8)
         width, height = self.inner
         keep = sector[..., None].astype(np.uint8)
         for t, frame in enumerate(frames):
-            small[t, :height, :width] = self._resized(frame * keep)
-        return small
-
-    def shrink_mask(self, mask: np.ndarray) -> np.ndarray:
-        """uint8 ``[T, H, W]`` in {0, 1} -> ``[T, height, width]``: set wherever a good part of a pixel is."""
-        small = np.zeros((len(mask), self.height, self.width), np.uint8)
-        width, height = self.inner
-        for t, frame in enumerate(mask):
-            small[t, :height, :width] = self._resized(frame.astype(np.float32)) > 0.25
-        return small
+            inside = frame * keep
+            share = self._resized(hidden[t].astype(np.float32))
+            plain = self._resized(inside)
+            if self.scale < 1.0:
+                visible = self._resized(inside * (1 - hidden[t])[..., None].astype(np.float32))
+                clean = visible / np.maximum(1.0 - share, 1e-3)[..., None]
+                plain = np.where((share > HIDDEN_SHARE)[..., None], plain, np.rint(np.clip(clean, 0, 255)))
+            small[t, :height, :width] = plain
+            mask[t, :height, :width] = share > HIDDEN_SHARE
+        return small, mask
 
     def enlarge(self, small: np.ndarray) -> np.ndarray:
         """float ``[T, height, width]`` -> ``[T, rows, columns]`` at native scale."""
