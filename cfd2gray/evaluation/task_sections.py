@@ -124,11 +124,9 @@ def audit(result: Mapping[str, Any]) -> str:
         return ""
     found = facts["translation"]
     low, high = found["ci95"] or (None, None)
-    plot = interval_plot(
-        [Facet(title="AUC, real against translated", dots=[Dot(label="classifier", value=found["auc"], low=low, high=high, kind="model")], reference=0.5)],
-        digits=2,
-        width=500,
-    )  # fmt: skip
+    dot = Dot(label="classifier", value=found["auc"], low=low, high=high, kind="model")
+    facet = Facet(title="AUC, real against translated", dots=[dot], reference=0.5)
+    plot = interval_plot([facet], digits=2, width=500)
     looks = "".join(
         f"<tr><th scope='row'>{escape(name)}</th><td>{100 * row['share']:.0f} %</td><td>{100 * row['area']:.0f} %</td></tr>"
         for name, row in found.get("saliency", {}).items()
