@@ -1,0 +1,81 @@
+"""Training, and weights in and out."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+
+from cfd2gray.commands.parsers import AddCommand, add_config, write_result
+
+
+def add_commands(add: AddCommand) -> None:
+    """Declare the commands of this file."""
+    sub = add(
+        "train",
+        run_train,
+        "train, or continue a run",
+        "train --config tiny --config.data.dir=records --workdir run",
+    )
+    add_config(sub)
+    sub.add_argument("--workdir", type=pathlib.Path, required=True)
+    about = "join the other processes of this run: when the scheduler says so (auto), always, or never"
+    sub.add_argument("--distributed", choices=("auto", "on", "off"), default="auto", help=about)
+
+    sub = add(
+        "export",
+        run_export,
+        "a run's averaged generator as one weights file",
+        "export --checkpoint run -o w.safetensors",
+    )
+    sub.add_argument("--checkpoint", type=pathlib.Path, metavar="RUN", required=True)
+    sub.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
+
+    sub = add(
+        "convert-vgg", run_convert_vgg, "VGG16 weights of any common file for the perceptual loss",
+        "convert-vgg vgg16.pth --preprocessing torchvision -o vgg16.safetensors",
+    )  # fmt: skip
+    sub.add_argument("source", type=pathlib.Path)
+    sub.add_argument("--preprocessing", choices=("caffe", "torchvision"), required=True)
+    sub.add_argument("--last", default="conv4_3", help="last layer to keep")
+    sub.add_argument("--dtype", choices=("float32", "float16"), default="float32")
+    sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
+
+
+def run_train(args: argparse.Namespace) -> int:
+    from cfd2gray.launch.distributed import together
+
+    with together(args.distributed):  # before anything else of JAX
+        import jax
+
+        from cfd2gray.compile_cache import use_compile_cache
+        from cfd2gray.config import load_config
+        from cfd2gray.evaluation.run import validate
+        from cfd2gray.training.loop import train
+        from cfd2gray.training.stop import EXIT_STOPPED
+
+        use_compile_cache()
+        outcome = train(load_config(args.config, args.overrides), args.workdir, validate=validate)
+        if jax.process_index() == 0:
+            write_result(args, {"step": outcome.step, "stopped": outcome.stopped, "metrics": outcome.metrics})
+            print(f"{'stopped' if outcome.stopped else 'done'} at step {outcome.step}; {args.workdir} holds the run")
+    return EXIT_STOPPED if outcome.stopped else 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    from cfd2gray.weights.find import checkpoint_weights
+    from cfd2gray.weights.pretrained import save_weights
+
+    digest = save_weights(args.out, checkpoint_weights(args.checkpoint), dtype=args.dtype)
+    write_result(args, {"file": str(args.out), "sha256": digest})
+    print(f"{args.out}  sha256 {digest}")
+    return 0
+
+
+def run_convert_vgg(args: argparse.Namespace) -> int:
+    from cfd2gray.weights.vgg_convert import convert
+
+    shapes = convert(args.source, args.out, preprocessing=args.preprocessing, last=args.last, dtype=args.dtype)
+    write_result(args, shapes)
+    print(f"{args.out}: {len(shapes)} tensors, {args.preprocessing} preprocessing")
+    return 0
