@@ -25,7 +25,7 @@ from cfd2gray.evaluation.head_training import (
 )
 from cfd2gray.evaluation.step import Predict, as_uint8, check_prediction, to_float
 from cfd2gray.metrics.accumulate import Bootstrap, summarise
-from cfd2gray.metrics.task import dice_per_class, f1_per_class
+from cfd2gray.metrics.task import dice_overall, dice_per_class, f1_per_class
 from data_pipeline.schema import FLOW, LABELS, VIEWS
 
 Model = Callable[[np.ndarray], np.ndarray]
@@ -263,11 +263,15 @@ def _segmentation(
         pairs |= {"dice_truth_real": (truth, real), "dice_truth_synthetic": (truth, synthetic)}
     result: dict[str, Any] = {"dice_per_label": {}}
     for name, (a, b) in pairs.items():
+        overall = dice_overall(a, b, n_classes=n_classes)
         scores = dice_per_class(a, b, n_classes=n_classes)[:, 1:]  # background says little
-        summary = summarise(np.column_stack([_row_mean(scores), scores]), test.patients, bootstrap=options.bootstrap)
+        summary = summarise(
+            np.column_stack([overall, _row_mean(scores), scores]), test.patients, bootstrap=options.bootstrap
+        )
         result[name] = _float(summary.mean[0])
         result[f"{name}_ci95"] = None if np.isnan(summary.low[0]) else [summary.low[0], summary.high[0]]
-        for label, value, n in zip(test.map_names[1:], summary.mean[1:], summary.n[1:]):
+        result[f"{name}_mean_of_labels"] = _float(summary.mean[1])
+        for label, value, n in zip(test.map_names[1:], summary.mean[2:], summary.n[2:]):
             if n:
                 result["dice_per_label"].setdefault(label, {})[name] = _float(value)
     return result

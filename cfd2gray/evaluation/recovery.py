@@ -63,6 +63,9 @@ def recovery(
         }
         drawn = {}
         for arm, (clips, classes) in pools.items():
+            if arm == "with_acquired" and result["arms"][arm]:  # the same clips whatever the number
+                result["arms"][arm].append(result["arms"][arm][0])
+                continue
             point, drawn[arm] = _score(clips, classes, test, training, draws)
             result["arms"][arm].append(point)
         alone, added = result["arms"]["greyscale_alone"][-1]["f1"], result["arms"]["with_translated"][-1]["f1"]

@@ -46,6 +46,23 @@ def dice_per_class(a: np.ndarray, b: np.ndarray, *, n_classes: int) -> np.ndarra
     return result
 
 
+def dice_overall(a: np.ndarray, b: np.ndarray, *, n_classes: int, background: int = 0) -> np.ndarray:
+    """Dice overlap of two label maps ``[N, ...]`` over all labels but the background together, per example: ``[N]``.
+
+    Labels count by their size, so that a valve of ten pixels does not decide the score. NaN where both are empty.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"label maps must have the same shape, got {list(a.shape)} and {list(b.shape)}")
+    result = np.full(a.shape[0], np.nan)
+    for example in range(a.shape[0]):
+        matrix = confusion_matrix(a[example].ravel(), b[example].ravel(), n_classes=n_classes)
+        hits, size = np.diag(matrix), matrix.sum(axis=0) + matrix.sum(axis=1)
+        keep = np.arange(n_classes) != background
+        if size[keep].sum():
+            result[example] = 2 * hits[keep].sum() / size[keep].sum()
+    return result
+
+
 def auc(scores: np.ndarray, positive: np.ndarray) -> float:
     """Area under the ROC curve of ``scores [N]`` for bool ``positive [N]`` (Mann-Whitney, ties count half)."""
     scores, positive = np.asarray(scores, float), np.asarray(positive, bool)

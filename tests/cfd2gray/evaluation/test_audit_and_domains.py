@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.stats
-import shapes
 
 from cfd2gray.evaluation.audit import (
     AuditOptions,
@@ -17,6 +16,7 @@ from cfd2gray.evaluation.audit import (
 )
 from cfd2gray.evaluation.domains import KNOWN, OnlyViews, leave_one_out, split_by_training_domain, views_of
 from cfd2gray.metrics.accumulate import Bootstrap
+from tests.cfd2gray.evaluation import shapes
 
 QUICK = AuditOptions(training=shapes.QUICK, folds=2, bootstrap=Bootstrap(resamples=200))
 

@@ -4,9 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-import shapes
 import sklearn.metrics
-import synthetic
 
 from cfd2gray.evaluation.downstream import (
     ClipCollector,
@@ -23,6 +21,7 @@ from cfd2gray.evaluation.recovery import recovery
 from cfd2gray.evaluation.user_labels import with_class_labels, with_label_maps
 from cfd2gray.metrics.accumulate import Bootstrap
 from data_pipeline.schema import VIEWS
+from tests.cfd2gray.evaluation import shapes, synthetic
 
 OPTIONS = DownstreamOptions(
     training=dataclasses.replace(shapes.QUICK, steps=100), bootstrap=Bootstrap(resamples=300), margin=0.1

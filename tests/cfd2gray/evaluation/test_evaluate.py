@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import skimage.metrics
-import synthetic
 
 from cfd2gray.evaluation.baselines import BASELINES, local_speckle_ceiling
 from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
@@ -16,6 +15,7 @@ from cfd2gray.evaluation.tables import print_result
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.metrics.strata import STRATA
 from data_pipeline.schema import FLOW
+from tests.cfd2gray.evaluation import synthetic
 
 FAST = EvaluateOptions(baselines=("luma",), bootstrap=Bootstrap(resamples=200))
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import scipy.stats
 import sklearn.metrics
-from browser import browser, needs_browser
 
 from cfd2gray.evaluation.reader_build import StudyClip, StudyOptions, build_study
 from cfd2gray.evaluation.reader_report import print_scores, reader_findings, write_reader_page
@@ -23,6 +22,7 @@ from cfd2gray.evaluation.reader_score import (
     sign,
 )
 from cfd2gray.evaluation.reader_simulate import simulate_reader
+from tests.cfd2gray.evaluation.browser import browser, needs_browser
 
 
 def clips(n=16, shape=(4, 24, 24)):
@@ -272,7 +272,7 @@ def test_kappas_equal_independent_ones():
 
 def test_power_agrees_with_simulation_and_answers_needed_with_power():
     rng = np.random.default_rng(0)
-    hits = rng.binomial(100, 0.65, 4000)
+    hits = rng.binomial(100, 0.65, 1500)
     found = np.mean([scipy.stats.binomtest(int(k), 100).pvalue <= 0.05 for k in hits])
     assert power(100, 0.65) == pytest.approx(found, abs=0.03)
     assert power(100, 0.5) <= 0.05, "the exact test is no more generous than it says"

@@ -5,13 +5,13 @@ import re
 
 import numpy as np
 import pytest
-import synthetic
-from browser import browser, needs_browser
 
 from cfd2gray.evaluation.gallery import Gallery, ReportClip
 from cfd2gray.evaluation.report import write_report
 from cfd2gray.evaluation.sprites import SheetOptions, clip_panels, error_colours
 from cfd2gray.evaluation.svg import Dot, Facet, Line, interval_plot, line_plot, ticks
+from tests.cfd2gray.evaluation import synthetic
+from tests.cfd2gray.evaluation.browser import browser, needs_browser
 
 HISTORY = [{"step": s, "loss/total": 1 / (s + 1), "eval/ssim_flow": s / 9 if s else None} for s in range(10)]
 

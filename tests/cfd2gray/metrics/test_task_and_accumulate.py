@@ -5,7 +5,7 @@ import pytest
 import sklearn.metrics
 
 from cfd2gray.metrics.accumulate import Bootstrap, draw_patients, summarise
-from cfd2gray.metrics.task import auc, confusion_matrix, dice_per_class, f1_macro, f1_per_class
+from cfd2gray.metrics.task import auc, confusion_matrix, dice_overall, dice_per_class, f1_macro, f1_per_class
 
 
 def test_f1_and_confusion_equal_scikit_learn():
@@ -37,6 +37,10 @@ def test_dice_equals_f1_of_the_pixels():
         expected = sklearn.metrics.f1_score(a[n].ravel(), b[n].ravel(), average=None)
         np.testing.assert_allclose(result[n, :3], expected, atol=1e-12)
     assert np.isnan(result[:, 3]).all()
+    overall = dice_overall(a, b, n_classes=4)
+    micro = sklearn.metrics.f1_score(a[0].ravel(), b[0].ravel(), labels=[1, 2, 3], average="micro")
+    assert overall[0] == pytest.approx(micro)
+    assert np.isnan(dice_overall(np.zeros((1, 3), int), np.zeros((1, 3), int), n_classes=2)).all()
 
 
 @pytest.mark.parametrize("levels", [1000, 4])
