@@ -1,82 +1,149 @@
-"""Packing jobs for an archive: one picklable job a file, which reads it and gives the pairs it holds."""
+"""Packing jobs for an archive: one picklable job a clip, which reads it and gives the pairs it holds."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from data_pipeline.census import files_below, forms
+from data_pipeline.archive_items import archive_items
+from data_pipeline.census import CensusRow
 from data_pipeline.deidentify import KeyedHasher
-from data_pipeline.pairing import PairingOptions, pairs_from_clip
-from data_pipeline.readers import read_clip
-from data_pipeline.schema import Clip, PairRecord
+from data_pipeline.flow import analyse
+from data_pipeline.pairing import NoPairError, PairingOptions, pairs_from_clip
+from data_pipeline.readers.datasets import Item, echoxflow
+from data_pipeline.schema import PairRecord
 from data_pipeline.simulation import painter
+from data_pipeline.stream_pairs import StreamOptions, pair_from_recording
+from data_pipeline.weak_pairs import weak_pairs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ArchiveJob:
-    """Read one file and pair it; raises `readers.IngestError` or `pairing.NoPairError`, which `pack` counts by code."""
+    """Read one clip and pair it; raises `readers.IngestError` or `pairing.NoPairError`, which `pack` counts by code."""
 
-    path: str
+    item: Item
     hasher: KeyedHasher
-    view: str = ""
-    """Overrides the header's."""
-    patient: str = ""
-    """Raw identifier; overrides the header's."""
     options: PairingOptions = PairingOptions()
     paint_seeds: tuple[int, ...] = ()
     painting: painter.PainterOptions = painter.TRAIN
+    salvage: bool = False
+    """Use the whole frames of a truncated file."""
 
     def __call__(self) -> list[PairRecord]:
-        clip = read_clip(self.path)
-        identity = dataclasses.replace(clip.info.identity, patient=self.patient or clip.info.identity.patient)
-        info = dataclasses.replace(clip.info, identity=identity, view=self.view or clip.info.view)
-        return pairs_from_clip(
-            Clip(frames=clip.frames, info=info), hasher=self.hasher, options=self.options,
+        pairs = pairs_from_clip(
+            self.item.read(salvage=self.salvage), hasher=self.hasher, options=self.options,
             paint_seeds=self.paint_seeds, painting=self.painting,
         )  # fmt: skip
+        return [_of_set(pair, self.item) for pair in pairs]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StreamJob:
+    """Read one recording of separate streams and render it once for every seed."""
+
+    item: Item
+    hasher: KeyedHasher
+    seeds: tuple[int, ...] = (0,)
+    options: StreamOptions = StreamOptions()
+
+    def __call__(self) -> list[PairRecord]:
+        recording = echoxflow.load(self.item.labels["recording"])
+        if recording is None:
+            raise NoPairError("no_streams", "a pair needs B-mode, velocity and power")
+        pairs = [pair_from_recording(recording, hasher=self.hasher, seed=n, options=self.options) for n in self.seeds]
+        return [_of_set(pair, self.item) for pair in pairs]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WeakJob:
+    """Read the colour and greyscale clips of one study and view, and offer the best neighbours as weak pairs."""
+
+    items: tuple[Item, ...]
+    hasher: KeyedHasher
+    options: PairingOptions = PairingOptions()
+
+    def __call__(self) -> list[PairRecord]:
+        clips = [item.read() for item in self.items]
+        looked = [
+            (clip, analyse(clip.frames, regions=clip.info.regions, image_type=clip.info.image_type)) for clip in clips
+        ]
+        pairs = weak_pairs(looked, hasher=self.hasher, options=self.options)
+        if not pairs:
+            raise NoPairError("unpaired", "no greyscale clip of the study and view agrees with the colour clip")
+        return [_of_set(pair, self.items[0]) for pair in pairs]
 
 
 def archive_jobs(
     archive_dir: str | os.PathLike,
     *,
     key: bytes,
+    dataset: str = "",
     views: Mapping[str, Mapping[str, str]] | None = None,
     patient_from: str = "tags",
     options: PairingOptions | None = None,
     paint_seeds: Sequence[int] = (),
     painting: painter.PainterOptions = painter.TRAIN,
-) -> list[ArchiveJob]:
-    """A job for every file below a folder, in a fixed order.
+    salvage: bool = False,
+) -> list[ArchiveJob | StreamJob]:
+    """A job for every clip below a folder, in a fixed order.
+
+    Records of a public data set keep the set's own split in ``params["split"]``, which `pack` respects.
 
     Args:
         key: secret of the pseudonyms; the same key gives the same ids and splits again.
-        views: from `census.read_view_csv`.
-        patient_from: ``tags`` or ``folder``, as for `census.CensusOptions`.
-        paint_seeds: greyscale clips give one painted pair for each.
+        dataset, views, patient_from: as for `archive_items.archive_items`.
+        paint_seeds: greyscale clips give one painted pair for each, recordings of separate streams one rendering.
+        salvage: use the whole frames of truncated files.
 
     Raises:
-        ValueError: when there is no such folder, or no file in it.
+        ValueError: when there is no such folder, or no clip in it.
     """
-    archive, hasher = Path(archive_dir), KeyedHasher(key)
-    if patient_from not in ("tags", "folder"):
-        raise ValueError(f"patient_from must be 'tags' or 'folder', got {patient_from!r}")
-    jobs = []
-    for file in files_below(archive):
-        told = next((views[form] for form in forms(file, archive) if form in views), {}) if views else {}
-        parts = file.relative_to(archive).parts
-        folder = parts[0] if patient_from == "folder" and len(parts) > 1 else ""
-        jobs.append(
-            ArchiveJob(
-                path=str(file),
-                hasher=hasher,
-                view=told.get("view", ""),
-                patient=told.get("patient", "") or folder,
-                options=options or PairingOptions(),
-                paint_seeds=tuple(paint_seeds),
-                painting=painting,
-            )
+    hasher, seeds = KeyedHasher(key), tuple(paint_seeds)
+    items = archive_items(archive_dir, dataset=dataset, views=views, patient_from=patient_from)
+    return [
+        StreamJob(item=item, hasher=hasher, seeds=seeds or (0,))
+        if item.dataset == "echoxflow"
+        else ArchiveJob(
+            item=item, hasher=hasher, options=options or PairingOptions(), paint_seeds=seeds, painting=painting,
+            salvage=salvage,
         )
-    return jobs
+        for item in items
+    ]  # fmt: skip
+
+
+def weak_jobs(
+    items: Sequence[Item],
+    rows: Sequence[CensusRow],
+    *,
+    hasher: KeyedHasher,
+    options: PairingOptions | None = None,
+    at_most: int = 12,
+) -> list[WeakJob]:
+    """A job for every study and view that has both colour-flow and greyscale clips.
+
+    Args:
+        items, rows: of one census, in its order.
+        at_most: clips of a study and view that are held in memory together; what lies beyond is left out.
+    """
+    groups: dict[tuple[str, str, str], dict[str, list[Item]]] = {}
+    for item, row in zip(items, rows, strict=True):
+        if row.patient_known and row.study and row.view != "UNKNOWN" and row.modality in ("cfd", "bmode"):
+            group = groups.setdefault((row.patient, row.study, row.view), {"cfd": [], "bmode": []})
+            group[row.modality].append(item)
+    return [
+        WeakJob(
+            items=tuple(group["cfd"][: at_most // 2] + group["bmode"][: at_most // 2]),
+            hasher=hasher,
+            options=options or PairingOptions(),
+        )
+        for group in groups.values()
+        if group["cfd"] and group["bmode"]
+    ]
+
+
+def _of_set(pair: PairRecord, item: Item) -> PairRecord:
+    """The pair with the public data set it comes from, and that set's own split."""
+    told = {"dataset": item.dataset} if item.dataset else {}
+    told |= {"split": item.split} if item.split else {}
+    return dataclasses.replace(pair, params={**pair.params, **told}) if told else pair

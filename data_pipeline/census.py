@@ -6,23 +6,24 @@ identifiers, and no file names (contract C8). `census_tables` counts them, `cens
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
 import itertools
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from data_pipeline import dual_panes, parallel
+from data_pipeline.archive_items import PATIENT_FROM, archive_items, read_view_csv
 from data_pipeline.deidentify import KeyedHasher
 from data_pipeline.flow import analyse
 from data_pipeline.readers import Limits, open_clip
-from data_pipeline.schema import VIEWS, Region
+from data_pipeline.readers.datasets import Item, echoxflow
+from data_pipeline.schema import Region
 
 MODALITIES = ("bmode", "dual", "cfd", "power", "tissue", "spectral", "mmode", "quad", "other", "still", "unreadable")
 """Sub-modalities of a file. ``dual``: B-mode beside colour; ``still``: a single frame, whatever it shows."""
@@ -75,21 +76,24 @@ class CensusOptions:
     max_frames: int = 40
     """Frames of a clip that are decoded."""
     patient_from: str = "tags"
-    """``tags``: the header (or the CSV) names the patient; ``folder``: the first folder below the archive does."""
+    """One of `archive_items.PATIENT_FROM`."""
     any_modality: bool = False
     """Look into DICOM objects whose modality is not US, too."""
+    salvage: bool = False
+    """Look at the whole frames of truncated files, too."""
 
     def __post_init__(self) -> None:
         if self.max_frames < 2:
             raise ValueError(f"max_frames must be at least 2, got {self.max_frames}")
-        if self.patient_from not in ("tags", "folder"):
-            raise ValueError(f"patient_from must be 'tags' or 'folder', got {self.patient_from!r}")
+        if self.patient_from not in PATIENT_FROM:
+            raise ValueError(f"patient_from must be one of {PATIENT_FROM}, got {self.patient_from!r}")
 
 
 def census(
     archive_dir: str | os.PathLike,
     *,
     out_dir: str | os.PathLike | None = None,
+    dataset: str = "",
     view_csv: str | os.PathLike | None = None,
     key: bytes | None = None,
     workers: int = 0,
@@ -103,6 +107,7 @@ def census(
     Args:
         archive_dir: the archive. Symbolic links are not followed, hidden files are left out.
         out_dir: where the journal goes (and the key, when none is given); without it nothing can be resumed.
+        dataset: the layout of a public data set, as for `archive_items.archive_items`.
         view_csv: a table ``file,view`` and, if wanted, ``patient``; ``file`` is the path below the archive, or the
             name with or without its suffix. It overrides the header.
         key: secret of the pseudonyms, at least 16 bytes; by default a new one, kept in ``out_dir``.
@@ -114,70 +119,43 @@ def census(
     Raises:
         ValueError: for a folder that is none or empty, a bad CSV, or a journal that is in the way.
     """
-    archive, options = Path(archive_dir), options or CensusOptions()
+    archive, options = Path(archive_dir).expanduser(), options or CensusOptions()
     out = Path(out_dir) if out_dir is not None else None
-    files = [file for file in files_below(archive) if out is None or out.resolve() not in file.resolve().parents]
-    table = read_view_csv(view_csv) if view_csv is not None else {}
+    views = read_view_csv(view_csv) if view_csv is not None else None
+    items = archive_items(archive, dataset=dataset, views=views, patient_from=options.patient_from)
+    if out is not None:
+        items = [item for item in items if out.resolve() not in Path(item.path).resolve().parents]
     hasher = KeyedHasher(_key(out, key))
     journal = _Journal(out, resume=resume)
-    names = {file: _name(file, archive, hasher) for file in files}
-    todo = [
-        _Task(
-            path=str(file),
-            clip=names[file],
-            folder=file.relative_to(archive).parts[0] if len(file.relative_to(archive).parts) > 1 else "",
-            told=next((table[form] for form in forms(file, archive) if form in table), None),
-        )
-        for file in files
-        if names[file] not in journal.rows
-    ]
+    tasks = [_Task(item=item, clip=_name(item, archive, hasher)) for item in items]
+    todo = [task for task in tasks if task.clip not in journal.rows]
     look = functools.partial(_look, hasher=hasher, options=options)
     with journal, parallel.progress_bar("files", show=progress) as bar:
-        shown = bar.add_task("census", total=len(files), completed=len(files) - len(todo))
+        shown = bar.add_task("census", total=len(tasks), completed=len(tasks) - len(todo))
         for task, outcome in parallel.run_ordered(look, todo, workers=workers):
-            row = outcome.result or _unreadable(task, outcome.code, hasher, options)
+            row = outcome.result or _unreadable(task, outcome.code, hasher)
             if outcome.code and on_error:
-                on_error(task.path, outcome.code, outcome.error)
+                on_error(task.item.path, outcome.code, outcome.error)
             journal.add(row)
             bar.advance(shown)
-    return Census(rows=tuple(journal.rows[names[file]] for file in files))
-
-
-def read_view_csv(path: str | os.PathLike) -> dict[str, dict[str, str]]:
-    """Read a table ``file,view[,patient]``: file -> row. ``ValueError`` names the line that is wrong."""
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path} is no file; give a CSV with the columns file,view[,patient]")
-    table: dict[str, dict[str, str]] = {}
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if not {"file", "view"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{path} must have the columns file,view[,patient], got {reader.fieldnames}")
-        for row in reader:
-            view = (row["view"] or "").strip().upper() or "UNKNOWN"
-            name = (row["file"] or "").strip().replace("\\", "/").removeprefix("./")
-            if view not in VIEWS or not name:
-                raise ValueError(
-                    f"{path}, line {reader.line_num}: needs a file and a view of {', '.join(VIEWS)}, "
-                    f"got {row['view']!r} for {'a' if name else 'no'} file"
-                )
-            table[name] = {"view": view, "patient": (row.get("patient") or "").strip()}
-    return table
+    return Census(rows=tuple(journal.rows[task.clip] for task in tasks))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Task:
-    path: str
+    item: Item
     clip: str
-    folder: str
-    told: Mapping[str, str] | None
 
 
 def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> CensusRow:
     """In a worker: what one file is. Raises `readers.IngestError` where it cannot be read."""
-    with open_clip(task.path, limits=Limits(), any_modality=options.any_modality, digest=False) as stream:
+    if task.item.dataset == "echoxflow":
+        return _look_at_recording(task, hasher)
+    with open_clip(
+        task.item.path, limits=Limits(), any_modality=options.any_modality, salvage=options.salvage, digest=False
+    ) as stream:
         frames = np.stack(list(itertools.islice(stream, options.max_frames)))
-        info = stream.info
+        info = task.item.told(stream.info)
     n_frames = max(len(frames), info.n_frames or 0) if len(frames) == options.max_frames else len(frames)
     found = analyse(frames, regions=info.regions, image_type=info.image_type)
     modality, score = found.kind, found.score
@@ -186,8 +164,7 @@ def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> Census
         if panes is not None:
             modality, score = "dual", panes.ncc
     still = n_frames == 1
-    told = task.told or {}
-    patient = told.get("patient") or (task.folder if options.patient_from == "folder" else info.identity.patient)
+    patient = task.item.patient if options.patient_from == "folder" else info.identity.patient
     return CensusRow(
         clip=task.clip,
         modality="still" if still else modality,
@@ -195,7 +172,7 @@ def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> Census
         patient=hasher.patient(patient or f"clip {task.clip}"),
         patient_known=bool(patient),
         study=hasher.study(info.identity.study) if info.identity.study else "",
-        view=told.get("view") or info.view,
+        view=info.view,
         score=round(float(score), 3),
         n_frames=n_frames,
         height=info.height,
@@ -205,16 +182,33 @@ def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> Census
     )
 
 
-def _unreadable(task: _Task, code: str, hasher: KeyedHasher, options: CensusOptions) -> CensusRow:
-    told = task.told or {}
-    patient = told.get("patient") or (task.folder if options.patient_from == "folder" else "")
+def _look_at_recording(task: _Task, hasher: KeyedHasher) -> CensusRow:
+    """A recording of EchoXFlow: B-mode beside colour, or B-mode alone. Nothing is decoded to say so."""
+    shapes = echoxflow.shapes(task.item.labels["recording"])
+    modality = "dual" if len(shapes) == 3 else "bmode" if echoxflow.BMODE in shapes else "other"
+    n_frames, height, width = shapes.get(echoxflow.VELOCITY) or shapes.get(echoxflow.BMODE) or (0, 0, 0)
+    return CensusRow(
+        clip=task.clip,
+        modality=modality,
+        patient=hasher.patient(task.item.patient),
+        patient_known=True,
+        study=hasher.study(task.item.patient),
+        view=task.item.view,
+        score=1.0,
+        n_frames=n_frames,
+        height=height,
+        width=width,
+    )
+
+
+def _unreadable(task: _Task, code: str, hasher: KeyedHasher) -> CensusRow:
     return CensusRow(
         clip=task.clip,
         modality="unreadable",
         code=code,
-        patient=hasher.patient(patient or f"clip {task.clip}"),
-        patient_known=bool(patient),
-        view=told.get("view") or "UNKNOWN",
+        patient=hasher.patient(task.item.patient or f"clip {task.clip}"),
+        patient_known=bool(task.item.patient),
+        view=task.item.view,
     )
 
 
@@ -222,30 +216,13 @@ def _two_pictures(regions: tuple[Region, ...]) -> bool:
     return sum(region.spatial_format == 1 and region.data_type in (1, 2) for region in regions) == 2
 
 
-def files_below(archive: Path) -> list[Path]:
-    """Regular files below a folder, sorted, without hidden ones, links and DICOMDIR; ``ValueError`` for none."""
-    if not archive.is_dir():
-        raise ValueError(f"{archive} is not a folder; give the top folder of the archive")
-    found: list[Path] = []
-    for folder, folders, files in os.walk(archive):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(folder) / name
-            if not name.startswith(".") and name.upper() != "DICOMDIR" and not path.is_symlink() and path.is_file():
-                found.append(path)
-    if not found:
-        raise ValueError(f"{archive} holds no file; give the top folder of the archive")
-    return found
-
-
-def forms(file: Path, archive: Path) -> tuple[str, ...]:
-    """How a CSV may call a file: its path below the archive, its name, its name without the suffix."""
-    return file.relative_to(archive).as_posix(), file.name, file.stem
-
-
-def _name(file: Path, archive: Path, hasher: KeyedHasher) -> str:
-    status = file.stat()
-    return hasher.clip(f"{file.relative_to(archive).as_posix()}\0{status.st_size}\0{status.st_mtime_ns}")
+def _name(item: Item, archive: Path, hasher: KeyedHasher) -> str:
+    path = Path(item.path)
+    status = path.stat()
+    place = path.relative_to(archive).as_posix()
+    if "recording" in item.labels:
+        place += f"\0{item.labels['recording'].member}"  # several recordings lie in one file
+    return hasher.clip(f"{place}\0{status.st_size}\0{status.st_mtime_ns}")
 
 
 def _key(out: Path | None, key: bytes | None) -> bytes:

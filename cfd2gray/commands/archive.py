@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cfd2gray.commands.parsers import AddCommand, write_result
+
+PASSED_OVER = ("unknown_format", "not_ultrasound")
+"""Codes of files that are simply not for us; every other reader's code makes the exit code 1."""
 
 
 def add_commands(add: AddCommand) -> None:
@@ -19,43 +24,79 @@ def add_commands(add: AddCommand) -> None:
     about = "find colour and greyscale pairs in an archive"
     sub = add("pair", run_pair, about, "pair DICOM --contact-sheet pairs.png")
     _add_archive(sub)
-    _add_paint(sub)
+    _add_sources(sub)
     sub.add_argument("--contact-sheet", type=pathlib.Path, metavar="PNG")
     sub.add_argument("--rows", type=int, default=40, help="pairs on the sheet at most")
 
     about = "pack an archive's pairs into training records"
-    sub = add("pack", run_pack, about, "pack DICOM -o records --key-file key")
+    sub = add("pack", run_pack, about, "pack EchoNet-Dynamic --dataset echonet-dynamic --paint 2 -o records")
     _add_archive(sub)
-    _add_paint(sub)
+    _add_sources(sub)
     sub.add_argument("--encoding", choices=("raw", "zstd"), default="raw")
     sub.add_argument("--shard-mb", type=float, default=256.0)
-    sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
+    about = "pack as an Apache Beam pipeline: DirectRunner, DataflowRunner, FlinkRunner, SparkRunner"
+    sub.add_argument("--runner", metavar="NAME", help=about)
+    about = "an option of the Beam pipeline, e.g. --runner-option=--project=ours; may be repeated"
+    sub.add_argument("--runner-option", action="append", default=[], metavar="TEXT", help=about)
+    sub.add_argument("-o", "--out", required=True, help="a new folder; with --runner any place that Beam can write to")
 
 
 def _add_archive(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("archive", type=pathlib.Path, help="a folder of DICOM, video or image files")
-    sub.add_argument("--view-csv", type=pathlib.Path, help="which view each file shows")
-    sub.add_argument("--key-file", type=pathlib.Path, help="secret of the identifiers' hashes; made when missing")
+    sub.add_argument("--dataset", default="", metavar="NAME", help="the layout of a public data set: docs/datasets.md")
+    sub.add_argument("--view-csv", type=pathlib.Path, help="which view each file shows: file,view[,patient]")
+    about = "secret of the identifiers' hashes; made when missing; by default pack uses OUT.key, census its own folder"
+    sub.add_argument("--key-file", type=pathlib.Path, help=about)
+    sub.add_argument("--salvage", action="store_true", help="use the whole frames of truncated files")
     sub.add_argument("--workers", type=int, default=os.cpu_count())
 
 
-def _add_paint(sub: argparse.ArgumentParser) -> None:
+def _add_sources(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--paint", type=int, default=0, metavar="N", help="also N painted pairs of each greyscale clip")
+    about = "also weak pairs: a colour clip with a greyscale clip of its study and view (never the same moment)"
+    sub.add_argument("--weak", action="store_true", help=about)
 
 
-def _archive_key(args: argparse.Namespace) -> bytes:
-    from cfd2gray.translation.batch import read_key
-
-    return read_key(args.key_file)
-
-
-def _archive_jobs(args: argparse.Namespace) -> list:
-    from data_pipeline.archive_pairs import archive_jobs
-    from data_pipeline.census import read_view_csv
+def _jobs(args: argparse.Namespace, key: bytes) -> list:
+    from data_pipeline.archive_items import archive_items, read_view_csv
+    from data_pipeline.archive_pairs import archive_jobs, weak_jobs
+    from data_pipeline.census import CensusOptions, census
+    from data_pipeline.deidentify import KeyedHasher
 
     views = read_view_csv(args.view_csv) if args.view_csv else None
-    seeds = tuple(range(args.paint))
-    return archive_jobs(args.archive, key=_archive_key(args), views=views, paint_seeds=seeds)
+    jobs = archive_jobs(
+        args.archive, key=key, dataset=args.dataset, views=views, paint_seeds=range(args.paint), salvage=args.salvage
+    )
+    if args.weak:
+        items = archive_items(args.archive, dataset=args.dataset, views=views)
+        options = CensusOptions(salvage=args.salvage)
+        found = census(
+            args.archive, dataset=args.dataset, view_csv=args.view_csv, key=key, workers=args.workers, options=options
+        )
+        jobs += weak_jobs(items, found.rows, hasher=KeyedHasher(key))
+    return jobs
+
+
+def _key(path: pathlib.Path | None) -> bytes:
+    from cfd2gray.translation.batch import read_key
+
+    return read_key(path)
+
+
+def _teller(args: argparse.Namespace) -> Callable[[Any, str, BaseException | None], None]:
+    """Says which input failed, to the person who asks with --verbose; nothing is written down."""
+
+    def tell(_: Any, code: str, error: BaseException | None) -> None:
+        if args.verbose:
+            print(str(error or code), file=sys.stderr)
+
+    return tell
+
+
+def _exit_code(counts: Mapping[str, int]) -> int:
+    from data_pipeline.readers import CODES
+
+    return int(any(count and code in CODES and code not in PASSED_OVER for code, count in counts.items()))
 
 
 def run_pair(args: argparse.Namespace) -> int:
@@ -64,11 +105,14 @@ def run_pair(args: argparse.Namespace) -> int:
     from data_pipeline.contact_sheet import write_contact_sheet
     from data_pipeline.parallel import progress_bar, run_ordered
 
-    jobs, kinds, reasons, shown = _archive_jobs(args), collections.Counter(), collections.Counter(), []
+    jobs, tell = _jobs(args, _key(args.key_file)), _teller(args)
+    kinds, reasons, shown = collections.Counter(), collections.Counter(), []
     with progress_bar("files") as bar:
         task = bar.add_task("pairing", total=len(jobs))
         for _, outcome in run_ordered(_call, jobs, workers=args.workers):
-            reasons.update([outcome.code] if outcome.code else [])
+            if outcome.code:
+                reasons[outcome.code] += 1
+                tell(None, outcome.code, outcome.error)
             for pair in outcome.result or ():
                 kinds[pair.kind] += 1
                 if len(shown) < args.rows:
@@ -78,7 +122,7 @@ def run_pair(args: argparse.Namespace) -> int:
         write_contact_sheet(args.contact_sheet, shown)
     write_result(args, {"files": len(jobs), "pairs": dict(kinds), "no_pair": dict(reasons)})
     print(f"{len(jobs)} files: {dict(kinds) or 'no pairs'}; without a pair: {dict(reasons)}")
-    return 0 if kinds else 1
+    return _exit_code(reasons) if kinds else 1
 
 
 def _call(job: Any) -> list:
@@ -86,22 +130,47 @@ def _call(job: Any) -> list:
 
 
 def run_pack(args: argparse.Namespace) -> int:
-    from data_pipeline.pack import pack
+    options = {"encoding": args.encoding, "shard_mb": args.shard_mb}
+    if args.runner:
+        manifest = _beam()(
+            _jobs(args, _pack_key(args)), args.out, runner=args.runner, options=args.runner_option, **options
+        )
+    else:
+        from data_pipeline.pack import pack
 
-    manifest = pack(_archive_jobs(args), args.out, encoding=args.encoding, workers=args.workers, shard_mb=args.shard_mb)
+        manifest = pack(_jobs(args, _pack_key(args)), args.out, workers=args.workers, on_error=_teller(args), **options)
     clips = sum(shard.n_clips for shard in manifest.shards)
     write_result(args, {"clips": clips, "counts": dict(manifest.counts), "left_out": dict(manifest.errors)})
     print(f"{clips} clips in {args.out}; left out: {dict(manifest.errors) or 'none'}")
-    return 0
+    return _exit_code(manifest.errors)
+
+
+def _pack_key(args: argparse.Namespace) -> bytes:
+    """One key for one packing: resumed with a new one, it would call the same patients by other names."""
+    if args.key_file is None and "://" in args.out:
+        raise ValueError(f"the key of {args.out} must be kept on this machine; give --key-file FILE")
+    return _key(args.key_file or pathlib.Path(f"{args.out.rstrip('/')}.key"))
+
+
+def _beam() -> Callable:
+    try:
+        from data_pipeline.beam_pack import pack_with_beam
+    except ImportError:
+        raise ValueError("--runner needs Apache Beam; pip install 'cfd2gray[beam]'") from None
+    return pack_with_beam
 
 
 def run_census(args: argparse.Namespace) -> int:
     import rich.console
 
     from data_pipeline import census_page, census_tables
-    from data_pipeline.census import census
+    from data_pipeline.census import CensusOptions, census
 
-    found = census(args.archive, out_dir=args.out, view_csv=args.view_csv, key=_archive_key(args), workers=args.workers)
+    key = _key(args.key_file) if args.key_file or not args.out else None  # else the census keeps its own
+    found = census(
+        args.archive, out_dir=args.out, dataset=args.dataset, view_csv=args.view_csv, key=key, workers=args.workers,
+        options=CensusOptions(salvage=args.salvage), on_error=_teller(args),
+    )  # fmt: skip
     console = rich.console.Console()
     console.print(census_tables.terminal_table(found))
     console.print(census_tables.headline(found))
@@ -110,5 +179,6 @@ def run_census(args: argparse.Namespace) -> int:
         census_tables.write_json(found, args.out / "census.json")
         census_page.write_html(found, args.out / "census.html")
         print(f"page: {args.out / 'census.html'}")
-    write_result(args, census_tables.summary(found))
-    return 0
+    summary = census_tables.summary(found)
+    write_result(args, summary)
+    return _exit_code(summary["unreadable"])

@@ -7,7 +7,8 @@ from tiny_archive import make_archive
 
 from data_pipeline import census as census_module
 from data_pipeline import census_page, census_tables, parallel
-from data_pipeline.census import Census, CensusOptions, CensusRow, census, read_view_csv
+from data_pipeline.archive_items import read_view_csv
+from data_pipeline.census import Census, CensusOptions, CensusRow, census
 
 KEY = b"a secret of the hospital"
 

@@ -6,8 +6,8 @@ import pytest
 from tiny_archive import dual_screen, grey_screen, make_archive, simulated
 
 from data_pipeline import pack, pairing, records
+from data_pipeline.archive_items import read_view_csv
 from data_pipeline.archive_pairs import archive_jobs
-from data_pipeline.census import read_view_csv
 from data_pipeline.deidentify import KeyedHasher
 from data_pipeline.flow import analyse
 from data_pipeline.schema import FLOW, SECTOR, Clip, ClipInfo, Identity

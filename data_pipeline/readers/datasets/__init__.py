@@ -26,7 +26,7 @@ from data_pipeline.readers.datasets import (
 )
 from data_pipeline.readers.datasets.base import Item, Report, report
 
-__all__ = ["DATASETS", "Item", "Report", "echoxflow", "items", "survey"]
+__all__ = ["DATASETS", "Item", "Report", "checked_name", "echoxflow", "items", "survey"]
 
 DATASETS: dict[str, tuple[Callable[[pathlib.Path], Iterator[Item]], str]] = {
     "echonet-dynamic": (echonet.dynamic, echonet.DYNAMIC_TREE),
@@ -37,15 +37,22 @@ DATASETS: dict[str, tuple[Callable[[pathlib.Path], Iterator[Item]], str]] = {
     "cardiac-uda": (cardiac_uda.items, cardiac_uda.TREE),
     "tmed2": (tmed2.items, tmed2.TREE),
     "fetal-planes": (fetal_planes.items, fetal_planes.TREE),
+    "echoxflow": (echoxflow.items, echoxflow.TREE),
 }
-"""Name -> (generator of items, expected tree). EchoXFlow holds streams, not clips: see `echoxflow.recordings`."""
+"""Name -> (generator of items, expected tree). EchoXFlow's items are recordings of streams: read by `echoxflow.load`."""
+
+
+def checked_name(name: str) -> str:
+    """The data set's name with hyphens; ``ValueError`` for one that is not in `DATASETS`."""
+    plain = name.strip().lower().replace("_", "-")
+    if plain not in DATASETS:
+        raise ValueError(f"data set must be one of {', '.join(sorted(DATASETS))}, got {name!r}")
+    return plain
 
 
 def items(name: str, root: str | os.PathLike[str]) -> Iterator[Item]:
     """Items of data set ``name`` below ``root``. Raises ``ValueError`` for an unknown name, `IngestError` later."""
-    if name not in DATASETS:
-        raise ValueError(f"data set must be one of {sorted(DATASETS)}, got {name!r}")
-    return DATASETS[name][0](pathlib.Path(root).expanduser())
+    return DATASETS[checked_name(name)][0](pathlib.Path(root).expanduser())
 
 
 def survey(name: str, root: str | os.PathLike[str]) -> Report:

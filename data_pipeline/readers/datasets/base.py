@@ -13,17 +13,18 @@ from typing import Any
 from data_pipeline.readers import read_clip
 from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.limits import Limits
-from data_pipeline.schema import Clip, Identity
+from data_pipeline.schema import Clip, ClipInfo, Identity
 
 _LIMITS = Limits()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Item:
-    """One clip or still of a public data set.
+    """One clip or still, and what is known of it before its file is opened.
 
-    ``patient`` and ``study`` are the set's own identifiers, prefixed with its name so that sets never collide; they are
-    to be hashed like any other.
+    In a public data set ``patient`` and ``study`` are the set's own identifiers, prefixed with its name so that sets
+    never collide; they are to be hashed like any other. In a plain archive (``dataset`` empty) what is empty here is
+    asked from the file's header.
     """
 
     dataset: str
@@ -42,20 +43,27 @@ class Item:
         """Whether the file is there; tables list files that were never downloaded."""
         return os.path.exists(self.path)
 
-    def read(self, *, limits: Limits = _LIMITS) -> Clip:
+    def read(self, *, limits: Limits = _LIMITS, salvage: bool = False) -> Clip:
         """Decode the clip and put what the set's table says into its info. Raises `IngestError`."""
-        clip = read_clip(self.path, limits=limits)
-        changes: dict[str, Any] = {
-            "identity": Identity(
-                patient=self.patient, study=self.study or self.patient, instance=f"{self.dataset}/{self.name}"
+        clip = read_clip(self.path, limits=limits, salvage=salvage)
+        return Clip(frames=clip.frames, info=self.told(clip.info))
+
+    def told(self, info: ClipInfo) -> ClipInfo:
+        """The info of the file with what is known of the clip from elsewhere; that wins."""
+        identity = info.identity
+        if self.dataset:
+            identity = Identity(
+                patient=self.patient, study=self.study or self.patient, instance=f"{self.patient}/{self.name}"
             )
-        }
+        elif self.patient:
+            identity = dataclasses.replace(identity, patient=self.patient)
+        changes: dict[str, Any] = {"identity": identity}
         if self.view != "UNKNOWN":
             changes["view"] = self.view
         if self.fps is not None and 1 <= self.fps <= 400:
             changes |= {"fps": float(self.fps), "fps_source": "table"}
-            changes["flags"] = tuple(flag for flag in clip.info.flags if flag != "assumed_fps")
-        return Clip(frames=clip.frames, info=dataclasses.replace(clip.info, **changes))
+            changes["flags"] = tuple(flag for flag in info.flags if flag != "assumed_fps")
+        return dataclasses.replace(info, **changes)
 
     @property
     def name(self) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.readers.datasets.base import Item
 from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.limits import Limits
 
@@ -95,6 +96,29 @@ def find_recordings(root: str | os.PathLike[str]) -> list[RecordingRef]:
             exam = next((part for part in store.parts[::-1] if part.startswith("exam_")), store.parent.name)
             found.append(RecordingRef(exam=exam, store=str(store), fold=folds.get(exam)))
     return found
+
+
+def items(root: str | os.PathLike[str]) -> Iterator[Item]:
+    """One item a recording; ``labels["recording"]`` is what `load` and `shapes` take.
+
+    An exam is the nearest thing to a patient that the set names; one patient may have several. Of the authors' five
+    folds 3 is val and 4 is test.
+    """
+    for ref in find_recordings(root):
+        yield Item(
+            dataset="echoxflow",
+            path=ref.store,
+            patient=f"echoxflow/{ref.exam}",
+            split="" if ref.fold is None else {3: "val", 4: "test"}.get(ref.fold, "train"),
+            labels={"recording": ref, "fold": ref.fold},
+        )
+
+
+def shapes(ref: RecordingRef, *, limits: Limits | None = None) -> dict[str, tuple[int, ...]]:
+    """Stream -> shape of a recording's arrays, none of them read. Raises `IngestError`."""
+    with Guard(ref.store, doing="opening the Zarr recording"), _opened(ref, limits or Limits()) as group:
+        streams = (BMODE, VELOCITY, POWER)
+        return {name: tuple(group[f"data/{name}"].shape) for name in streams if f"data/{name}" in group}
 
 
 def recordings(root: str | os.PathLike[str], *, limits: Limits | None = None) -> Iterator[StreamRecording]:
