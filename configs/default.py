@@ -21,7 +21,7 @@ def get_config() -> ml_collections.ConfigDict:
     # (source, weight) pairs mixed by weight: "records" (data.dir), "simulation" and "painted" (made while training).
     data.mixture = (("records", 1.0),)
     data.simulated_clips = 20_000  # clips per epoch of the on-the-fly sources
-    data.views = ()  # views for the on-the-fly sources; empty: all
+    data.views = ()  # only clips of these views are used; empty: all
     data.frames = 16  # frames per training window
     data.size = 128  # px, the square the sector is resized to
     data.batch_size = 32  # clips per step over all processes
@@ -111,6 +111,9 @@ def get_config() -> ml_collections.ConfigDict:
     evaluation.batch_size = 8
     evaluation.frames = 16  # frames per evaluated clip
     evaluation.bootstrap = 1_000  # patient resamples for the 95 % intervals
+    # Further draws of speckle per simulated clip, for the ceiling that no translation can pass; 0: no ceiling.
+    evaluation.speckle_draws = 4
+    evaluation.perceptual_frames = 1  # evenly spaced frames per clip that go through VGG: deep features are dear; 0: none
 
     config.translate = translate = ml_collections.ConfigDict()
     translate.window = 32  # frames per window, besides the halo that makes windows invisible

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from data_pipeline.manifest import ClipRow, row_of
-from data_pipeline.schema import PairRecord
+from data_pipeline.schema import VIEWS, PairRecord
 from data_pipeline.transforms import Sample
 
 PERIOD = 1000
@@ -50,6 +50,39 @@ class InMemory:
 
     def ids(self, index: int) -> ClipRow:
         return row_of(self.records[index])
+
+
+class OnlyViews:
+    """Those clips of a source that show one of some views.
+
+    Raises:
+      ValueError: ``views`` names no view of the schema, or no clip shows one of them.
+    """
+
+    def __init__(self, source: RecordSource, views: Sequence[str]) -> None:
+        unknown = sorted(set(views) - set(VIEWS))
+        if unknown or not views:
+            raise ValueError(f"views must be among {', '.join(VIEWS)}; got {', '.join(unknown) or 'none'}")
+        self._source, self._views = source, tuple(views)
+        self._index = [i for i in range(len(source)) if source.ids(i).view in views]
+        if not self._index:
+            raise ValueError(f"the data hold no clip of the views {', '.join(views)}; pack some, or name others")
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self._source.digest}\nviews {self._views}".encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __repr__(self) -> str:
+        return f"OnlyViews({self._source!r}, {self._views})"
+
+    def __getitem__(self, index: int) -> PairRecord:
+        return self._source[self._index[index]]
+
+    def ids(self, index: int) -> ClipRow:
+        return self._source.ids(self._index[index])
 
 
 class Mixture:

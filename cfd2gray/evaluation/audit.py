@@ -84,13 +84,35 @@ def audit_origin(
     return result | {"n_clips": len(clips), "n_patients": len(set(everyone))}
 
 
+def audit_origin_within(clips: ClipSet, *, options: AuditOptions) -> dict[str, Any]:
+    """`audit_origin` on one test set, put together as an archive would be after translation.
+
+    Clips without flow are the greyscale ones where enough patients have them. Otherwise half of the patients are taken as
+    acquired in greyscale and the other half as in colour flow, so that no clip is there twice. ``parts`` says which.
+    """
+    acquired, translated = ~clips.flow, clips.flow
+    parts = "clips acquired without colour flow against translated clips"
+    if min(_patients_in(clips, acquired), _patients_in(clips, translated)) < 2 * options.folds:
+        names = sorted(set(clips.patients))
+        half = np.random.default_rng(options.seed).permutation(names)[: len(names) // 2]
+        acquired = np.isin(clips.patients, half)
+        translated = ~acquired & clips.flow
+        parts = "acquired clips of one half of the patients against translated clips of the other half"
+    grey, cfd = clips.select(acquired), clips.select(translated)
+    return {"parts": parts} | audit_origin(grey.real, cfd.synthetic, (grey.patients, cfd.patients), options=options)
+
+
+def _patients_in(clips: ClipSet, chosen: np.ndarray) -> int:
+    return len({patient for patient, is_in in zip(clips.patients, chosen) if is_in})
+
+
 def audit_label(label: Sequence[Any], origin: Sequence[int], origin_result: Mapping[str, Any]) -> dict[str, Any]:
     """Does a label go with the origin, and can the origin be read? Both together are a leak.
 
     Args:
       label: a label per clip, of any hashable kind.
       origin: 0 for greyscale, 1 for CFD, per clip.
-      origin_result: from `audit_origin` or `audit_translation`.
+      origin_result: from `audit_origin`.
     """
     if len(label) != len(origin):
         raise ValueError(f"one label per clip is needed, got {len(label)} labels for {len(origin)} clips")

@@ -17,7 +17,7 @@ import numpy as np
 
 from cfd2gray.evaluation.findings import best_baseline
 from cfd2gray.evaluation.measures import MEASURES, STRATUM_TITLES
-from cfd2gray.evaluation.report import write_page
+from cfd2gray.evaluation.report import player, write_page
 from cfd2gray.evaluation.sections import number, section
 from cfd2gray.evaluation.svg import Dot, Facet, interval_plot
 from cfd2gray.metrics.accumulate import Bootstrap, summarise
@@ -137,14 +137,49 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def write_comparison(
-    path: str | os.PathLike, results: Mapping[str, Mapping[str, Any]], *, title: str = "Comparison of runs"
+    path: str | os.PathLike,
+    results: Mapping[str, Mapping[str, Any]],
+    *,
+    clips: Sequence[Sequence[Mapping[str, Any]]] = (),
+    title: str = "Comparison of runs",
 ) -> Path:
-    """The comparison as a self-contained page."""
+    """The comparison as a self-contained page; ``clips`` are those of each run's report (`report.clips_of`)."""
     outcome = compare(results)
-    parts = [_summary(results, outcome), _measures(results), _differences(outcome), _settings(outcome)]
+    shared = shared_clips(list(results), clips)
+    parts = [_summary(results, outcome), _clips(shared), _measures(results), _differences(outcome), _settings(outcome)]
     clips = sorted({result["n_clips"] for result in results.values()})
     facts = f"{len(results)} runs · {' or '.join(str(n) for n in clips)} clips each"
-    return write_page(path, title=title, facts=facts, parts=parts, clips=[])
+    return write_page(path, title=title, facts=facts, parts=parts, clips=shared)
+
+
+def shared_clips(names: Sequence[str], clips: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Clips that all runs' reports show, each with every run's translation beside the others."""
+    if len(clips) < 2:
+        return []
+    by_name = [{clip["name"]: clip for clip in own} for own in clips]
+    joined = []
+    for name, first in by_name[0].items():
+        same = [own[name] for own in by_name if name in own]
+        grids = {tuple(clip[key] for key in ("frames", "width", "height", "columns")) for clip in same}
+        if len(same) < len(clips) or len(grids) > 1:
+            continue
+        sheets = [{panel["name"]: panel["sheet"] for panel in clip["panels"]} for clip in same]
+        panels = {"colour flow": sheets[0]["colour flow"]}
+        panels |= {run: sheet["translation"] for run, sheet in zip(names, sheets)}
+        panels |= {"truth": sheets[0]["truth"]} if "truth" in sheets[0] else {}
+        scores = {run: clip["metrics"].get("SSIM flow", "-") for run, clip in zip(names, same)}
+        listed = [{"name": panel, "sheet": sheet} for panel, sheet in panels.items()]
+        joined.append(
+            {**first, "tag": "", "panels": listed, "metrics": {f"SSIM flow, {run}": s for run, s in scores.items()}}
+        )
+    return joined
+
+
+def _clips(shared: Sequence[Mapping[str, Any]]) -> str:
+    if not shared:
+        return ""
+    lead = "Clips that all reports show, every run's translation in lock-step."
+    return section("clips", "Clips", lead, "".join(player(clip) for clip in shared))
 
 
 def _summary(results: Mapping[str, Mapping[str, Any]], outcome: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from cfd2gray.evaluation.results import CEILINGS
 from data_pipeline.schema import VIEW_DOMAIN, VIEWS
 
 KNOWN = tuple(dict.fromkeys(VIEW_DOMAIN[view] for view in VIEWS[1:]))
@@ -27,30 +28,6 @@ def views_of(domains: Sequence[str]) -> tuple[str, ...]:
     if unknown or not domains:
         raise ValueError(f"domains must be among {KNOWN}, got {list(domains)}")
     return tuple(view for view in VIEWS[1:] if VIEW_DOMAIN[view] in domains)
-
-
-class OnlyViews:
-    """Those clips of a record source that show one of some views: a source itself (`data_pipeline.sources`)."""
-
-    def __init__(self, source: Any, views: Sequence[str]):
-        self._source = source
-        self._index = [i for i in range(len(source)) if source.ids(i).view in views]
-        if not self._index:
-            raise ValueError(f"the data hold no clip of the views {list(views)}; there is nothing to train or test on")
-        self._views = tuple(views)
-
-    @property
-    def digest(self) -> str:
-        return f"{self._source.digest}:{','.join(self._views)}"
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def __getitem__(self, index: int) -> Any:
-        return self._source[self._index[index]]
-
-    def ids(self, index: int) -> Any:
-        return self._source.ids(self._index[index])
 
 
 def leave_one_out(run: TrainAndEvaluate, *, domains: Sequence[str] = KNOWN) -> dict[str, Any]:
@@ -94,5 +71,6 @@ def row_of(block: Mapping[str, Any]) -> dict[str, Any]:
         f"{measure}_{stratum}": {"mean": block[measure].get(stratum), "ci95": block[measure]["ci95"].get(stratum)}
         for measure, stratum in (("ssim", "flow"), ("ssim", "box"), ("psnr", "flow"), ("flicker_ratio", "flow"))
     }
-    baselines = {name: values.get("flow") for name, values in block["baselines"].items()}
+    known = block["baselines"].items()
+    baselines = {name: values.get("flow") for name, values in known if name not in CEILINGS}
     return {"n_clips": block["n_clips"], "n_patients": block["n_patients"], **kept, "baselines_ssim_flow": baselines}

@@ -16,8 +16,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from cfd2gray.evaluation.baselines import BASELINES, local_speckle_ceiling
+from cfd2gray.evaluation.ceiling import Redraw
 from cfd2gray.evaluation.gallery import Gallery
-from cfd2gray.evaluation.results import GROUP_FACTS, assemble
+from cfd2gray.evaluation.results import CEILINGS, GROUP_FACTS, assemble
 from cfd2gray.evaluation.step import Predict, as_uint8, make_eval_step, score
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.metrics.confidence import reliability, sparsification
@@ -49,8 +50,10 @@ class EvaluateOptions:
     bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
     expected_clips: int | None = None
     """Number of clips that must be scored; fewer or more is an error, so that nothing is lost silently."""
+    redraw: Redraw | None = None
+    """Adds the local-speckle ceiling for those clips whose truth can be drawn again (`ceiling.redraw_from`)."""
     net: PerceptualNet | None = None
-    """Given, feature distances are scored as well (``vgg_distance``, or ``lpips`` with its linear weights)."""
+    """Given, feature distances are scored as well: ``vgg_distance``, and ``lpips`` with its linear weights."""
     net_frames: int = 1
     """Frames per clip that go through ``net``."""
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -78,7 +81,7 @@ def evaluate(
     Args:
       predict: see `step.Predict`.
       batches: dicts of `data_pipeline.schema.BATCH_KEYS`, on the host or on devices; clips whose ``mask`` is 0 are
-        padding. A further key ``redraws`` (uint8 ``[N, K, T, H, W]``, the truth with other speckle) adds the ceiling.
+        padding.
       ids: looks up the ids of a clip by its ``index``; ids must be hashes, they are written as they are.
       options: see `EvaluateOptions`.
       gallery: given, it keeps frames of the worst, median and best clips for the report.
@@ -100,9 +103,10 @@ def evaluate(
         _check_batch(batch)
         arrays = jax.device_put({key: batch[key] for key in _NEEDED})
         out = step(arrays)
-        host = to_host({key: batch[key] for key in (*_NEEDED, "redraws") if key in batch})
+        host = to_host({key: batch[key] for key in _NEEDED})
         scores = dict(out["scores"])
-        for name, frames in _baselines(host, options.baselines).items():
+        ceilings, unknown = _ceilings(host, options.redraw)
+        for name, frames in (_baselines(host, options.baselines) | ceilings).items():
             placed = jax.device_put(frames.astype(np.float32)[..., None] / 255, arrays["grey"].sharding)
             scores[name] = score(placed, out["prepared"], options.net, net_frames=options.net_frames)
         scores, facts, counts = to_host((scores, {key: out[key] for key in _FACTS}, out.get("confidence", {})))
@@ -113,7 +117,8 @@ def evaluate(
         shown = to_host({f"output_{key}": as_uint8(value) for key, value in pictures.items()})
         sizes.add(tuple(host["grey"].shape[1:4]))
         for position in np.flatnonzero(host["mask"] > 0):
-            row = _row(host, scores, facts, int(position), ids)
+            known = {n: s for n, s in scores.items() if n not in CEILINGS or position not in unknown}
+            row = _row(host, known, facts, int(position), ids)
             if row["index"] in rows:
                 raise ValueError(f"clip {row['clip_id']} (index {row['index']}) came twice; evaluate each clip once")
             rows[row["index"]] = row
@@ -165,12 +170,20 @@ def _check_count(n: int, expected: int | None) -> None:
 
 
 def _baselines(host: Mapping[str, np.ndarray], names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """uint8 ``[N, T, H, W]`` per baseline, and the speckle ceiling where redraws were given."""
-    result = {name: [BASELINES[name](c, h) for c, h in zip(host["cfd"], host["hidden"])] for name in names}
-    for grey, redraws, hidden in zip(host["grey"][..., 0], host.get("redraws", ()), host["hidden"]):
-        for name, frames in local_speckle_ceiling(grey, redraws, hidden).items():
-            result.setdefault(name, []).append(frames)
-    return {name: np.stack(frames) for name, frames in result.items()}
+    """uint8 ``[N, T, H, W]`` per baseline."""
+    return {name: np.stack([BASELINES[name](c, h) for c, h in zip(host["cfd"], host["hidden"])]) for name in names}
+
+
+def _ceilings(host: Mapping[str, np.ndarray], redraw: Redraw | None) -> tuple[dict[str, np.ndarray], set[int]]:
+    """uint8 ``[N, T, H, W]`` per ceiling, and the places in the batch whose truth cannot be drawn again."""
+    truth, hidden, n = host["grey"][..., 0], host["hidden"], len(host["grey"])
+    # Padding repeats clips that were drawn already, and is not scored.
+    drawn = [redraw(int(host["index"][i])) if redraw and host["mask"][i] > 0 else None for i in range(n)]
+    unknown = {i for i in range(n) if drawn[i] is None}
+    if len(unknown) == n:
+        return {}, unknown
+    found = [local_speckle_ceiling(truth[i], truth[i][None] if i in unknown else drawn[i], hidden[i]) for i in range(n)]
+    return {name: np.stack([clip[name] for clip in found]) for name in CEILINGS}, unknown
 
 
 def _row(host: Mapping[str, np.ndarray], scores: Any, facts: Any, position: int, ids: Ids) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from cfd2gray.evaluation.audit import AuditOptions, audit_label, audit_translation
+from cfd2gray.evaluation.audit import AuditOptions, audit_label, audit_origin_within, audit_translation
 from cfd2gray.evaluation.downstream import (
     ClipCollector,
     ClipSet,
@@ -51,11 +52,27 @@ class Extras:
     def __post_init__(self) -> None:
         if self.label_maps and len(self.map_names) < 2:
             raise ValueError("label maps need the names of their values (background first); give map_names")
+        own = {"labels": self.class_labels, "label maps": self.label_maps}
+        own |= {"a classifier": self.classifier, "a segmenter": self.segmenter}
+        unused = [name for name, value in own.items() if value]
+        if unused and not self.any:
+            raise ValueError(
+                f"{' and '.join(unused)} given, but nothing uses it; add --downstream, --recovery or --audit"
+            )
 
     @property
     def any(self) -> bool:
         """Is there anything to do?"""
         return bool(self.downstream or self.recovery or self.audit)
+
+    def check(self) -> None:
+        """Raise ``ValueError`` for a label file or a model that is not there, before minutes of scoring."""
+        for path, what in ((self.class_labels, "a CSV of labels"), (self.label_maps, "a folder of label maps")):
+            if path and not Path(path).exists():
+                raise ValueError(f"{path}: no such file or folder; give {what}")
+        for name in (self.classifier, self.segmenter):
+            if name:
+                load_model(name)
 
     @property
     def needs_training_clips(self) -> bool:
@@ -108,11 +125,14 @@ def run_extras(
     if extras.audit:
         training = dataclasses.replace(extras.training, steps=max(50, extras.training.steps // 2))
         options = AuditOptions(training=training, bootstrap=bootstrap)
-        result["audit"] = {"translation": audit_translation(test, options=options)}
+        result["audit"] = {
+            "translation": audit_translation(test, options=options),
+            "origin": audit_origin_within(test, options=options),
+        }
         origin = test.flow.astype(int)
         if len(set(origin)) == 2 and len(set(test.classes)) > 1:
             labels = [test.class_names[c] for c in test.classes]
-            result["audit"]["label"] = audit_label(labels, origin, result["audit"]["translation"])
+            result["audit"]["label"] = audit_label(labels, origin, result["audit"]["origin"])
     return result
 
 

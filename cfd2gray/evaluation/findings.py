@@ -24,6 +24,7 @@ def findings(result: Mapping[str, Any]) -> list[Finding]:
     """Findings of an evaluation JSON, the most important first."""
     found = [*_downstream(result), *_audit(result)]
     found += [_against_baselines(result, stratum) for stratum in ("flow", "box")]
+    found += [_ceiling(result)]
     found += [_band(result, "flicker_ratio", FLICKER_RANGE, "Flicker in flow", "calmer than", "more restless than")]
     found += [_band(result, "texture_std_ratio", TEXTURE_RANGE, "Texture in flow", "smoother than", "rougher than")]
     found += [_pass_through(result), _few_patients(result)]
@@ -62,6 +63,19 @@ def _against_baselines(result: Mapping[str, Any], stratum: str) -> Finding | Non
     if interval[1] < 0:
         return {"level": "warning", "text": f"{scored}: {spoken} below the {compared}."}
     return {"level": "warning", "text": f"{scored}, not distinguishable from the {compared}: {spoken}."}
+
+
+def _ceiling(result: Mapping[str, Any]) -> Finding | None:
+    """Speckle cannot be known, so the best that can be had is less than 1; only the simulator can say how much less."""
+    redraw, mean = (result["baselines"].get(name) for name in CEILINGS)
+    if not redraw or redraw["flow"] is None or mean["flow"] is None:
+        return None
+    n, own = redraw["ssim"]["n"]["flow"], result["ssim"]["n"]["flow"]
+    text = (
+        f"The same anatomy with new speckle scores SSIM {redraw['flow']:.3f} in flow, the mean of several such draws "
+        f"{mean['flow']:.3f}: an honest translation cannot score more"
+    )
+    return {"level": "note", "text": text + ("." if n == own else f" (over the {n} clips that can be drawn again).")}
 
 
 def _band(

@@ -1,4 +1,4 @@
-"""Which clips a report shows: the worst, the median and the best, kept in bounded memory while evaluation runs."""
+"""Which clips a report shows: worst, median, best, random and failures, kept in bounded memory while evaluation runs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class Gallery:
     """Collects candidates from `evaluate` and gives the chosen ones to the report.
 
     Clips are ranked by SSIM in flow; clips without flow, which any pass-through gets right, are shown only when there
-    are no others. For the median a random sample of candidates is kept, since it is not known before the end.
+    are no others. For the median a random sample of candidates is kept, since it is not known before the end. The random
+    ones are those with the smallest ids, which are hashes: nobody picked them, and every run on the same clips shows them.
     """
 
     def __init__(self, *, per_group: int = 2, candidates: int = 12, seed: int = 0) -> None:
@@ -58,6 +59,7 @@ class Gallery:
         self._plain: list[ReportClip] = []
         self._worst: list[tuple[float, ReportClip]] = []
         self._best: list[tuple[float, ReportClip]] = []
+        self._random: list[tuple[str, ReportClip]] = []
         self._sample: list[tuple[float, ReportClip]] = []
         self._failures: dict[str, tuple[float, ReportClip]] = {}
 
@@ -70,6 +72,7 @@ class Gallery:
             return
         self._scores.append(value)
         clip = _report_clip(row, arrays)
+        self._random = sorted([*self._random, (row["clip_id"], clip)], key=_first)[: self._per_group]
         for tag, badness in _badness(row).items():
             if badness > max(_WORTH_SHOWING, self._failures.get(tag, (0.0, clip))[0]):
                 self._failures[tag] = (badness, clip)
@@ -81,25 +84,26 @@ class Gallery:
             self._sample[slot] = (value, clip)
 
     def clips(self) -> list[ReportClip]:
-        """Worst, median, best, then clips that fail in another way than SSIM sees; a clip is shown once."""
+        """Worst, median, best, random, then clips that fail in another way than SSIM sees; a clip is shown once."""
         if not self._scores:
             return list(self._plain)
         middle = float(np.median(self._scores))
         central = sorted(self._sample, key=lambda pair: abs(pair[0] - middle))[: 3 * self._per_group]
         chosen, taken = [], set()
         failures = [(tag, [pair]) for tag, pair in self._failures.items()]
-        for tag, group in (("worst", self._worst), ("best", self._best[::-1]), ("median", central), *failures):
+        groups = (("worst", self._worst), ("best", self._best[::-1]), ("median", central), ("random", self._random))
+        for tag, group in (*groups, *failures):
             count = 0
             for _, clip in group:
                 if id(clip) not in taken and count < self._per_group:
                     taken.add(id(clip))
                     chosen.append(dataclasses.replace(clip, tag=tag))
                     count += 1
-        order = ("worst", "median", "best", *self._failures)
+        order = ("worst", "median", "best", "random", *self._failures)
         return sorted(chosen, key=lambda clip: order.index(clip.tag))
 
 
-def _first(pair: tuple[float, ReportClip]) -> float:
+def _first(pair: tuple[Any, ReportClip]) -> Any:
     return pair[0]
 
 

@@ -88,8 +88,7 @@ def build_study(folder: str | os.PathLike, clips: Sequence[StudyClip], *, option
       ValueError: too few clips, clips of different shape, or a folder that holds something.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} exists and is not empty; nothing there is touched, name another folder")
+    check_folder(folder)
     shown = _draw(clips, options)
     rng = np.random.default_rng(options.seed)
     again = [shown[i] for i in rng.permutation(len(shown))[: options.repeats]]
@@ -142,6 +141,12 @@ def build_study(folder: str | os.PathLike, clips: Sequence[StudyClip], *, option
     with atomic_path(folder / "key.json") as temporary:
         temporary.write_text(json.dumps(key, indent=1), encoding="utf-8")
     return key
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ``ValueError`` unless the folder is new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} exists and is not empty; nothing there is touched, name another folder")
 
 
 def _draw(clips: Sequence[StudyClip], options: StudyOptions) -> list[tuple[StudyClip, bool]]:

@@ -67,6 +67,23 @@ def print_scores(scores: Mapping[str, Any], *, console: Console | None = None) -
     console.print(table)
 
 
+def print_power(power: Mapping[str, Any], *, console: Console | None = None) -> None:
+    """What a number of answers can see."""
+    console = console or Console()
+    n, smallest = power["n_answers"], power["smallest_accuracy_seen"]
+    able = (
+        "no accuracy with 80 % power" if smallest is None else f"an accuracy of {100 * smallest:.1f} % with 80 % power"
+    )
+    console.print(f"{n} answers (readers x clips) tell from guessing {able}.", highlight=False)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="")
+    for name in ("true accuracy", f"power of {n} answers", "answers needed for 80 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for accuracy, chance in power["power"].items():
+        needed = power["answers_needed"].get(accuracy, "")
+        table.add_row(accuracy, f"{100 * chance:.0f} %", "more than 20000" if needed is None else str(needed))
+    console.print(table)
+
+
 def write_reader_page(path: str | os.PathLike, scores: Mapping[str, Any], *, title: str = "Reader study") -> Path:
     """The scores as a self-contained page with interval plot, ROC and tables."""
     items = "".join(f"<li><span></span><span>{escape(text)}</span></li>" for text in reader_findings(scores))

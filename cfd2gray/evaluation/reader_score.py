@@ -155,15 +155,21 @@ def answers_needed(accuracy: float, *, wanted: float = 0.8, level: float = 0.05,
     return last_short + 1
 
 
-def power_table(n: int) -> dict[str, Any]:
-    """What ``n`` answers can see: power for some accuracies, and the smallest accuracy seen with 80 % power."""
+def power_table(n: int, *, accuracy: float | None = None) -> dict[str, Any]:
+    """What ``n`` answers can see: power for some accuracies, and the smallest accuracy seen with 80 % power.
+
+    ``accuracy`` adds one more to the usual accuracies.
+    """
+    if n < 1:
+        raise ValueError(f"the number of answers must be at least 1, got {n}")
+    own = () if accuracy is None else (accuracy,)
     candidates = np.arange(0.505, 1.0, 0.005)
     seen = [float(a) for a in candidates if power(n, a) >= 0.8]
     return {
         "n_answers": n,
-        "power": {f"{a:.2f}": power(n, a) for a in (0.55, 0.6, 0.65, 0.7, 0.8)},
+        "power": {f"{a:.2f}": power(n, a) for a in sorted({0.55, 0.6, 0.65, 0.7, 0.8, *own})},
         "smallest_accuracy_seen": round(seen[0], 3) if seen else None,
-        "answers_needed": {f"{a:.2f}": answers_needed(a) for a in (0.55, 0.6, 0.7)},
+        "answers_needed": {f"{a:.2f}": answers_needed(a) for a in sorted({0.55, 0.6, 0.7, *own})},
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
@@ -39,7 +40,7 @@ _NAV = {
 def write_report(
     path: str | os.PathLike,
     result: Mapping[str, Any],
-    clips: Sequence[ReportClip],
+    clips: Sequence[ReportClip | Mapping[str, Any]],
     *,
     history: Sequence[Mapping[str, Any]] | None = None,
     title: str = "Evaluation",
@@ -50,7 +51,7 @@ def write_report(
     Args:
       path: the HTML file; written under a temporary name and renamed.
       result: the evaluation JSON.
-      clips: shown in this order, playable in lock-step.
+      clips: shown in this order, playable in lock-step; `ReportClip`, or what `clips_of` found in another page.
       history: rows of a run's ``metrics.jsonl``, for the training curves.
       title: heading of the page.
       sheets: bounds on frames, size and JPEG quality of the embedded clips.
@@ -62,10 +63,10 @@ def write_report(
     if missing:
         raise ValueError(f"this is not an evaluation result: it lacks {missing}; make one with `cfd2gray evaluate`")
     sheets = sheets or SheetOptions()
-    described = [clip_panels(clip, options=sheets) for clip in clips]
+    described = [clip_panels(clip, options=sheets) if isinstance(clip, ReportClip) else clip for clip in clips]
     parts = [
         sections.summary(result),
-        clips_section(clips, described),
+        clips_section(described),
         sections.measures(result),
         sections.distributions(result),
         sections.groups(result),
@@ -102,35 +103,48 @@ def write_page(
     return path
 
 
-def clips_section(clips: Sequence[ReportClip], described: Sequence[Mapping[str, Any]]) -> str:
+def clips_of(path: str | os.PathLike) -> list[dict[str, Any]]:
+    """The clips that the ``report.html`` of an evaluation's folder carries; none where there is no such page."""
+    path = Path(path)
+    pages = [folder / "report.html" for folder in (path, path / "evaluation", path.parent) if folder.is_dir()]
+    page = next((page for page in pages if page.is_file()), None)
+    found = page and re.search(r'id="clips-data">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
+    return json.loads(found[1]) if found else []
+
+
+def clips_section(described: Sequence[Mapping[str, Any]]) -> str:
     """Players; the script fills their canvases from the embedded sheets."""
-    if not clips:
+    if not described:
         return ""
-    players = "".join(_player(clip, facts) for clip, facts in zip(clips, described))
+    players = "".join(player(facts) for facts in described)
     lead = (
-        "Each row plays in lock-step. 'Translation' is the composited output; error is its absolute difference from "
+        "Worst, median and best by SSIM in flow; random ones are the same in every report on the same clips. Each row "
+        "plays in lock-step. 'Translation' is the composited output; error is its absolute difference from "
         f"the truth, from black (0) to yellow ({ERROR_FULL_SCALE} grey levels or more). The pictures are compressed "
         "for this page; the scores were taken before."
     )
-    return sections.section("clips", "Clips: worst, median, best, and other failures", lead, players)
+    return sections.section("clips", "Clips: worst, median, best, random, and other failures", lead, players)
 
 
-def _player(clip: ReportClip, facts: Mapping[str, Any]) -> str:
+def player(facts: Mapping[str, Any]) -> str:
+    """One clip's canvases and controls; ``facts`` as `sprites.clip_panels` gives them."""
     figures = "".join(
         f'<figure><canvas width="{facts["width"]}" height="{facts["height"]}" role="img" '
-        f'aria-label="{escape(panel["name"])} of {escape(clip.name)}"></canvas>'
+        f'aria-label="{escape(panel["name"])} of {escape(facts["name"])}"></canvas>'
         f"<figcaption>{escape(panel['name'])}</figcaption></figure>"
         for panel in facts["panels"]
     )
-    numbers = " · ".join(f"{name} {v if isinstance(v, str) else format(v, '.3g')}" for name, v in clip.metrics.items())
+    numbers = " · ".join(
+        f"{name} {v if isinstance(v, str) else format(v, '.3g')}" for name, v in facts["metrics"].items()
+    )
     if facts["frames"] < facts["total"]:
         numbers += f" · first {facts['frames']} of {facts['total']} frames shown"
-    tag = f'<span class="tag">{escape(clip.tag)}</span>' if clip.tag else ""
+    tag = f'<span class="tag">{escape(facts["tag"])}</span>' if facts["tag"] else ""
     speeds = "".join(
         f'<option value="{speed}"{" selected" if speed == 1 else ""}>{speed:g}×</option>' for speed in (0.25, 0.5, 1, 2)
     )
     return (
-        f'<article class="clip"><header>{tag}<b>{escape(clip.name)}</b>'
+        f'<article class="clip"><header>{tag}<b>{escape(facts["name"])}</b>'
         f'<span class="numbers">{escape(numbers)}</span></header>'
         f'<div class="frames">{figures}</div><div class="transport"><button type="button" class="play">Play</button>'
         f'<input type="range" min="0" max="{facts["frames"] - 1}" value="0" aria-label="frame">'

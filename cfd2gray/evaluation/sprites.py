@@ -47,6 +47,7 @@ def clip_panels(clip: ReportClip, *, options: SheetOptions) -> dict:
     return {
         "name": clip.name,
         "tag": clip.tag,
+        "metrics": dict(clip.metrics),
         "fps": clip.fps,
         "frames": t,
         "total": int(clip.cfd.shape[0]),

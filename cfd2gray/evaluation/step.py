@@ -105,12 +105,11 @@ def score(
         ),
     }
     if net is not None:
-        found, seen = (
-            perceptual.deep_features(net, a, frames=net_frames),
-            masks[..., perceptual.evenly(a.shape[1], net_frames), :, :],
-        )
-        name = "lpips" if net.linear is not None else "vgg_distance"
-        per_stratum[name] = perceptual.feature_distance(net, found, prepared["features"], mask=seen)
+        found = perceptual.deep_features(net, a, frames=net_frames)
+        seen = masks[..., perceptual.evenly(a.shape[1], net_frames), :, :]
+        nets = {"vgg_distance": PerceptualNet(vgg=net.vgg)} | ({} if net.linear is None else {"lpips": net})
+        for name, kind in nets.items():
+            per_stratum[name] = perceptual.feature_distance(kind, found, prepared["features"], mask=seen)
     result = {name: dict(zip(metrics.STRATA, values)) for name, values in per_stratum.items()}
     flow = masks[metrics.STRATA.index("flow")]
     result["seam_score"] = {"frame": seam_score(a, b, replaced=prepared["hidden"])}

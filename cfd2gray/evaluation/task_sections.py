@@ -124,9 +124,17 @@ def audit(result: Mapping[str, Any]) -> str:
         return ""
     found = facts["translation"]
     low, high = found["ci95"] or (None, None)
-    dot = Dot(label="classifier", value=found["auc"], low=low, high=high, kind="model")
-    facet = Facet(title="AUC, real against translated", dots=[dot], reference=0.5)
+    dots = [Dot(label="same clips", value=found["auc"], low=low, high=high, kind="model")]
+    origin = facts.get("origin")
+    if origin:
+        low, high = origin["ci95"] or (None, None)
+        dots.append(Dot(label="other clips", value=origin["auc"], low=low, high=high, kind="plain"))
+    facet = Facet(title="AUC of telling translated from real", dots=dots, reference=0.5)
     plot = interval_plot([facet], digits=2, width=500)
+    apart = "The same clips: real against its own translation."
+    if origin:
+        apart += f" Other clips, as in an archive: {origin['parts']}, {origin['n_clips']} in all."
+    plot += f'<p class="lead">{escape(apart)}</p>'
     looks = "".join(
         f"<tr><th scope='row'>{escape(name)}</th><td>{100 * row['share']:.0f} %</td><td>{100 * row['area']:.0f} %</td></tr>"
         for name, row in found.get("saliency", {}).items()

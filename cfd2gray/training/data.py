@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from cfd2gray.mesh import batch_sharding
 from data_pipeline import loader
 from data_pipeline.schema import VIEWS
-from data_pipeline.sources import RecordSource
+from data_pipeline.sources import OnlyViews, RecordSource
 from data_pipeline.tfrecord import ShardSource
 from data_pipeline.transforms import AugmentOptions
 
@@ -30,7 +30,8 @@ def _records(config: ml_collections.ConfigDict, split: str) -> RecordSource:
         )
     if not pathlib.Path(config.data.dir).is_dir():
         raise ValueError(f"data.dir: no such folder: {config.data.dir}")
-    return ShardSource(config.data.dir, split, verify_crc=config.data.verify_crc)
+    source = ShardSource(config.data.dir, split, verify_crc=config.data.verify_crc)
+    return OnlyViews(source, config.data.views) if config.data.views and len(source) else source
 
 
 def _generated(kind: str) -> Callable[[ml_collections.ConfigDict, str], RecordSource]:

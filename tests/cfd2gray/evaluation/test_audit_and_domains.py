@@ -14,8 +14,10 @@ from cfd2gray.evaluation.audit import (
     audit_translation,
     cramers_v,
 )
-from cfd2gray.evaluation.domains import KNOWN, OnlyViews, leave_one_out, split_by_training_domain, views_of
+from cfd2gray.evaluation.domain_report import print_domains, write_domain_page
+from cfd2gray.evaluation.domains import KNOWN, leave_one_out, row_of, split_by_training_domain, views_of
 from cfd2gray.metrics.accumulate import Bootstrap
+from data_pipeline.sources import OnlyViews
 from tests.cfd2gray.evaluation import shapes
 
 QUICK = AuditOptions(training=shapes.QUICK, folds=2, bootstrap=Bootstrap(resamples=200))
@@ -110,6 +112,17 @@ def test_leaving_one_domain_out_trains_without_it_and_tests_on_it():
         leave_one_out(run, domains=("heart",))
 
 
+def test_tables_of_domains_tell_seen_from_unseen(tmp_path, capsys):
+    rows = {"heart": row_of(block(0.6)), "liver": row_of(block(0.4))}
+    left_out = {"trained_on": None, "domains": {d: {"seen": row, "unseen": row} for d, row in rows.items()}}
+    print_domains(left_out)
+    shown = capsys.readouterr().out
+    assert shown.count("unseen") == 3 and "0.400" in shown
+    alone = {"trained_on": ["heart"], "domains": {d: {"trained_on": d == "heart", **row} for d, row in rows.items()}}
+    page = write_domain_page(tmp_path / "domains.html", alone).read_text()
+    assert "trained on heart alone" in page and page.count("<td>unseen</td>") == 1 and "0.600" in page
+
+
 def test_domains_of_one_evaluation_are_marked_as_trained_on_or_not():
     table = split_by_training_domain({"by_domain": {"heart": block(0.6), "liver": block(0.4)}}, trained_on=["heart"])
     assert table["heart"]["trained_on"] is True
@@ -145,3 +158,5 @@ def test_a_source_can_be_cut_to_some_views():
     assert kidneys.digest != Source.digest
     with pytest.raises(ValueError, match="no clip of the views"):
         OnlyViews(Source(), ["LIVER"])
+    with pytest.raises(ValueError, match="must be among"):
+        OnlyViews(Source(), ["LIVRE"])

@@ -1,5 +1,6 @@
 """The evaluation JSON: its contract, its numbers against an independent computation, and its refusals."""
 
+import dataclasses
 import json
 
 import jax.numpy as jnp
@@ -176,9 +177,17 @@ def test_speckle_ceiling_changes_hidden_pixels_only_and_reaches_the_table():
     hidden = clip["hidden"] > 0
     np.testing.assert_array_equal(ceiling["speckle_redraw"][hidden], redraws[0][hidden])
     np.testing.assert_array_equal(ceiling["speckle_mean"][~hidden], clip["grey"][..., 0][~hidden])
-    batch = synthetic.batches(2)[0]
-    batch["redraws"] = np.stack([redraws] * 4)
-    result = evaluate(synthetic.oracle, [batch], synthetic.ids, options=FAST)
+    asked = []
+
+    def redraw(index):
+        asked.append(index)
+        return None if index == 1 else redraws
+
+    options = dataclasses.replace(FAST, redraw=redraw)
+    result = evaluate(synthetic.oracle, synthetic.batches(3), synthetic.ids, options=options)
+    assert asked == [0, 1, 2], "padding is not drawn"
     assert {"speckle_redraw", "speckle_mean", "luma"} == set(result["baselines"])
+    assert result["baselines"]["speckle_mean"]["ssim"]["n"]["flow"] == 2, "the clip without draws is left out"
+    assert any("new speckle" in finding["text"] for finding in findings(result))
     with pytest.raises(ValueError, match="redraws must be"):
         local_speckle_ceiling(clip["grey"][..., 0], redraws[:, :2], clip["hidden"])

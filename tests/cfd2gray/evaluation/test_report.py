@@ -101,20 +101,26 @@ def test_sheets_hold_every_frame_and_bound_their_size():
         dataclasses.replace(shown, truth=truth[:3])
 
 
-def test_gallery_keeps_worst_median_best_without_repeats():
+def _filled(order):
     gallery = Gallery(per_group=2, candidates=4)
     arrays = synthetic.clip(0) | {"output_composited": synthetic.clip(0)["grey"][..., 0]}
-    order = np.random.default_rng(0).permutation(30)
     for value in order:
         scores = {"ssim": {"flow": float(value), "box": 0.0, "frame": 0.0}}
         scores |= {"psnr": {"flow": 0.0}, "flicker_ratio": {"flow": 1.0}}
-        row = {"view": "A4C", "clip_id": f"{value:08d}", "colour_fraction": 0.1, "fps": 0.0}
-        gallery.offer(row | {"scores": {"composited": scores}}, arrays)
-    clips = gallery.clips()
-    assert [c.tag for c in clips] == ["worst", "worst", "median", "median", "best", "best"]
-    assert {c.name for c in clips if c.tag == "worst"} == {"A4C 00000000", "A4C 00000001"}
-    assert {c.name for c in clips if c.tag == "best"} == {"A4C 00000028", "A4C 00000029"}
-    assert len({c.name for c in clips}) == 6
+        facts = {"view": "A4C", "clip_id": f"{value * 7 % 30:08d}", "colour_fraction": 0.1, "fps": 0.0}
+        gallery.offer(facts | {"scores": {"composited": scores}}, arrays)
+    return gallery.clips()
+
+
+def test_gallery_keeps_worst_median_best_and_random_without_repeats():
+    order = np.random.default_rng(0).permutation(30)
+    clips = _filled(order)
+    assert [c.tag for c in clips][:6] == ["worst", "worst", "median", "median", "best", "best"]
+    assert {c.name for c in clips if c.tag == "worst"} == {"A4C 00000000", "A4C 00000007"}
+    assert {c.name for c in clips if c.tag == "best"} == {"A4C 00000016", "A4C 00000023"}
+    assert len({c.name for c in clips}) == len(clips)
+    for shown in (clips, _filled(order[::-1])):
+        assert {"A4C 00000000", "A4C 00000001"} <= {c.name for c in shown}, "smallest ids are in every run's report"
 
 
 def test_plots_state_their_numbers_and_survive_gaps():
