@@ -74,22 +74,22 @@ def _read_varint(buffer: memoryview, at: int) -> tuple[int, int]:
             raise ValueError("a number of more than ten bytes")
 
 
-def _fields(buffer: memoryview, at: int, end: int):
-    """Yield ``(field number, start, end)`` of the length-delimited fields between ``at`` and ``end``."""
-    while at < end:
-        tag, at = _read_varint(buffer, at)
-        if tag & 7 != 2:
-            raise ValueError(f"wire type {tag & 7} where a length-delimited field was expected")
-        length, at = _read_varint(buffer, at)
-        if at + length > end:
-            raise ValueError("a field is longer than the message that holds it")
-        yield tag >> 3, at, at + length
-        at += length
+def _sized(buffer: memoryview, at: int, end: int) -> tuple[int, int, int]:
+    """Field number, start and end of the length-delimited field at ``at``. Short lengths, the usual ones, cost no call."""
+    tag, length, start = buffer[at], buffer[at + 1], at + 2
+    if tag > 0x7F:
+        tag, start = _read_varint(buffer, at)
+        length, start = _read_varint(buffer, start)
+    elif length > 0x7F:
+        length, start = _read_varint(buffer, at + 1)
+    if tag & 7 != 2:
+        raise ValueError(f"wire type {tag & 7} where a length-delimited field was expected")
+    if start + length > end:
+        raise ValueError("a field is longer than the message that holds it")
+    return tag >> 3, start, start + length
 
 
-def _read_list(buffer: memoryview, kind: int, at: int, end: int) -> list:
-    if kind == _BYTES:
-        return [buffer[start:stop] for _, start, stop in _fields(buffer, at, end)]
+def _read_numbers(buffer: memoryview, kind: int, at: int, end: int) -> list:
     values: list = []
     while at < end:
         tag, at = _read_varint(buffer, at)
@@ -106,7 +106,7 @@ def _read_list(buffer: memoryview, kind: int, at: int, end: int) -> list:
             values += struct.unpack_from(f"<{(stop - at) // 4}f", buffer, at)
         else:
             while at < stop:
-                number, at = _read_varint(buffer, at)
+                number, at = (buffer[at], at + 1) if buffer[at] < 0x80 else _read_varint(buffer, at)
                 values.append(number - (1 << 64) if number >> 63 else number)
         at = stop
     return values
@@ -120,16 +120,27 @@ def parse(buffer: bytes | memoryview) -> dict[str, list]:
     """
     view = memoryview(buffer)
     features: dict[str, list] = {}
+    at, end = 0, len(view)
     try:
-        for _, at, end in _fields(view, 0, len(view)):
-            for _, entry_at, entry_end in _fields(view, at, end):
+        while at < end:  # Example: its features
+            _, entry, at = _sized(view, at, end)
+            while entry < at:  # Features: entries of the map
+                _, field, entry = _sized(view, entry, at)
                 name, values = "", []
-                for field, start, stop in _fields(view, entry_at, entry_end):
-                    if field == 1:
-                        name = bytes(view[start:stop]).decode()
-                    else:
-                        for kind, list_at, list_end in _fields(view, start, stop):
-                            values = _read_list(view, kind, list_at, list_end)
+                while field < entry:  # the entry: its key, then its Feature
+                    number, start, field = _sized(view, field, entry)
+                    if number == 1:
+                        name = str(view[start:field], "utf-8")
+                        continue
+                    while start < field:  # the Feature: one list, nearly always of one value
+                        kind, own, start = _sized(view, start, field)
+                        values = []
+                        if kind == _BYTES:
+                            while own < start:
+                                _, value, own = _sized(view, own, start)
+                                values.append(view[value:own])
+                        else:
+                            values = _read_numbers(view, kind, own, start)
                 features[name] = values
     except (IndexError, struct.error, UnicodeDecodeError, ValueError) as error:
         raise ValueError(f"these {len(view)} bytes are no tf.train.Example: {error}") from None

@@ -22,6 +22,7 @@ import cv2
 import grain
 from absl import flags
 
+from data_pipeline.batching import ReusingStack
 from data_pipeline.schema import SCHEMA_VERSION
 from data_pipeline.sources import Indexed, Mixture, RecordSource
 from data_pipeline.transforms import Augment, AugmentOptions, RandomClip, ToExample
@@ -79,6 +80,8 @@ def make_loader(
     if first_batch < 0:
         raise ValueError(f"first_batch must not be negative, got {first_batch}")
     n_clips = len(source)
+    # Worker processes have to copy their batches into shared memory, and Grain's own stacking does it on the way.
+    stack = None if num_workers else ReusingStack()
     if training:
         if n_clips < process_count:
             raise ValueError(f"{n_clips} clips cannot be shared by {process_count} processes; use more clips")
@@ -90,12 +93,13 @@ def make_loader(
         augment = AugmentOptions() if augment is None else augment
         dataset = grain.MapDataset.source(Indexed(source, n_clips)).seed(seed).shuffle().repeat(num_epochs)
         dataset = dataset.random_map(RandomClip(frames, augment)).map(ToExample(frames, size))
-        dataset = dataset.random_map(Augment(augment)).batch(batch_size, drop_remainder=True)
+        dataset = dataset.random_map(Augment(augment)).batch(batch_size, drop_remainder=True, batch_fn=stack)
         even = len(dataset) // process_count * process_count  # no process may run out before the others
         dataset = dataset.slice(slice(first_batch * process_count + process_index, even, process_count))
     else:
         padded = num_batches(n_clips, batch_size=batch_size, process_count=process_count) * batch_size * process_count
-        dataset = grain.MapDataset.source(Indexed(source, padded)).map(ToExample(frames, size)).batch(batch_size)
+        dataset = grain.MapDataset.source(Indexed(source, padded)).map(ToExample(frames, size))
+        dataset = dataset.batch(batch_size, batch_fn=stack)
         dataset = dataset.slice(slice(process_index, None, process_count))
     batches = dataset.to_iter_dataset(
         grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2 * num_threads if num_threads else 0)

@@ -87,8 +87,8 @@ def decode(serialized: bytes | memoryview) -> PairRecord:
             shared=bool(features["shared"][0]),
             fps=features["fps"][0],
             score=features["score"][0],
-            geometry=Geometry(**json.loads(bytes(features["geometry"][0]))),
-            params=json.loads(bytes(features["params"][0])),
+            geometry=Geometry(**json.loads(_text(features["geometry"]))),
+            params=json.loads(_text(features["params"])),
         )
     except (KeyError, IndexError, TypeError, json.JSONDecodeError, zstandard.ZstdError) as error:
         raise ValueError(f"these bytes are an Example but no pair record: {type(error).__name__} {error}") from None
@@ -111,7 +111,7 @@ def _json(value: object, *, what: str) -> bytes:
 
 
 def _text(values: list) -> str:
-    return bytes(values[0]).decode()
+    return str(values[0], "utf-8")
 
 
 def _array(features: dict[str, list], name: str, encoding: str) -> np.ndarray:

@@ -48,7 +48,7 @@ def test_source_reads_every_record_and_pickles(packed):
     source = tfrecord.ShardSource(directory, "train")
     source[0]  # has an open map, which must not travel
     copy = pickle.loads(pickle.dumps(source))
-    for own in (source, copy, tfrecord.ShardSource(directory / "manifest.json", "train", verify_crc=False)):
+    for own in (source, copy, tfrecord.ShardSource(directory / "manifest.json", "train", verify_crc="never")):
         assert len(own) == 7
         for index, pair in enumerate(pairs):
             assert_equal_pairs(own[index], pair)
@@ -80,6 +80,26 @@ def test_flipped_bit_is_named(packed, place):
     assert_equal_pairs(source[0], pairs[0])
     with pytest.raises(tfrecord.CorruptRecordError, match=r"tfrecord-00000, record 1: the checksum of its data.*again"):
         source[1]
+
+
+def test_checksums_are_checked_when_asked_for(packed):
+    directory, pairs = packed
+    path = directory / manifests.load(directory).shards[0].file
+    offset, length = tfrecord.read_index(path)[0]
+    sources = {when: tfrecord.ShardSource(directory, verify_crc=when) for when in tfrecord.VERIFY_CRC}
+    for source in sources.values():
+        assert_equal_pairs(source[0], pairs[0])
+    with path.open("r+b") as file:  # the mapped file changes under the readers
+        file.seek(offset + length)
+        file.write(b"\0\0\0\0")
+    for when in ("once", "never"):
+        assert_equal_pairs(sources[when][0], pairs[0])
+    copy = pickle.loads(pickle.dumps(sources["once"]))  # another process checks for itself
+    for source in (sources["always"], copy):
+        with pytest.raises(tfrecord.CorruptRecordError, match="checksum"):
+            source[0]
+    with pytest.raises(ValueError, match="verify_crc must be one of"):
+        tfrecord.ShardSource(directory, verify_crc="sometimes")
 
 
 def test_damaged_shards_are_named(packed):
