@@ -123,7 +123,7 @@ def run_extras(
             train, test, patients=extras.recovery, training=extras.training, bootstrap=bootstrap
         )
     if extras.audit:
-        training = dataclasses.replace(extras.training, steps=max(50, extras.training.steps // 2))
+        training = dataclasses.replace(extras.training, steps=max(50, extras.training.steps // 6))
         options = AuditOptions(training=training, bootstrap=bootstrap)
         result["audit"] = {
             "translation": audit_translation(test, options=options),

@@ -1,7 +1,7 @@
 """Train and run the downstream heads on arrays in memory.
 
-Frames are reduced to a small working size first: a view or a chamber is recognised at 64 px, and training takes a minute
-on two cores. Everything is a function of its seed.
+Frames are reduced to a small working size first: a view or a chamber is recognised at 64 px, and training takes about a
+minute on two cores. Everything is a function of its seed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MODELS: dict[str, type[nnx.Module]] = {"classifier": ClipClassifier, "segmenter"
 class HeadTraining:
     """How a head is trained."""
 
-    steps: int = 300
+    steps: int = 900
     batch_size: int = 16
     learning_rate: float = 4e-3
     size: int = 64

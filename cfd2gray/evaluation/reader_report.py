@@ -86,7 +86,9 @@ def print_power(power: Mapping[str, Any], *, console: Console | None = None) -> 
 
 def write_reader_page(path: str | os.PathLike, scores: Mapping[str, Any], *, title: str = "Reader study") -> Path:
     """The scores as a self-contained page with interval plot, ROC and tables."""
-    items = "".join(f"<li><span></span><span>{escape(text)}</span></li>" for text in reader_findings(scores))
+    items = "".join(
+        f'<li><span class="level note">found</span><span>{escape(text)}</span></li>' for text in reader_findings(scores)
+    )
     dots = [
         Dot(label=row["reader"], value=row["accuracy"], low=row["ci95"][0], high=row["ci95"][1])
         for row in scores["readers"]
@@ -96,7 +98,7 @@ def write_reader_page(path: str | os.PathLike, scores: Mapping[str, Any], *, tit
         0,
         Dot(label="all readers", value=pooled["accuracy"], low=pooled["ci95"][0], high=pooled["ci95"][1], kind="model"),
     )
-    accuracy = interval_plot([Facet(title="accuracy, 95 % exact", dots=dots, reference=0.5)], digits=2)
+    accuracy = interval_plot([Facet(title="accuracy, 95 % exact", dots=dots, reference=0.5)], digits=2, width=500)
     curve = Line(
         label=f"readers, AUC {pooled['auc']:.2f}",
         x=np.array(scores["roc"]["false_alarms"]),
@@ -108,15 +110,19 @@ def write_reader_page(path: str | os.PathLike, scores: Mapping[str, Any], *, tit
     )
     parts = [
         section("summary", "In short", "", f'<ul class="findings panel">{items}</ul>'),
-        section("measures", "Readers", "", f'<div class="two">{plots}</div></div>' + _table(scores)),
-        section("settings", "What this study could have seen", "", _power(scores["power"])),
+        section("readers", "Readers", "", f'<div class="two">{plots}</div></div>'),
+        section("readers-table", "Reader by reader", "", _table(scores)),
+        section("power", "What this study could have seen", "", _power(scores["power"])),
     ]
     facts = f"{scores['n_readers']} readers, {scores['n_items']} clips each, study {scores['study']}"
     return write_page(path, title=title, facts=facts, parts=parts, clips=[])
 
 
 def _table(scores: Mapping[str, Any]) -> str:
-    head = ("reader", "experience, years", "accuracy", "found synthetic", "found real", "AUC", "seconds per clip", "p")
+    head = (
+        "reader", "experience, years", "accuracy", "found synthetic", "found real", "AUC", "agrees with own repeats",
+        "seconds per clip", "p against guessing",
+    )  # fmt: skip
     rows = "".join(
         "<tr>"
         + f"<th scope='row'>{escape(row['reader'])}</th><td>{escape(str(row['experience'] or '-'))}</td>"
@@ -128,11 +134,16 @@ def _table(scores: Mapping[str, Any]) -> str:
                 (row["specificity"]["share"], row["specificity"]["ci95"]),
             )
         )
-        + f"<td>{row['auc']:.2f}</td><td>{row['seconds_per_clip']:.0f}</td><td>{row['p_against_guessing']:.3f}</td></tr>"
+        + f"<td>{row['auc']:.2f}</td><td>{_own(row['self_agreement'])}</td><td>{row['seconds_per_clip']:.0f}</td>"
+        + f"<td>{row['p_against_guessing']:.3f}</td></tr>"
         for row in scores["readers"]
     )
     titles = "".join(f"<th scope='col'>{name}</th>" for name in head)
     return f'<div class="panel scroll"><table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _own(agreement: Mapping[str, Any] | None) -> str:
+    return "&ndash;" if agreement is None else f"{100 * agreement['share']:.0f} % of {agreement['n']}"
 
 
 def _power(power: Mapping[str, Any]) -> str:

@@ -33,6 +33,9 @@ _NAV = {
     "audit": "Audit",
     "confidence": "Confidence",
     "training": "Training",
+    "readers": "Readers",
+    "readers-table": "Reader by reader",
+    "power": "Power",
     "settings": "Settings",
 }
 

@@ -21,7 +21,7 @@ _GROUPS = {
     "by_view": "View",
     "by_colour_fraction": "Colour in the sector",
     "by_kind": "Kind of pair",
-    "by_vendor": "Vendor or colour map",
+    "by_vendor": "Vendor",
     "by_map": "Colour map",
 }
 _GROUP_COLUMNS = (
@@ -127,9 +127,16 @@ def _measure_panel(rows: Sequence[tuple[str, str, Mapping[str, Any]]], name: str
         + "</tr>"
         for key, label, values in rows
     )
-    caption = f"{shown.title}{unit}: mean over clips and 95 % patient-bootstrap interval; {shown.reading}"
+    caption = f"{shown.title}{unit}: {_CELLS}; {shown.reading}"
+    return f"{interval_plot(facets, digits=shown.digits)}{_table(caption, head, body)}"
+
+
+_CELLS = "mean ± SD over clips, below it the 95 % interval (bootstrap over patients)"
+
+
+def _table(caption: str, head: str, body: str) -> str:
     table = f"<caption>{escape(caption)}</caption><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody>"
-    return f'{interval_plot(facets, digits=shown.digits)}<div class="scroll"><table>{table}</table></div>'
+    return f'<div class="scroll"><table>{table}</table></div>'
 
 
 def _artefact_panel(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> str:
@@ -142,15 +149,23 @@ def _artefact_panel(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> str:
         for name in _ARTEFACTS
     ]
     readings = "; ".join(f"{MEASURES[name].title.lower()}: {MEASURES[name].reading}" for name in _ARTEFACTS)
-    return f'{interval_plot(facets, digits=2, shared=False)}<p class="lead">{escape(readings)}.</p>'
+    head = "".join(f"<th scope='col'>{escape(facet.title)}</th>" for facet in facets)
+    body = "".join(
+        f'<tr class="{kind_of(key)}"><th scope="row">{escape(label)}</th>'
+        + "".join(_td(values[name], MEASURES[name].strata[0], MEASURES[name]) for name in _ARTEFACTS)
+        + "</tr>"
+        for key, label, values in rows
+    )
+    return interval_plot(facets, digits=2, shared=False) + _table(f"{_CELLS}; {readings}", head, body)
 
 
 def _td(values: Mapping[str, Any], stratum: str, shown: Measure) -> str:
-    """Cell with the mean, the interval below it, and SD and number of clips as its tooltip."""
-    interval = values["ci95"].get(stratum)
+    """Cell with mean and SD, the interval below them, and the number of clips as its tooltip."""
+    interval, sd = values["ci95"].get(stratum), values["sd"].get(stratum)
     small = f"<small>{number(interval[0], shown)}&ndash;{number(interval[1], shown)}</small>" if interval else ""
-    about = f"SD over clips {number(values['sd'].get(stratum), shown)}, {values['n'].get(stratum, 0)} clips"
-    return f'<td title="{about}">{number(values.get(stratum), shown)}{small}</td>'
+    spread = "" if sd is None else f'<span class="sd"> ±{number(sd, shown)}</span>'
+    about = f"{values['n'].get(stratum, 0)} clips"
+    return f'<td title="{about}">{number(values.get(stratum), shown)}{spread}{small}</td>'
 
 
 def number(value: float | None, shown: Measure) -> str:
@@ -193,7 +208,10 @@ def groups(result: Mapping[str, Any]) -> str:
     parts = [_group_table(result[name], title) for name, title in _GROUPS.items() if len(result.get(name, {})) > 1]
     if not parts:
         return ""
-    lead = "The same model, one row per group. An average over views or domains says little about any one of them."
+    lead = (
+        "The same model, one row per group. An average over views or domains says little about any one of them. Cells: "
+        f"{_CELLS}."
+    )
     return section("groups", "Where it works", lead, f'<div class="panel scroll">{"".join(parts)}</div>')
 
 

@@ -19,9 +19,9 @@ def downstream(result: Mapping[str, Any]) -> str:
         return ""
     parts = []
     if "f1_real" in facts:
-        parts.append(f'<div class="panel">{_f1_plot(facts)}{_f1_table(facts)}</div>')
+        parts.append(f'<div class="panel scroll">{_f1_plot(facts)}{_f1_table(facts)}</div>')
     if "dice" in facts:
-        parts.append(f'<div class="panel">{_dice_table(facts)}</div>')
+        parts.append(f'<div class="panel scroll">{_dice_table(facts)}</div>')
     if "note" in facts:
         parts.append(f'<p class="lead">{escape(facts["note"])}</p>')
     lead = (
