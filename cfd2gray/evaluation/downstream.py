@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cfd2gray.evaluation.equivalence import compare_f1
+from cfd2gray.evaluation.equivalence import compare_f1, macro_f1
 from cfd2gray.evaluation.evaluate import Ids, Observer, to_host
 from cfd2gray.evaluation.head_training import (
     HeadTraining,
@@ -25,7 +25,7 @@ from cfd2gray.evaluation.head_training import (
 )
 from cfd2gray.evaluation.step import Predict, as_uint8, check_prediction, to_float
 from cfd2gray.metrics.accumulate import Bootstrap, summarise
-from cfd2gray.metrics.task import dice_overall, dice_per_class, f1_per_class
+from cfd2gray.metrics.task import confusion_matrix, dice_overall, dice_per_class, f1_per_class
 from data_pipeline.schema import FLOW, LABELS, VIEWS
 
 Model = Callable[[np.ndarray], np.ndarray]
@@ -52,6 +52,8 @@ class ClipSet:
     clip_ids: tuple[str, ...]
     strata: np.ndarray | None = None
     """uint8 ``[N, T, H, W]`` bit flags of the schema."""
+    controls: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    """Name of a baseline or ceiling -> its uint8 ``[N, T, H, W]``, beside ``synthetic``."""
 
     def __post_init__(self) -> None:
         n = len(self.real)
@@ -59,10 +61,11 @@ class ClipSet:
             value = getattr(self, field)
             if value is not None and len(value) != n:
                 raise ValueError(f"a clip set needs one {field} per clip, got {len(value)} for {n} clips")
-        if self.synthetic.shape != self.real.shape:
-            raise ValueError(
-                f"each translation must have its clip's shape, got {self.synthetic.shape} and {self.real.shape}"
-            )
+        for other in (self.synthetic, *self.controls.values()):
+            if other.shape != self.real.shape:
+                raise ValueError(
+                    f"each translation must have its clip's shape, got {other.shape} and {self.real.shape}"
+                )
         if any(not patient for patient in self.patients):
             raise ValueError("every clip needs a patient id: without it intervals and folds would be wrong")
 
@@ -77,6 +80,7 @@ class ClipSet:
             for name in ("real", "synthetic", "classes", "maps", "flow", "strata")
         }
         changes |= {name: tuple(getattr(self, name)[i] for i in index) for name in ("patients", "clip_ids")}
+        changes["controls"] = {name: clips[index] for name, clips in self.controls.items()}
         return dataclasses.replace(self, **changes)
 
 
@@ -87,6 +91,7 @@ class ClipCollector:
         self._options = options
         self._rows: list[tuple[str, str, str]] = []
         self._arrays: dict[str, list[np.ndarray]] = {name: [] for name in ("real", "synthetic", "maps", "strata")}
+        self._controls: dict[str, list[np.ndarray]] = {}
         self._flow: list[bool] = []
 
     def offer(self, row: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -98,12 +103,17 @@ class ClipCollector:
             "strata": (arrays["strata"], True),
         }
         for name, (clip, nearest) in parts.items():
-            kept = (
-                reduce_clips(clip[None], options=self._options, labels=nearest)[0] if self._options else np.array(clip)
-            )
-            self._arrays[name].append(kept)
+            self._arrays[name].append(self._reduced(clip, nearest))
+        for name in (key for key in arrays if key.startswith("control_")):
+            kept = self._reduced(arrays[name], nearest=False)
+            self._controls.setdefault(name.removeprefix("control_"), []).append(kept)
         self._rows.append((row["clip_id"], row["patient_id"], row["view"]))
         self._flow.append(bool(((arrays["strata"] & FLOW) > 0).any()))
+
+    def _reduced(self, clip: np.ndarray, nearest: bool) -> np.ndarray:
+        if self._options is None:
+            return np.array(clip)
+        return reduce_clips(clip[None], options=self._options, labels=nearest)[0]
 
     def clip_set(self) -> ClipSet:
         """All clips so far, with views as classes and anatomy as label maps."""
@@ -121,6 +131,8 @@ class ClipCollector:
             patients=tuple(patient for _, patient, _ in self._rows),
             clip_ids=tuple(clip for clip, _, _ in self._rows),
             strata=joined["strata"],
+            # A ceiling that only some clips have would be one of other clips.
+            controls={n: np.stack(clips) for n, clips in self._controls.items() if len(clips) == len(self._rows)},
         )
 
 
@@ -207,8 +219,11 @@ def _classification(
         only = test.class_names[int(test.classes[0])]
         return {"note": f"all test clips are of one class ({only}), so F1 says nothing and was left out"}
     model = model or _own_classifier(train, n_classes, options.training)
-    predictions = [_check_classes(model(clips), len(test), n_classes) for clips in (test.real, test.synthetic)]
-    on_real, on_synthetic = (np.argmax(p, axis=-1) for p in predictions)
+
+    def classes(clips: np.ndarray) -> np.ndarray:
+        return np.argmax(_check_classes(model(clips), len(test), n_classes), axis=-1)
+
+    on_real, on_synthetic = classes(test.real), classes(test.synthetic)
     compared = compare_f1(
         test.classes,
         on_real,
@@ -229,7 +244,11 @@ def _classification(
         )
         if np.any(test.classes == i)
     }
-    return compared | {"f1_per_class": per_class}
+    controls = {
+        name: float(macro_f1(confusion_matrix(test.classes, classes(clips), n_classes=n_classes)))
+        for name, clips in test.controls.items()
+    }
+    return compared | {"f1_per_class": per_class, "f1_controls": controls}
 
 
 def _own_classifier(train: ClipSet | None, n_classes: int, training: HeadTraining) -> Model:
@@ -258,8 +277,8 @@ def _segmentation(
     if real.shape != synthetic.shape or real.ndim != 4 or len(real) != len(test):
         raise ValueError(f"the segmenter must return label maps [clips, frames, height, width], got {list(real.shape)}")
     pairs = {"dice": (real, synthetic)}
-    if test.maps is not None:
-        truth = _match_shape(test.maps, real.shape)
+    truth = None if test.maps is None else _match_shape(test.maps, real.shape)
+    if truth is not None:
         pairs |= {"dice_truth_real": (truth, real), "dice_truth_synthetic": (truth, synthetic)}
     result: dict[str, Any] = {"dice_per_label": {}}
     for name, (a, b) in pairs.items():
@@ -274,6 +293,13 @@ def _segmentation(
         for label, value, n in zip(test.map_names[1:], summary.mean[2:], summary.n[2:]):
             if n:
                 result["dice_per_label"].setdefault(label, {})[name] = _float(value)
+    result["dice_controls"] = {}
+    for name, clips in test.controls.items():
+        found = model(clips).astype(np.int64)
+        row = {"dice": real} if truth is None else {"dice": real, "dice_truth_synthetic": truth}
+        result["dice_controls"][name] = {
+            key: _float(np.nanmean(dice_overall(other, found, n_classes=n_classes))) for key, other in row.items()
+        }
     return result
 
 

@@ -35,7 +35,8 @@ class Observer(Protocol):
     """Something that looks at clips as they are scored."""
 
     def offer(self, row: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        """``row`` is the clip's row of the result; ``arrays`` its batch arrays and uint8 predictions ``output_*``."""
+        """``row`` is the clip's row of the result; ``arrays`` its batch arrays and, uint8 ``[T, H, W]`` each, the
+        predictions ``output_*`` and the baselines and ceilings ``control_*``."""
 
 
 _NEEDED = ("cfd", "grey", "strata", "hidden", "labels", "view", "domain", "shared", "index", "mask")
@@ -106,7 +107,8 @@ def evaluate(
         host = to_host({key: batch[key] for key in _NEEDED})
         scores = dict(out["scores"])
         ceilings, unknown = _ceilings(host, options.redraw)
-        for name, frames in (_baselines(host, options.baselines) | ceilings).items():
+        controls = _baselines(host, options.baselines) | ceilings
+        for name, frames in controls.items():
             placed = jax.device_put(frames.astype(np.float32)[..., None] / 255, arrays["grey"].sharding)
             scores[name] = score(placed, out["prepared"], options.net, net_frames=options.net_frames)
         scores, facts, counts = to_host((scores, {key: out[key] for key in _FACTS}, out.get("confidence", {})))
@@ -115,6 +117,7 @@ def evaluate(
         watching = [*observers, *([gallery] if gallery is not None else [])]
         pictures = out["prediction"] if watching else {}
         shown = to_host({f"output_{key}": as_uint8(value) for key, value in pictures.items()})
+        beside = {f"control_{name}": frames for name, frames in controls.items()}
         sizes.add(tuple(host["grey"].shape[1:4]))
         for position in np.flatnonzero(host["mask"] > 0):
             known = {n: s for n, s in scores.items() if n not in CEILINGS or position not in unknown}
@@ -123,7 +126,7 @@ def evaluate(
                 raise ValueError(f"clip {row['clip_id']} (index {row['index']}) came twice; evaluate each clip once")
             rows[row["index"]] = row
             for observer in watching:
-                observer.offer(row, {key: value[position] for key, value in (host | shown).items()})
+                observer.offer(row, {key: value[position] for key, value in (host | shown | beside).items()})
         if options.on_batch:
             options.on_batch(len(rows))
     _check_count(len(rows), options.expected_clips)

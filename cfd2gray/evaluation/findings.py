@@ -110,7 +110,9 @@ def _downstream(result: Mapping[str, Any]) -> list[Finding]:
         )
     if facts.get("dice") is not None:
         text = f"Segmentations of real and translated clips overlap with Dice {facts['dice']:.3f}"
-        text += f" (target {DICE_TARGET:g})."
+        ceiling = facts.get("dice_controls", {}).get("speckle_redraw", {}).get("dice")
+        text += f" (target {DICE_TARGET:g}"
+        text += ")." if ceiling is None else f"; the right anatomy with new speckle scores {ceiling:.3f})."
         found.append({"level": "good" if facts["dice"] >= DICE_TARGET else "warning", "text": text})
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cfd2gray.evaluation.sections import section
+from cfd2gray.evaluation.sections import kind_of, section
 from cfd2gray.evaluation.svg import Dot, Facet, Line, interval_plot, line_plot
 
 
@@ -22,6 +22,8 @@ def downstream(result: Mapping[str, Any]) -> str:
         parts.append(f'<div class="panel scroll">{_f1_plot(facts)}{_f1_table(facts)}</div>')
     if "dice" in facts:
         parts.append(f'<div class="panel scroll">{_dice_table(facts)}</div>')
+    if facts.get("f1_controls") or facts.get("dice_controls"):
+        parts.append(f'<div class="panel scroll">{_controls_table(facts)}</div>')
     if "note" in facts:
         parts.append(f'<p class="lead">{escape(facts["note"])}</p>')
     lead = (
@@ -60,6 +62,22 @@ def _f1_table(facts: Mapping[str, Any]) -> str:
     )
     head = "<tr><th></th><th scope='col'>clips</th><th scope='col'>real</th><th scope='col'>translated</th></tr>"
     return f"<table><caption>F1 per class</caption><thead>{head}</thead><tbody>{rows}</tbody></table>"
+
+
+def _controls_table(facts: Mapping[str, Any]) -> str:
+    """The same heads on the model's translation, on what takes no model, and on the ceilings."""
+    f1, dice = facts.get("f1_controls", {}), facts.get("dice_controls", {})
+    rows = [("model", "model", facts.get("f1_synthetic"), facts)]
+    rows += [(name, kind_of(name), f1.get(name), dice.get(name, {})) for name in f1 or dice]
+    body = "".join(
+        f'<tr class="{kind}"><th scope="row">{escape(name.replace("_", " "))}</th><td>{_number(score)}</td>'
+        f"<td>{_number(found.get('dice'))}</td><td>{_number(found.get('dice_truth_synthetic'))}</td></tr>"
+        for name, kind, score, found in rows
+    )
+    titles = ("F1", "Dice with real", "Dice with truth")
+    head = "<tr><th></th>" + "".join(f"<th scope='col'>{title}</th>" for title in titles) + "</tr>"
+    caption = "The same heads on the controls: without any model, and with the anatomy known but not the speckle"
+    return f"<table><caption>{caption}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
 def _dice_table(facts: Mapping[str, Any]) -> str:

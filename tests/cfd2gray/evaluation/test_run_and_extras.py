@@ -74,6 +74,7 @@ def test_domains_without_clips_are_refused_before_any_training(packed, tmp_path)
 def test_all_additions_reach_the_report():
     train = dataclasses.replace(shapes.clip_set(24, seed=1, prefix="a"), maps=None)  # a segmenter takes long to compile
     test = shapes.clip_set(12, seed=2, prefix="b", damage=shapes.marked)
+    test = dataclasses.replace(test, controls={"temporal_median": test.real[::-1], "speckle_redraw": test.real})
     extras = Extras(downstream=True, recovery=(3,), audit=True, training=TRAINING)
     asked = []
 
@@ -84,7 +85,11 @@ def test_all_additions_reach_the_report():
     result = run_extras(test, training_clips, extras=extras, bootstrap=FEW)
     assert set(result) == {"downstream", "recovery", "audit"}
     assert asked == [True], "recovery needs translations"
-    assert "Do translated clips work" in downstream(result)
+    page = downstream(result)
+    assert "Do translated clips work" in page
+    assert "temporal median" in page and "speckle redraw" in page, "controls stand in every table"
+    scores = result["downstream"]["f1_controls"]
+    assert scores["speckle_redraw"] == result["downstream"]["f1_real"] > scores["temporal_median"]
     assert "had they been acquired" in recovery(result)
     assert "Where the classifier looks" in audit(result)
     assert "one half of the patients" in result["audit"]["origin"]["parts"]
