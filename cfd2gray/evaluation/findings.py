@@ -17,6 +17,9 @@ FEW_PATIENTS = 20
 F1_TARGET, DICE_TARGET = 0.01, 0.97
 """F1 on translated clips within this of real; Dice between segmentations of the two."""
 
+CONFIDENCE_GAP = 0.1
+"""Mean gap between claimed and found share from which confidence is called off."""
+
 Finding = dict[str, str]
 
 
@@ -27,7 +30,7 @@ def findings(result: Mapping[str, Any]) -> list[Finding]:
     found += [_ceiling(result)]
     found += [_band(result, "flicker_ratio", FLICKER_RANGE, "Flicker in flow", "calmer than", "more restless than")]
     found += [_band(result, "texture_std_ratio", TEXTURE_RANGE, "Texture in flow", "smoother than", "rougher than")]
-    found += [_pass_through(result), _few_patients(result)]
+    found += [_confidence(result), _pass_through(result), _few_patients(result)]
     return [finding for finding in found if finding]
 
 
@@ -108,6 +111,8 @@ def _downstream(result: Mapping[str, Any]) -> list[Finding]:
             if good
             else {"level": "warning", "text": f"{text}: translated clips do not classify as real ones do."}
         )
+    elif "note" in facts:
+        found.append({"level": "warning", "text": facts["note"][0].upper() + facts["note"][1:] + "."})
     if facts.get("dice") is not None:
         text = f"Segmentations of real and translated clips overlap with Dice {facts['dice']:.3f}"
         ceiling = facts.get("dice_controls", {}).get("speckle_redraw", {}).get("dice")
@@ -121,6 +126,19 @@ def _audit(result: Mapping[str, Any]) -> list[Finding]:
     facts = result.get("audit", {})
     warnings = [facts.get(part, {}).get("warning") for part in ("translation", "label")]
     return [{"level": "warning", "text": text} for text in warnings if text]
+
+
+def _confidence(result: Mapping[str, Any]) -> Finding | None:
+    """Whether the claimed chance of being right is the found one, and whether it tells good pixels from bad."""
+    facts = result.get("confidence")
+    if not facts:
+        return None
+    gap, order = facts["reliability"]["ece"], facts["sparsification"]["ause"]
+    text = f"Confidence is off by {gap:.3f} on average (claimed against found share of pixels within tolerance)"
+    ranks = (
+        "does not tell good pixels from bad ones" if order >= 1 else f"its order is {100 * (1 - order):.0f} % of ideal"
+    )
+    return {"level": "warning" if gap > CONFIDENCE_GAP or order >= 1 else "note", "text": f"{text}, and {ranks}."}
 
 
 def _pass_through(result: Mapping[str, Any]) -> Finding:

@@ -14,6 +14,11 @@ def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, *, n_classes: int
     truth, predicted = _classes(truth, n_classes, "truth"), _classes(predicted, n_classes, "predicted")
     if truth.shape != predicted.shape:
         raise ValueError(f"truth and predicted must have the same length, got {truth.size} and {predicted.size}")
+    for name, labels in (("truth", truth), ("predicted", predicted)):
+        if labels.size and not 0 <= labels.min() <= labels.max() < n_classes:
+            raise ValueError(
+                f"{name} labels must lie in 0..{n_classes - 1}, got {labels.min()}..{labels.max()}; name all the classes"
+            )
     return np.bincount(truth * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 

@@ -1,5 +1,7 @@
 """The evaluation's commands as a person runs them: evaluate, report, domains, reader-study."""
 
+import dataclasses
+import functools
 import json
 
 import jax
@@ -8,6 +10,7 @@ import pytest
 from cfd2gray.cli import main
 from cfd2gray.training.state import generator_params
 from cfd2gray.weights import pretrained
+from data_pipeline import pack
 from tests.cfd2gray import tiny
 
 
@@ -138,6 +141,24 @@ def test_a_reader_study_from_end_to_end(capsys, data, tmp_path):
     answers[0].write_text(json.dumps(body))
     code, _, err = run(capsys, "reader-study", "score", key, *answers)
     assert code == 2 and "edited or damaged" in err
+
+
+def test_a_model_of_one_domain_is_tested_on_others(capsys, tmp_path):
+    def make(i):
+        return dataclasses.replace(tiny.make_pair(i), view="KIDNEY" if i % 2 else "A4C")
+
+    pack.pack([functools.partial(make, i) for i in range(60)], tmp_path / "records", progress=False)
+    keys = tiny._TINY | {"data.dir": tmp_path / "records", "eval.bootstrap": 200, "eval.perceptual_frames": 0}
+    overrides = [f"--config.{key}={value}" for key, value in keys.items()]
+    argv = ["domains", "--config", "tiny", *overrides, "--domains", "heart,kidney", "--trained-on", "heart"]
+    code, out, _ = run(capsys, *argv, "-o", tmp_path / "domains")
+    assert code == 0 and "unseen" in out
+    found = json.loads((tmp_path / "domains" / "domains.json").read_text())
+    assert found["trained_on"] == ["heart"]
+    assert {name: row["trained_on"] for name, row in found["domains"].items()} == {"heart": True, "kidney": False}
+    assert (tmp_path / "domains" / "domains.html").is_file()
+    code, _, err = run(capsys, *argv[:-4], "--domains", "heart,brain", "-o", tmp_path / "no")
+    assert code == 2 and "brain" in err
 
 
 def test_power_is_told_before_a_study(capsys, tmp_path):

@@ -191,3 +191,17 @@ def test_speckle_ceiling_changes_hidden_pixels_only_and_reaches_the_table():
     assert any("new speckle" in finding["text"] for finding in findings(result))
     with pytest.raises(ValueError, match="redraws must be"):
         local_speckle_ceiling(clip["grey"][..., 0], redraws[:, :2], clip["hidden"])
+
+
+def test_first_lines_say_what_failed(evaluated):
+    result = json.loads(json.dumps(evaluated[0]))
+    result["confidence"] = {"reliability": {"ece": 0.2}, "sparsification": {"ause": 1.1}}
+    result["downstream"] = {"f1_real": 0.9, "f1_synthetic": 0.85, "f1_difference": -0.05, "dice": 0.9}
+    result["downstream"]["dice_controls"] = {"speckle_redraw": {"dice": 0.95}}
+    said = findings(result)
+    assert [finding["level"] for finding in said[:2]] == ["warning", "warning"]
+    assert "do not classify as real ones do" in said[0]["text"]
+    assert "target 0.97" in said[1]["text"] and "0.950" in said[1]["text"]
+    assert any("does not tell good pixels from bad" in finding["text"] for finding in said)
+    result["downstream"] = {"note": "all test clips are of one class (A4C), so F1 says nothing and was left out"}
+    assert findings(result)[0]["text"].startswith("All test clips are of one class")

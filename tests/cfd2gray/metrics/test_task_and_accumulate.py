@@ -29,6 +29,13 @@ def test_f1_skips_classes_that_are_nowhere_and_counts_missed_ones_as_zero():
     )
 
 
+@pytest.mark.parametrize("wrong", [[0, 3], [-1, 0]])
+def test_labels_without_a_class_are_refused(wrong):
+    for pair in ((np.array(wrong), np.array([0, 1])), (np.array([0, 1]), np.array(wrong))):
+        with pytest.raises(ValueError, match=r"must lie in 0\.\.2"):
+            confusion_matrix(*pair, n_classes=3)
+
+
 def test_dice_equals_f1_of_the_pixels():
     rng = np.random.default_rng(1)
     a, b = rng.integers(0, 3, (2, 4, 6, 7))
