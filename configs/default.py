@@ -22,7 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
     data.mixture = (("records", 1.0),)
     data.simulated_clips = 20_000  # clips per epoch of the on-the-fly sources
     data.views = ()  # only clips of these views are used; empty: all
-    data.frames = 16  # frames per training window
+    data.frames = 32  # frames per training window, evidence at its ends included (train.margin)
     data.size = 128  # px, the square the sector is resized to
     data.batch_size = 32  # clips per step over all processes
     data.num_workers = 0  # processes that prepare clips, per training process; raise when data-wait % is high
@@ -52,8 +52,9 @@ def get_config() -> ml_collections.ConfigDict:
     model.blocks = 2  # residual blocks per stage
     model.denoise_width = 64
     model.denoise_blocks = 4  # 0 leaves DenoiseNet out (ablation)
-    model.fill_radius = 4  # frames either way in the learning-free first guess
+    model.fill_radius = 16  # frames either way in which the first guess looks for a sight of what is hidden: half a beat
     model.temporal = True  # False: every frame on its own (ablation)
+    model.causal = False  # True: frames see earlier ones only, so that `Translator.stream` works frame by frame
     model.dtype = "float32"  # compute dtype; "bfloat16" on GPU and TPU (parameters stay float32)
 
     config.discriminator = discriminator = ml_collections.ConfigDict()
@@ -68,6 +69,7 @@ def get_config() -> ml_collections.ConfigDict:
     loss.perceptual = 0.1  # VGG16 feature distance
     loss.adversarial = 0.02
     loss.temporal = 0.5  # frame-to-frame change against truth's
+    loss.texture = 0.5  # strength of speckle in space and time against truth's, wherever its grains fall
     loss.confidence = 0.05  # likelihood of the found error under the predicted scale; does not steer the image
     loss.adversarial_kind = "hinge"  # or "least_squares"
     loss.hidden_gain = 8.0  # weight of hidden pixels over visible ones
@@ -90,6 +92,9 @@ def get_config() -> ml_collections.ConfigDict:
     train.weight_decay = 0.0
     train.clip_norm = 1.0  # global gradient norm, both networks
     train.ema = 0.999  # decay of the averaged generator, which is what evaluation and translation use
+    # Frames at either end of a training window that only the first guess looks at: evidence from far away costs next to
+    # nothing, networks and losses work on data.frames - 2 * margin frames.
+    train.margin = 8
     train.accumulate = 1  # micro-batches per step; batch_size must be a multiple of it times the data devices
 
     # --- running ------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from cfd2gray.configs import default
 def get_config() -> ml_collections.ConfigDict:
     config = default.get_config()
     config.data.mixture = (("simulation", 0.75), ("painted", 0.25))
-    config.data.frames, config.data.size, config.data.batch_size = 8, 96, 1
+    config.data.frames, config.data.size, config.data.batch_size = 28, 96, 1
+    config.train.margin = 10
     config.data.num_workers = 1
     # Crops of half to the whole of a 176 px sector, so that speckle comes at every grain from 96 to 192 px sectors.
     config.augment.crop_probability, config.augment.min_scale = 0.8, 0.5

@@ -9,7 +9,8 @@ from cfd2gray.configs import default
 
 def get_config() -> ml_collections.ConfigDict:
     config = default.get_config()
-    config.data.frames, config.data.size, config.data.batch_size = 8, 96, 2
+    config.data.frames, config.data.size, config.data.batch_size = 24, 96, 2
+    config.train.margin = 8
     config.model.width, config.model.levels, config.model.blocks = 32, 2, 1
     config.model.denoise_width, config.model.denoise_blocks = 32, 2
     config.discriminator.width, config.discriminator.levels = 32, 2

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from cfd2gray.losses import adversarial, perceptual, pixel, temporal
+from cfd2gray.losses import adversarial, perceptual, pixel, temporal, texture
 from cfd2gray.models.generator import Translation
 from cfd2gray.models.vgg import VGG
 
 Array = jax.Array
-TERMS = ("pixel_anatomy", "pixel", "structure", "perceptual", "adversarial", "temporal", "confidence")
+TERMS = ("pixel_anatomy", "pixel", "structure", "perceptual", "adversarial", "temporal", "texture", "confidence")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +26,7 @@ class LossSpec:
     perceptual: float
     adversarial: float
     temporal: float
+    texture: float
     confidence: float
     adversarial_kind: str
     hidden_gain: float
@@ -70,6 +71,8 @@ def reconstruction_terms(
         )
     if spec.temporal:
         terms["temporal"] = temporal.change_error(out.grey, truth, weights, mask)
+    if spec.texture:
+        terms["texture"] = texture.texture_error(out.grey, truth, weights, mask)
     if spec.confidence:
         terms["confidence"] = pixel.laplace_likelihood(out.log_scale, out.grey, truth, weights, mask)
     return terms

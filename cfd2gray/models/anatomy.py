@@ -17,6 +17,7 @@ from cfd2gray.models.layers import (
     space_to_depth,
     unfold_time,
 )
+from cfd2gray.models.recall import Recall
 
 Array = jax.Array
 
@@ -37,7 +38,6 @@ class AnatomyNet(nnx.Module):
         self, c_in: int, *, width: int, levels: int, blocks: int, temporal: bool, dtype: jnp.dtype, rngs: nnx.Rngs
     ):
         self.levels = levels
-        self.radius = (levels + 1) if temporal else 0
         self.stem = Conv3x3(4 * c_in, width, dtype=dtype, rngs=rngs)
         channels = [width * 2**i for i in range(levels + 1)]
         options = {"blocks": blocks, "dtype": dtype, "rngs": rngs}
@@ -50,14 +50,14 @@ class AnatomyNet(nnx.Module):
             setattr(self, f"decoder{i}", Stage(channels[i], temporal=False, **options))
         self.head = Conv3x3(width, 4, dtype=dtype, rngs=rngs, zero=True)
 
-    def __call__(self, evidence: Array, guess: Array) -> tuple[Array, Array]:
+    def __call__(self, evidence: Array, guess: Array, recall: Recall | None = None) -> tuple[Array, Array]:
         """``evidence [N, T, H, W, c_in]``, ``guess [N, T, H, W, 1]`` -> (anatomy ``[N, T, H, W, 1]`` float32,
-        features ``[N, T, H/2, W/2, width]``)."""
+        features ``[N, T, H/2, W/2, width]``). With ``recall`` the temporal layers are causal."""
         frames = evidence.shape[1]
         x = unfold_time(self.stem(fold_time(space_to_depth(evidence))), frames)
         skips = []
         for i in range(self.levels + 1):
-            x = getattr(self, f"encoder{i}")(x)
+            x = getattr(self, f"encoder{i}")(x, recall)
             if i < self.levels:
                 skips.append(x)
                 x = getattr(self, f"down{i}")(x)

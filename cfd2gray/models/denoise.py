@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from cfd2gray.models.layers import Conv3x3, Stage, activation, depth_to_space, fold_time, space_to_depth, unfold_time
+from cfd2gray.models.recall import Recall
 
 Array = jax.Array
 
@@ -26,19 +27,18 @@ class DenoiseNet(nnx.Module):
     """
 
     def __init__(self, c_in: int, *, width: int, blocks: int, temporal: bool, dtype: jnp.dtype, rngs: nnx.Rngs):
-        self.radius = 1 if temporal else 0
         self.stem = Conv3x3(4 * (c_in + 1), width, dtype=dtype, rngs=rngs)
         self.body = Stage(width, blocks=blocks, temporal=temporal, dtype=dtype, rngs=rngs)
         self.head = Conv3x3(width, 4, dtype=dtype, rngs=rngs, zero=True)
         self.doubt = Conv3x3(width, 4, dtype=dtype, rngs=rngs, zero=True)
 
-    def __call__(self, anatomy: Array, evidence: Array) -> tuple[Array, Array]:
+    def __call__(self, anatomy: Array, evidence: Array, recall: Recall | None = None) -> tuple[Array, Array]:
         """``anatomy [N, T, H, W, 1]``, ``evidence [N, T, H, W, c_in]`` -> (grey, log scale), both float32
         ``[N, T, H, W, 1]``. The log scale is that of a Laplace distribution of the error of ``grey``; learning it does
         not steer ``grey`` (its gradient stops at the features)."""
         frames = anatomy.shape[1]
         x = space_to_depth(jnp.concatenate([anatomy.astype(evidence.dtype), evidence], axis=-1))
-        x = self.body(unfold_time(self.stem(fold_time(x)), frames))
+        x = self.body(unfold_time(self.stem(fold_time(x)), frames), recall)
         x = fold_time(activation(x))
         grey = anatomy + depth_to_space(unfold_time(self.head(x), frames)).astype(jnp.float32)
         log_scale = depth_to_space(unfold_time(self.doubt(jax.lax.stop_gradient(x)), frames)).astype(jnp.float32)

@@ -1,18 +1,21 @@
-"""The first guess of what colour hides, without any learning: normalised averages over time, then over space.
+"""The first guess of what colour hides, without any learning: the nearest sight in time, then averages over space.
 
-Colour that covers a pixel in one frame often spares it in a neighbouring one. The guess takes the visible values of the
-same pixel in the frames around, and where there are none, the nearest visible surroundings from a pyramid of averages.
+Colour that covers a pixel in one frame often spares it in another phase of the beat. The guess takes what the same pixel
+last showed and next shows, and where that is too long ago, the nearest visible surroundings from a pyramid of averages.
 AnatomyNet starts from it and learns the rest.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from cfd2gray.models.layers import shift_time
-
 Array = jax.Array
+Sight = tuple[Array, Array]
+"""What each pixel showed when it was last seen ``[N, H, W, 1]``, and how many frames ago (infinity: never)."""
 
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601 luma weights of R, G, B."""
@@ -38,24 +41,43 @@ def _double(x: Array) -> Array:
     return columns.reshape((*rows.shape[:-2], 2 * rows.shape[-2], rows.shape[-1]))
 
 
-def temporal_average(values: Array, visible: Array, *, radius: int) -> tuple[Array, Array]:
-    """Average of the visible values of each pixel over ``2 * radius + 1`` frames, near frames counting more.
+def last_sight(values: Array, visible: Array, *, radius: int, reverse: bool = False) -> tuple[Array, Array]:
+    """What each pixel showed when it was last seen, at most ``radius`` frames ago.
 
     Args:
       values: ``[N, T, H, W, 1]``, any unit.
       visible: ``[N, T, H, W, 1]``, 1 where ``values`` may be trusted, 0 where not.
-      radius: Frames either way; the weight falls as ``1 / (1 + |offset|)``.
+      radius: Longest age, frames. A frame's result depends on no frame further away.
+      reverse: Look into the future instead: what each pixel will show when it is next seen.
 
     Returns:
-      ``(average, support)``: the average (0 where no frame sees the pixel) and the sum of the weights that saw it.
+      ``(value, trust)``: the value (0 where there is none) and ``1 / (1 + age in frames)`` (1 where the pixel is visible
+      in the frame itself, 0 where it was not seen).
     """
-    total, support = jnp.zeros_like(values), jnp.zeros_like(values)
-    seen = values * visible
-    for offset in range(-radius, radius + 1):
-        weight = 1.0 / (1.0 + abs(offset))
-        total = total + weight * shift_time(seen, offset)
-        support = support + weight * shift_time(visible, offset)
-    return total / jnp.maximum(support, 1e-6), support
+    value, trust, _ = follow_sight(values, visible, never_seen(values[:, 0]), radius=radius, reverse=reverse)
+    return value, trust
+
+
+def never_seen(frame: Array) -> Sight:
+    """The memory of a stream before its first frame; ``frame [N, H, W, 1]`` gives shape and dtype."""
+    return jnp.zeros_like(frame), jnp.full_like(frame, jnp.inf)
+
+
+def follow_sight(
+    values: Array, visible: Array, before: Sight, *, radius: int, reverse: bool = False
+) -> tuple[Array, Array, Sight]:
+    """`last_sight` for a clip that goes on from ``before``; also returns what is known after its last frame."""
+
+    def remember(carry: Sight, frame: tuple[Array, Array]) -> tuple[Sight, Any]:
+        value, age = carry
+        now, seen = frame[0], frame[1] > 0.5
+        value, age = jnp.where(seen, now, value), jnp.where(seen, 0.0, age + 1.0)
+        known = age <= radius
+        return (value, age), (jnp.where(known, value, 0.0), jnp.where(known, 1.0 / (1.0 + age), 0.0))
+
+    frames = (jnp.moveaxis(values, 1, 0), jnp.moveaxis(visible, 1, 0))
+    after, (value, trust) = jax.lax.scan(remember, before, frames, reverse=reverse)
+    return jnp.moveaxis(value, 0, 1), jnp.moveaxis(trust, 0, 1), after
 
 
 def spatial_fill(values: Array, weight: Array, *, levels: int) -> Array:
@@ -74,8 +96,22 @@ def spatial_fill(values: Array, weight: Array, *, levels: int) -> Array:
     return filled
 
 
-def first_guess(grey: Array, hidden: Array, *, radius: int, levels: int) -> tuple[Array, Array]:
-    """Luma with hidden pixels replaced by what neighbouring frames, then surroundings, show there.
+@dataclasses.dataclass(frozen=True)
+class FirstGuess:
+    """All ``[N, T, H, W, 1]``: the guess and the two sights it was made from, with their trust (see `last_sight`)."""
+
+    guess: Array
+    past: Array
+    past_trust: Array
+    future: Array
+    future_trust: Array
+
+
+jax.tree_util.register_dataclass(FirstGuess, ["guess", "past", "past_trust", "future", "future_trust"], [])
+
+
+def first_guess(grey: Array, hidden: Array, *, radius: int, levels: int) -> FirstGuess:
+    """Luma with hidden pixels replaced by what they show at other times, then by what their surroundings show.
 
     Args:
       grey: Luma ``[N, T, H, W, 1]`` in [0, 1].
@@ -84,11 +120,25 @@ def first_guess(grey: Array, hidden: Array, *, radius: int, levels: int) -> tupl
       levels: Pyramid levels; height and width must be multiples of ``2 ** levels``.
 
     Returns:
-      ``(guess, support)``: the guess in [0, 1] (equal to ``grey`` where nothing is hidden) and in [0, 1] how much the
-      neighbouring frames saw of each pixel.
+      The guess, in [0, 1] and equal to ``grey`` where nothing is hidden. Past and future are mixed by their trust.
     """
     visible = 1.0 - hidden
-    average, support = temporal_average(grey, visible, radius=radius)
-    support = jnp.minimum(support, 1.0)
-    guess = spatial_fill(average, support, levels=levels)
-    return visible * grey + hidden * guess, support
+    past, past_trust = last_sight(grey, visible, radius=radius)
+    future, future_trust = last_sight(grey, visible, radius=radius, reverse=True)
+    return _mixed(grey, hidden, past, past_trust, future, future_trust, levels=levels)
+
+
+def guess_so_far(grey: Array, hidden: Array, before: Sight, *, radius: int, levels: int) -> tuple[FirstGuess, Sight]:
+    """`first_guess` without the future, for a clip that goes on from ``before``; also what is known after it."""
+    past, past_trust, after = follow_sight(grey, 1.0 - hidden, before, radius=radius)
+    unknown = jnp.zeros_like(past)
+    return _mixed(grey, hidden, past, past_trust, unknown, unknown, levels=levels), after
+
+
+def _mixed(
+    grey: Array, hidden: Array, past: Array, past_trust: Array, future: Array, future_trust: Array, *, levels: int
+) -> FirstGuess:
+    trust = past_trust + future_trust
+    mixed = (past * past_trust + future * future_trust) / jnp.maximum(trust, 1e-6)
+    filled = spatial_fill(mixed, (trust > 0).astype(grey.dtype), levels=levels)
+    return FirstGuess((1.0 - hidden) * grey + hidden * filled, past, past_trust, future, future_trust)

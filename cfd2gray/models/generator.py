@@ -10,10 +10,11 @@ from flax import nnx
 
 from cfd2gray.models.anatomy import AnatomyNet
 from cfd2gray.models.denoise import DenoiseNet
-from cfd2gray.models.fill import first_guess, luma
+from cfd2gray.models.fill import FirstGuess, Sight, first_guess, guess_so_far, luma, never_seen
+from cfd2gray.models.recall import DEPTH, Recall
 
 Array = jax.Array
-EVIDENCE_CHANNELS = 7
+EVIDENCE_CHANNELS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +27,10 @@ class GeneratorSpec:
       blocks: Residual blocks per stage of AnatomyNet.
       denoise_width: Channels of DenoiseNet.
       denoise_blocks: Residual blocks of DenoiseNet; 0 leaves it out (an ablation: the output is AnatomyNet's).
-      fill_radius: Frames either way that the first guess looks at.
+      fill_radius: Frames either way in which the first guess looks for a sight of what is hidden.
       temporal: Whether frames see their neighbours at all.
       dtype: Compute dtype, ``float32`` or ``bfloat16``; parameters are always float32.
+      causal: Whether frames see earlier frames only, which is what streaming needs. Parameters have the same shapes.
     """
 
     width: int
@@ -39,6 +41,7 @@ class GeneratorSpec:
     fill_radius: int
     temporal: bool
     dtype: str
+    causal: bool = False
 
     def __post_init__(self) -> None:
         if self.dtype not in ("float32", "bfloat16"):
@@ -53,11 +56,17 @@ class GeneratorSpec:
         return 2 ** (self.levels + 1)
 
     @property
+    def margin(self) -> int:
+        """Frames either way that a frame's evidence comes from, before any network."""
+        return self.fill_radius if self.temporal else 0
+
+    @property
     def radius(self) -> int:
-        """Reach in time: frames either way that can change a frame's result."""
+        """Reach in time: frames either way (back only, when causal) that can change a frame's result."""
         if not self.temporal:
             return 0
-        return self.fill_radius + (self.levels + 1) + (1 if self.denoise_blocks else 0)
+        layers = (self.levels + 1) + (1 if self.denoise_blocks else 0)
+        return self.margin + layers * (DEPTH if self.causal else 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +86,7 @@ jax.tree_util.register_dataclass(Translation, ["anatomy", "grey", "log_scale"], 
 
 
 def evidence(cfd: Array, hidden: Array, *, fill_radius: int, levels: int) -> tuple[Array, Array]:
-    """What the networks see: colour, visible luma, mask, first guess and its support.
+    """What the networks see: colour, visible luma, mask, first guess and the sights of past and future it came from.
 
     Args:
       cfd: ``[N, T, H, W, 3]`` float in [0, 1].
@@ -86,12 +95,33 @@ def evidence(cfd: Array, hidden: Array, *, fill_radius: int, levels: int) -> tup
       levels: Pyramid levels of the first guess.
 
     Returns:
-      ``(evidence [N, T, H, W, 7] in about [-1, 1], guess [N, T, H, W, 1])``.
+      ``(evidence [N, T, H, W, 10] in about [-1, 1], guess [N, T, H, W, 1])``.
     """
+    found = first_guess(luma(cfd), hidden, radius=fill_radius, levels=levels)
+    return _stacked(cfd, hidden, found), found.guess
+
+
+def _stacked(cfd: Array, hidden: Array, found: FirstGuess) -> Array:
     grey = luma(cfd)
-    guess, support = first_guess(grey, hidden, radius=fill_radius, levels=levels)
-    channels = [cfd - grey, grey * (1.0 - hidden), guess, hidden, support]  # colour as its distance from grey
-    return jnp.concatenate(channels, axis=-1), guess
+    colour = cfd - grey  # as its distance from grey
+    sights = [found.past, found.past_trust, found.future, found.future_trust]
+    return jnp.concatenate([colour, grey * (1.0 - hidden), found.guess, hidden, *sights], axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """What a causal generator carries from frame to frame of a stream.
+
+    ``started``: bool scalar, False before the first frame. ``sight``: see `models.fill.Sight`. ``features``: per causal
+    layer, see `models.recall.Recall`.
+    """
+
+    started: Array
+    sight: Sight
+    features: tuple[Array, ...]
+
+
+jax.tree_util.register_dataclass(Memory, ["started", "sight", "features"], [])
 
 
 class Generator(nnx.Module):
@@ -106,16 +136,67 @@ class Generator(nnx.Module):
             EVIDENCE_CHANNELS, width=spec.denoise_width, blocks=max(spec.denoise_blocks, 1), **common
         )
 
-    def __call__(self, cfd: Array, hidden: Array) -> Translation:
-        """Shapes as in `evidence`; H and W must be multiples of ``spec.multiple``."""
+    def __call__(self, cfd: Array, hidden: Array, *, margin: int = 0) -> Translation:
+        """Shapes as in `evidence`; H and W must be multiples of ``spec.multiple``.
+
+        The first and last ``margin`` frames are evidence only: the result has ``T - 2 * margin`` frames.
+        """
+        frames = cfd.shape[1]
+        self._check_size(cfd)
+        if not 0 <= 2 * margin < frames:
+            raise ValueError(f"margin must leave frames to translate: got {margin} of {frames} frames at either end")
+        if self.spec.causal:
+            grey = luma(cfd)
+            found, _ = guess_so_far(grey, hidden, never_seen(grey[:, 0]), **self._evidence)
+            seen, guess, recall = _stacked(cfd, hidden, found), found.guess, Recall()
+        else:
+            seen, guess = evidence(cfd, hidden, fill_radius=self.spec.margin, levels=self.spec.levels + 1)
+            recall = None
+        return self._translate(*(x[:, margin : frames - margin] for x in (seen, guess)), recall)
+
+    def advance(self, cfd: Array, hidden: Array, memory: Memory) -> tuple[Translation, Memory]:
+        """The next frames of a stream: what a call on the whole clip returns for them, at the cost of these frames alone.
+
+        Raises:
+          ValueError: When the network is not causal.
+        """
+        if not self.spec.causal:
+            raise ValueError("only a causal network can stream; train one with model.causal = True")
+        self._check_size(cfd)
+        found, sight = guess_so_far(luma(cfd), hidden, memory.sight, **self._evidence)
+        recall = Recall(memory.features, memory.started)
+        out = self._translate(_stacked(cfd, hidden, found), found.guess, recall)
+        return out, Memory(started=jnp.ones((), bool), sight=sight, features=recall.latest)
+
+    def start(self, height: int, width: int) -> Memory:
+        """The memory of one stream of frames of this size before its first frame; zeros that stand for nothing."""
+
+        def features(cfd: Array) -> tuple[Array, ...]:
+            recall = Recall()
+            seen = jnp.zeros((*cfd.shape[:-1], EVIDENCE_CHANNELS))
+            self._translate(seen, seen[..., :1], recall)
+            return recall.latest
+
+        shapes = jax.eval_shape(features, jax.ShapeDtypeStruct((1, 1, height, width, 3), jnp.float32))
+        return Memory(
+            started=jnp.zeros((), bool),
+            sight=never_seen(jnp.zeros((1, height, width, 1))),
+            features=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes),
+        )
+
+    @property
+    def _evidence(self) -> dict[str, int]:
+        return {"radius": self.spec.margin, "levels": self.spec.levels + 1}
+
+    def _check_size(self, cfd: Array) -> None:
         h, w = cfd.shape[2:4]
         if h % self.spec.multiple or w % self.spec.multiple:
             raise ValueError(f"frames must be multiples of {self.spec.multiple} px for this model, got {h}x{w}")
-        radius = self.spec.fill_radius if self.spec.temporal else 0
-        seen, guess = evidence(cfd, hidden, fill_radius=radius, levels=self.spec.levels + 1)
+
+    def _translate(self, seen: Array, guess: Array, recall: Recall | None) -> Translation:
         seen = seen.astype(self.spec.dtype)
-        anatomy, _ = self.anatomy(seen, guess)
-        grey, log_scale = self.denoise(anatomy, seen)
+        anatomy, _ = self.anatomy(seen, guess, recall)
+        grey, log_scale = self.denoise(anatomy, seen, recall)
         if not self.spec.denoise_blocks:
             grey = anatomy
         return Translation(anatomy=anatomy, grey=grey, log_scale=log_scale)

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from cfd2gray.models.recall import Recall
+
 Array = jax.Array
 
 
@@ -53,9 +55,11 @@ def shift_time(x: Array, offset: int) -> Array:
     """Frame ``t`` becomes frame ``t + offset`` of ``x [N, T, ...]``; the first and last frames are repeated at the ends."""
     if offset == 0:
         return x
-    frames = x.shape[1]
-    index = jnp.clip(jnp.arange(frames) + offset, 0, frames - 1)
-    return jnp.take(x, index, axis=1)
+    # Slices, not a gather: the gradient of a gather is a scatter, which is slow everywhere.
+    lost = min(abs(offset), x.shape[1])
+    if offset > 0:
+        return jnp.concatenate([x[:, lost:], jnp.repeat(x[:, -1:], lost, axis=1)], axis=1)
+    return jnp.concatenate([jnp.repeat(x[:, :1], lost, axis=1), x[:, : x.shape[1] - lost]], axis=1)
 
 
 class Conv3x3(nnx.Module):
@@ -79,17 +83,21 @@ class TemporalMix(nnx.Module):
     """Each pixel looks at itself in the previous and the next frame: ``[N, T, H, W, C] -> [N, T, H, W, C]``.
 
     A residual (3, 1, 1) convolution written as one matrix product over the three stacked frames; zero at the start of
-    training, so that a fresh network begins as a per-frame one. Its reach in time is one frame either way.
+    training, so that a fresh network begins as a per-frame one. Its reach in time is one frame either way; with a
+    `Recall` it is causal, and the taps of the next frame look at the frame before the previous one instead, so that
+    parameters keep their shape and, but for that, their meaning.
     """
-
-    radius = 1
 
     def __init__(self, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
         init = nnx.initializers.zeros
         self.mix = nnx.Linear(3 * channels, channels, dtype=dtype, kernel_init=init, rngs=rngs)
 
-    def __call__(self, x: Array) -> Array:
-        stacked = jnp.concatenate([shift_time(x, -1), x, shift_time(x, 1)], axis=-1)
+    def __call__(self, x: Array, recall: Recall | None = None) -> Array:
+        if recall is None:
+            stacked = jnp.concatenate([shift_time(x, -1), x, shift_time(x, 1)], axis=-1)
+        else:
+            known = recall.extend(x)
+            stacked = jnp.concatenate([known[:, 1:-1], x, known[:, :-2]], axis=-1)
         return x + self.mix(activation(stacked))
 
 
@@ -114,13 +122,13 @@ class Stage(nnx.Module):
         if temporal:
             self.time = TemporalMix(channels, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, recall: Recall | None = None) -> Array:
         frames = x.shape[1]
         y = fold_time(x)
         for i in range(self.n_blocks):
             y = getattr(self, f"block{i}")(y)
         y = unfold_time(y, frames)
-        return self.time(y) if self.temporal else y
+        return self.time(y, recall) if self.temporal else y
 
 
 class Down(nnx.Module):

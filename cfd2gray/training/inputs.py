@@ -26,3 +26,8 @@ def to_inputs(batch: Mapping[str, Array]) -> dict[str, Array]:
         "sector": sector.astype(jnp.float32)[..., None],
         "mask": batch["mask"].astype(jnp.float32),
     }
+
+
+def without_margin(inputs: Mapping[str, Array], margin: int) -> dict[str, Array]:
+    """The frames that are learned from: all but the first and last ``margin``, which are evidence only."""
+    return {name: x[:, margin : x.shape[1] - margin] if x.ndim == 5 else x for name, x in inputs.items()}

@@ -47,6 +47,7 @@ class TrainSpec:
     discriminator: DiscriminatorSpec
     loss: LossSpec
     ema: float
+    margin: int
     accumulate: int
     steps: int
     warmup: int
@@ -69,6 +70,11 @@ class TrainSpec:
             )
         if not 0.0 <= train.ema < 1.0:
             raise ValueError(f"train.ema must be in [0, 1), got {train.ema}")
+        if not 0 <= 2 * train.margin < config.data.frames:
+            raise ValueError(
+                f"train.margin must leave frames to learn from: got {train.margin} of data.frames = "
+                f"{config.data.frames} at either end"
+            )
         loss_fields = {field.name: loss[field.name] for field in dataclasses.fields(LossSpec)}
         own = {field.name for field in dataclasses.fields(cls)} - {"generator", "discriminator", "loss"}
         return cls(

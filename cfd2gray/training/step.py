@@ -21,7 +21,7 @@ from cfd2gray.losses.total import reconstruction_terms, weighted_sum
 from cfd2gray.mesh import AXES, batch_sharding, replicated
 from cfd2gray.models.generator import Translation
 from cfd2gray.models.vgg import VGG
-from cfd2gray.training.inputs import to_inputs
+from cfd2gray.training.inputs import to_inputs, without_margin
 from cfd2gray.training.state import TrainSpec, TrainState, discriminator_graph, generator_graph, optimizers
 
 Array = jax.Array
@@ -32,12 +32,16 @@ def _gradients(
     spec: TrainSpec, state: TrainState, batch: Mapping[str, Array], vgg: VGG, key: Array, *, with_critics: bool
 ) -> tuple[Any, Any, dict[str, Array]]:
     """(generator gradients, discriminator gradients, metrics) of one micro-batch."""
-    inputs = to_inputs(batch)
+    whole = to_inputs(batch)
+    inputs = without_margin(whole, spec.margin)
     cfd, hidden, truth = inputs["cfd"], inputs["hidden"], inputs["truth"]
     generator, discriminator = generator_graph(spec.generator), discriminator_graph(spec.discriminator)
     dtype = jnp.dtype(spec.generator.dtype)
 
-    out, pull_generator = jax.vjp(lambda params: nnx.merge(generator, params)(cfd, hidden), state.generator)
+    def translate(params: Any) -> Translation:
+        return nnx.merge(generator, params)(whole["cfd"], whole["hidden"], margin=spec.margin)
+
+    out, pull_generator = jax.vjp(translate, state.generator)
 
     def reconstruction(out: Translation) -> tuple[Array, dict[str, Array]]:
         terms = reconstruction_terms(spec.loss, out, inputs, vgg, key, dtype=dtype)

@@ -58,13 +58,13 @@ def luma_of(frames: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def _compiled(spec: GeneratorSpec):
+def compiled_window(spec: GeneratorSpec):
     graph = generator_graph(spec)
 
     @jax.jit
     def run(params: Any, cfd: jax.Array, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
         cfd = cfd.astype(jnp.float32)[None] / 255.0
-        out = nnx.merge(graph, params)(cfd, hidden.astype(jnp.float32)[None, ..., None])
+        out = nnx.merge(graph, params)(cfd, hidden.astype(jnp.float32)[None, ..., None], margin=spec.margin)
         return jnp.clip(out.grey[0, ..., 0], 0.0, 1.0), confidence_of(out.log_scale[0, ..., 0])
 
     return run
@@ -161,7 +161,7 @@ class Translator:
     ) -> Translated:
         view = _View.around(area.any(axis=0), analysis.sector, self.weights)
         settings, spec = self.weights.settings, self.weights.spec
-        run = _compiled(spec)
+        run = compiled_window(spec)
         grey = untouched.copy()
         confidence = np.ones(untouched.shape, np.float32)
         synthesised = np.zeros(len(frames), np.float32)
@@ -171,6 +171,7 @@ class Translator:
             view.shrink(frames, hidden, sector=analysis.sector),
             window=settings["window"],
             radius=spec.radius,
+            margin=spec.margin,
         )
         y, x = view.rows, view.columns
         for part, (small, small_confidence) in windows:

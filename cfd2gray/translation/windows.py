@@ -13,6 +13,7 @@ def run_windows(
     *,
     window: int,
     radius: int,
+    margin: int = 0,
 ) -> Iterator[tuple[slice, tuple[np.ndarray, ...]]]:
     """Apply ``function`` to overlapping windows of ``arrays [T, ...]`` and yield the frames each is responsible for.
 
@@ -21,10 +22,11 @@ def run_windows(
     is the same whatever the window.
 
     Args:
-      function: Takes arrays of ``window + 2 * radius`` frames, returns arrays of as many.
+      function: Takes arrays of ``window + 2 * radius`` frames, returns arrays of ``2 * margin`` fewer.
       arrays: Equal leading axis T.
       window: Frames a call is responsible for; made smaller for short clips.
       radius: Reach in time.
+      margin: Frames that ``function`` itself drops at either end.
 
     Yields:
       ``(slice of frames, results for those frames)`` in order.
@@ -35,4 +37,5 @@ def run_windows(
         index = np.clip(np.arange(start - radius, start + window + radius), 0, frames - 1)
         results = function(*(array[index] for array in arrays))
         count = min(window, frames - start)
-        yield slice(start, start + count), tuple(result[radius : radius + count] for result in results)
+        first = radius - margin
+        yield slice(start, start + count), tuple(result[first : first + count] for result in results)

@@ -16,7 +16,7 @@ from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, PairRecord
 SPEC = GeneratorSpec(
     width=8, levels=1, blocks=1, denoise_width=8, denoise_blocks=1, fill_radius=1, temporal=True, dtype="float32"
 )  # fmt: skip
-SIZE, FRAMES = 32, 3
+SIZE, FRAMES = 32, 5
 
 
 _TINY = {
@@ -31,6 +31,7 @@ _TINY = {
     "discriminator.width": 8,
     "discriminator.levels": 1,
     "loss.perceptual": 0.0,
+    "train.margin": 1,
     "train.steps": 6,
     "train.warmup_anatomy": 2,
     "train.warmup": 2,

@@ -1,12 +1,15 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from cfd2gray.models import fill
 from cfd2gray.models.fill import luma
 
 first_guess = jax.jit(fill.first_guess, static_argnames=("radius", "levels"))
-temporal_average = jax.jit(fill.temporal_average, static_argnames="radius")
+last_sight = jax.jit(fill.last_sight, static_argnames=("radius", "reverse"))
 spatial_fill = jax.jit(fill.spatial_fill, static_argnames="levels")
 
 
@@ -19,30 +22,41 @@ def _scene(seed: int = 0):
 
 def test_visible_pixels_keep_their_value():
     grey, hidden = _scene()
-    guess, _ = first_guess(grey, hidden, radius=2, levels=3)
+    guess = first_guess(grey, hidden, radius=2, levels=3).guess
     np.testing.assert_allclose(guess[hidden == 0], grey[hidden == 0], rtol=1e-6)
 
 
 def test_the_guess_never_looks_under_the_colour():
     grey, hidden = _scene()
     other = jnp.where(hidden > 0, 123.0, grey)
-    expected, _ = first_guess(grey, hidden, radius=2, levels=3)
-    found, _ = first_guess(other, hidden, radius=2, levels=3)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    expected = first_guess(grey, hidden, radius=2, levels=3)
+    found = first_guess(other, hidden, radius=2, levels=3)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), found, expected)
 
 
-def test_temporal_average_equals_a_plain_loop():
+@pytest.mark.parametrize("reverse", [False, True])
+def test_last_sight_equals_a_plain_loop(reverse):
     grey, hidden = _scene(1)
-    average, support = temporal_average(grey, 1.0 - hidden, radius=2)
-    g, v = np.asarray(grey)[0, ..., 0], 1.0 - np.asarray(hidden)[0, ..., 0]
-    for t in range(7):
-        total, weight = np.zeros((16, 16)), np.zeros((16, 16))
-        for offset in range(-2, 3):
-            s = min(max(t + offset, 0), 6)
-            total += g[s] * v[s] / (1 + abs(offset))
-            weight += v[s] / (1 + abs(offset))
-        np.testing.assert_allclose(support[0, t, ..., 0], weight, rtol=1e-5)
-        np.testing.assert_allclose(average[0, t, ..., 0], total / np.maximum(weight, 1e-6), rtol=1e-4, atol=1e-6)
+    hidden = jnp.maximum(
+        hidden, (jnp.arange(16) < 8)[None, None, :, None, None] * (jnp.arange(7) % 4 > 0)[:, None, None, None]
+    )
+    value, trust = last_sight(grey, 1.0 - hidden, radius=2, reverse=reverse)
+    g, v = np.asarray(grey)[0, ..., 0], np.asarray(hidden)[0, ..., 0] == 0
+    for t, y, x in np.ndindex(g.shape):
+        expected = (0.0, 0.0)
+        for age in range(3):
+            s = t + age if reverse else t - age
+            if 0 <= s < 7 and v[s, y, x]:
+                expected = (g[s, y, x], 1 / (1 + age))
+                break
+        np.testing.assert_allclose((value[0, t, y, x, 0], trust[0, t, y, x, 0]), expected, rtol=1e-6)
+
+
+def test_a_hidden_pixel_seen_soon_takes_that_value():
+    grey, hidden = _scene(2)
+    hidden = hidden.at[:, :, 5, 5].set(1.0).at[:, 4, 5, 5].set(0.0)
+    found = first_guess(grey, hidden, radius=2, levels=3)
+    np.testing.assert_allclose(found.guess[0, 2:7, 5, 5, 0], grey[0, 4, 5, 5, 0], rtol=1e-5)
 
 
 def test_a_constant_image_is_filled_with_its_constant():

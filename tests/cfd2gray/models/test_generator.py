@@ -59,6 +59,15 @@ def test_reach_in_time_is_exactly_the_stated_radius():
             assert moved, f"frame {offset} away must matter"
 
 
+def test_a_margin_of_evidence_changes_nothing_but_the_ends():
+    generator, (cfd, hidden) = Generator(SPEC, rngs=nnx.Rngs(0)), _clip()
+    whole, middle = generator(cfd, hidden), generator(cfd, hidden, margin=3)
+    assert middle.grey.shape[1] == whole.grey.shape[1] - 6
+    np.testing.assert_allclose(middle.grey, whole.grey[:, 3:-3], atol=1e-6)
+    with pytest.raises(ValueError, match="got 8 of 16 frames"):
+        generator(cfd, hidden, margin=8)
+
+
 def test_batch_does_not_change_a_clips_result():
     generator = _awake(SPEC)
     first, second = _clip(seed=1), _clip(seed=2)

@@ -1,0 +1,109 @@
+"""Every term against plain NumPy, at its minimum, and with clips masked out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cfd2gray.losses import adversarial, pixel, temporal, texture
+
+SHAPE = (2, 4, 24, 24, 1)
+BOTH = jnp.ones(2)
+FIRST = jnp.asarray([1.0, 0.0])
+
+
+def _clips(seed=0):
+    rng = np.random.default_rng(seed)
+    return tuple(jnp.asarray(rng.random(SHAPE), jnp.float32) for _ in range(2))
+
+
+def test_pixel_weights_have_mean_one_and_favour_what_is_hidden():
+    hidden = jnp.zeros(SHAPE).at[:, :, :4].set(1.0)
+    weights = pixel.pixel_weights(hidden, jnp.ones(SHAPE), hidden_gain=8.0)
+    np.testing.assert_allclose(weights.mean(axis=(1, 2, 3, 4)), 1.0, rtol=1e-5)
+    assert float(weights[0, 0, 0, 0, 0] / weights[0, 0, 20, 0, 0]) == pytest.approx(9.05 / 1.05, rel=1e-5)
+
+
+def test_charbonnier_equals_numpy_and_counts_only_unmasked_clips():
+    a, b = _clips()
+    weights = jnp.ones(SHAPE)
+    found = pixel.charbonnier(a, b, weights, FIRST, epsilon=0.1)
+    difference = np.asarray(a - b)[0]
+    assert float(found) == pytest.approx(np.mean(np.sqrt(difference**2 + 0.01) - 0.1), rel=1e-5)
+    assert float(pixel.charbonnier(a, a, weights, BOTH, epsilon=0.1)) == 0.0
+
+
+def test_structure_is_zero_for_equal_clips_and_about_one_for_unrelated_ones():
+    a, b = _clips()
+    assert float(pixel.structure(a, a, jnp.ones(SHAPE), BOTH)) == pytest.approx(0.0, abs=1e-5)
+    assert 0.8 < float(pixel.structure(a, b, jnp.ones(SHAPE), BOTH)) < 1.1
+
+
+def test_the_likelihood_is_best_at_the_found_error_and_leaves_the_image_alone():
+    a = jnp.zeros(SHAPE)
+    b = a + 0.05
+
+    def loss(log_scale, image=a):
+        return pixel.laplace_likelihood(jnp.full(SHAPE, log_scale), image, b, jnp.ones(SHAPE), BOTH)
+
+    best = float(loss(np.log(0.05)))
+    assert best < float(loss(np.log(0.04))) and best < float(loss(np.log(0.06)))
+    assert not jnp.any(jax.grad(lambda image: loss(-3.0, image))(a))
+
+
+def test_change_error_forgives_an_offset_and_finds_a_frozen_clip():
+    a, _ = _clips()
+    weights = jnp.ones(SHAPE)
+    assert float(temporal.change_error(a + 0.2, a, weights, BOTH)) == pytest.approx(0.0, abs=1e-6)
+    frozen = jnp.broadcast_to(a[:, :1], SHAPE)
+    expected = np.abs(np.diff(np.asarray(a), axis=1)).mean()
+    assert float(temporal.change_error(frozen, a, weights, BOTH)) == pytest.approx(expected, rel=1e-5)
+    assert float(temporal.change_error(a[:, :1], a[:, :1], weights[:, :1], BOTH)) == 0.0
+
+
+def test_texture_error_forgives_another_draw_and_finds_blur_noise_and_freezing():
+    a, b = _clips()
+    weights = jnp.ones(SHAPE)
+
+    def error(x):
+        return float(texture.texture_error(x, a, weights, BOTH))
+
+    assert error(a) == 0.0
+    other_draw = error(b)
+    assert other_draw < 0.3 * error(0.5 + 0.0 * a), (
+        "another draw of the same speckle is nearly right, a flat grey is not"
+    )
+    assert other_draw < 0.5 * error(0.5 + 2.0 * (a - 0.5))
+    assert other_draw < 0.5 * error(jnp.broadcast_to(a[:, :1], SHAPE))
+
+
+def test_texture_error_has_a_gradient_on_flat_patches():
+    flat = jnp.full(SHAPE, 0.3)
+    gradient = jax.grad(lambda x: texture.texture_error(x, _clips()[0], jnp.ones(SHAPE), BOTH))(flat)
+    assert bool(jnp.all(jnp.isfinite(gradient)))
+
+
+@pytest.mark.parametrize("kind", ["hinge", "least_squares"])
+def test_adversarial_games_equal_their_formulas(kind):
+    rng = np.random.default_rng(1)
+    real, fake = (rng.normal(size=(2, 3, 4, 4, 1)).astype(np.float32) for _ in range(2))
+    weights = rng.random(real.shape).astype(np.float32)
+
+    def mean(x):
+        return np.sum(weights * x) / np.sum(weights)
+
+    if kind == "hinge":
+        judge = mean(np.maximum(1 - real, 0)) + mean(np.maximum(1 + fake, 0))
+        generate = -mean(fake)
+    else:
+        judge, generate = 0.5 * mean((real - 1) ** 2 + (fake + 1) ** 2), 0.5 * mean((fake - 1) ** 2)
+    found = adversarial.discriminator_loss(jnp.asarray(real), jnp.asarray(fake), jnp.asarray(weights), kind=kind)
+    assert float(found) == pytest.approx(judge, rel=1e-5)
+    assert float(adversarial.generator_loss(jnp.asarray(fake), jnp.asarray(weights), kind=kind)) == pytest.approx(
+        generate, rel=1e-5
+    )
+
+
+def test_an_unknown_game_is_refused():
+    with pytest.raises(ValueError, match="wasserstein"):
+        adversarial.check_kind("wasserstein")
