@@ -15,7 +15,7 @@ from data_pipeline import clip_kind, colour_box, colour_mask
 from data_pipeline.fan_fit import FanFit, FanOptions, fit_fan, fit_sector, spread
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Geometry, Region, check_frames
 
-__all__ = ["FlowAnalysis", "FlowOptions", "analyse", "fit_sector", "hidden_mask"]
+__all__ = ["FlowAnalysis", "FlowOptions", "LiveMasks", "analyse", "fit_sector", "hidden_mask"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,17 +73,7 @@ def analyse(
     """
     check_frames(frames, channels=3)
     options = options or FlowOptions()
-    some = spread(frames, options.static_frames)
-    fan = fit_fan(some, options=options.fan)
-    state = _Static.of(some, fan, options)
-    verdict = clip_kind.judge(
-        clip_kind.evidence(
-            frames, some, state.coloured, state.ground, fan.sector, state.box, state.geometry, options.kind
-        ),
-        regions=regions,
-        image_type=image_type,
-        options=options.kind,
-    )
+    fan, state, verdict = _decide(frames, regions, image_type, options)
     strata = np.repeat((fan.sector * np.uint8(SECTOR))[None], len(frames), axis=0)
     geometry = fan.geometry
     if verdict.has_colour and state.box is not None:
@@ -103,6 +93,48 @@ def analyse(
         reason=verdict.reason,
         box_found=bool(verdict.has_colour and state.box is not None and state.box.outlined),
     )
+
+
+class LiveMasks:
+    """`analyse` for frames that are still coming: static decisions from ``frames``, masks one frame at a time.
+
+    The box is taken to stand still. Arguments and errors are those of `analyse`.
+
+    Attributes:
+      kind, reason: see `FlowAnalysis`.
+      sector: bool [H, W].
+      box: bool [H, W]: where colour is looked for; nowhere when the kind has no colour.
+    """
+
+    def __init__(
+        self,
+        frames: np.ndarray,
+        *,
+        regions: tuple[Region, ...] = (),
+        image_type: tuple[str, ...] = (),
+        options: FlowOptions | None = None,
+    ):
+        check_frames(frames, channels=3)
+        self._options = options or FlowOptions()
+        fan, state, verdict = _decide(frames, regions, image_type, self._options)
+        self.kind, self.reason, self.sector = verdict.kind, verdict.reason, fan.sector
+        self._tint, self._marker = state.tint, None
+        self.box = np.zeros_like(fan.sector)
+        if verdict.has_colour and state.box is not None:
+            self._marker = _Marker.of(state.box, state)
+        if self._marker is not None:
+            self.box[self._marker.part] = self._marker.near | self._marker.outline
+
+    def strata(self, frame: np.ndarray) -> np.ndarray:
+        """Flags of the schema, uint8 [H, W], for a frame uint8 [H, W, 3] of the same size."""
+        if frame.shape != (*self.sector.shape, 3) or frame.dtype != np.uint8:
+            raise ValueError(
+                f"frames of this stream must be uint8 {[*self.sector.shape, 3]}, got {frame.dtype} {list(frame.shape)}"
+            )
+        plane = self.sector * np.uint8(SECTOR)
+        if self._marker is not None:
+            self._marker.mark(frame, plane, self._tint, self._options)
+        return plane
 
 
 def bleed_px(height: int) -> int:
@@ -135,6 +167,19 @@ def hidden_mask(strata: np.ndarray, *, dilate_px: int | tuple[int, int] | None =
         painted = ((plane & (FLOW | OUTLINE)) > 0).astype(np.uint8)
         out[...] = cv2.dilate(painted, kernel) & (plane & SECTOR)
     return hidden
+
+
+def _decide(
+    frames: np.ndarray, regions: tuple[Region, ...], image_type: tuple[str, ...], options: FlowOptions
+) -> tuple[FanFit, _Static, clip_kind.Verdict]:
+    """What holds for the whole clip."""
+    some = spread(frames, options.static_frames)
+    fan = fit_fan(some, options=options.fan)
+    state = _Static.of(some, fan, options)
+    evidence = clip_kind.evidence(
+        frames, some, state.coloured, state.ground, fan.sector, state.box, state.geometry, options.kind
+    )
+    return fan, state, clip_kind.judge(evidence, regions=regions, image_type=image_type, options=options.kind)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -161,8 +161,9 @@ def start_from(state: TrainState, weights: GeneratorWeights, spec: TrainSpec) ->
     Raises:
       ValueError: When the weights belong to a network of another shape.
     """
-    if dataclasses.replace(weights.spec, dtype=spec.generator.dtype) != spec.generator:
-        raise ValueError(f"init: the weights are of {weights.spec}, the config asks for {spec.generator}")
+    wanted = spec.generator  # neither the dtype nor the direction of time changes what the parameters are
+    if dataclasses.replace(weights.spec, dtype=wanted.dtype, causal=wanted.causal) != wanted:
+        raise ValueError(f"init: the weights are of {weights.spec}, the config asks for {wanted}")
 
     def place(old: jax.Array, new: np.ndarray) -> jax.Array:
         return jax.make_array_from_callback(old.shape, old.sharding, lambda index: new[index])
