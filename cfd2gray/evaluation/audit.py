@@ -17,6 +17,7 @@ import numpy as np
 
 from cfd2gray.evaluation.downstream import ClipSet
 from cfd2gray.evaluation.head_training import HeadTraining, classify, fit_classifier, reduce_clips, saliency
+from cfd2gray.evaluation.sprites import sheet
 from cfd2gray.metrics.accumulate import Bootstrap, draw_patients
 from cfd2gray.metrics.strata import strata_masks
 from cfd2gray.metrics.task import auc
@@ -46,7 +47,8 @@ def audit_translation(clips: ClipSet, *, options: AuditOptions | None = None) ->
 
     Returns:
       ``{"auc", "ci95", "readable", "saliency": {stratum: {"share", "area"}}, "warning": str | None, "n_clips",
-      "n_patients"}``. ``share`` is the part of the classifier's attention in a stratum, ``area`` the part of the picture.
+      "n_patients", "pictures"}``. ``share`` is the part of the classifier's attention in a stratum, ``area`` the part of the
+      picture; ``pictures`` are data URIs of a few translated clips with the attention painted over.
     """
     options = options or AuditOptions()
     seen = clips.select(clips.flow)
@@ -60,6 +62,9 @@ def audit_translation(clips: ClipSet, *, options: AuditOptions | None = None) ->
     result |= {"n_clips": len(seen), "n_patients": len(set(seen.patients))}
     if seen.strata is not None:
         result["saliency"] = where_it_looks(heads[0], seen, options=options)
+    result["pictures"] = [
+        sheet(frames, columns=len(frames), quality=90) for frames in saliency_pictures(heads[0], seen, options=options)
+    ]
     result["warning"] = _translation_warning(result)
     return result
 

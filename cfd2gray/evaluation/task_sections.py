@@ -163,6 +163,12 @@ def audit(result: Mapping[str, Any]) -> str:
         if looks
         else ""
     )
+    pictures = "".join(
+        f'<img src="{escape(picture)}" alt="frames of a translated clip, bright where the classifier looks">'
+        for picture in found.get("pictures", ())
+    )
+    if pictures:
+        table += f'<div class="saliency">{pictures}</div>'
     text = (
         found["warning"] or "The classifier cannot tell translated clips from real ones beyond the audit's threshold."
     )

@@ -92,6 +92,7 @@ def test_all_additions_reach_the_report():
     assert scores["speckle_redraw"] == result["downstream"]["f1_real"] > scores["temporal_median"]
     assert "had they been acquired" in recovery(result)
     assert "Where the classifier looks" in audit(result)
+    assert audit(result).count('<img src="data:image/jpeg;base64,') == 3
     assert "one half of the patients" in result["audit"]["origin"]["parts"]
     assert "acquired clips of one half" in audit(result)
     assert downstream({}) == recovery({}) == audit({}) == ""
