@@ -18,20 +18,13 @@ from cfd2gray.models.generator import GeneratorSpec
 from cfd2gray.training.state import generator_graph
 from cfd2gray.translation.composite import blend_weights, composite
 from cfd2gray.translation.predict import confidence_of
+from cfd2gray.translation.stream import Stream
+from cfd2gray.translation.view import COLOURED, View
 from cfd2gray.translation.windows import run_windows
 from cfd2gray.weights.find import checkpoint_weights
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
 from data_pipeline.flow import FlowAnalysis, analyse, hidden_mask
 from data_pipeline.schema import BOX, Region, check_frames
-
-CONTEXT = 24
-"""px at working resolution around the colour that the network sees; its reach in space is not much wider."""
-COLOURED = ("cfd", "power")
-"""Kinds of clip whose colour hides tissue; see `data_pipeline.flow`."""
-HIDDEN_SHARE = 0.25
-"""A reduced pixel counts as hidden when more than this share of it is."""
-BUCKET = 32
-"""px: the area is rounded up to multiples of this, so that clips of similar size share a compilation."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,6 +109,17 @@ class Translator:
         result = self.translate(frames)
         return result.grey, result.confidence
 
+    def stream(self, *, example: np.ndarray | None = None) -> Stream:
+        """A live stream: ``stream.push(frame [H, W, 3]) -> grey [H, W]``. Needs weights of a causal network.
+
+        Args:
+          example: A few seconds of the same view ``[T, H, W, 3]``, so that sector and box are known from the start.
+
+        Raises:
+          ValueError: For weights of a network that looks at later frames.
+        """
+        return Stream(self.weights, self._params, example=example)
+
     def translate(
         self,
         frames: np.ndarray,
@@ -159,7 +163,7 @@ class Translator:
         analysis: FlowAnalysis,
         whole_frame: bool,
     ) -> Translated:
-        view = _View.around(area.any(axis=0), analysis.sector, self.weights)
+        view = View.around(area.any(axis=0), analysis.sector, self.weights)
         settings, spec = self.weights.settings, self.weights.spec
         run = compiled_window(spec)
         grey = untouched.copy()
@@ -167,7 +171,7 @@ class Translator:
         synthesised = np.zeros(len(frames), np.float32)
         feather = max(1, round(settings["feather"] / view.scale))
         windows = run_windows(
-            lambda cfd, mask: tuple(np.asarray(x) for x in run(self._params, cfd, mask)),
+            functools.partial(run, self._params),
             view.shrink(frames, hidden, sector=analysis.sector),
             window=settings["window"],
             radius=spec.radius,
@@ -176,7 +180,7 @@ class Translator:
         y, x = view.rows, view.columns
         for part, (small, small_confidence) in windows:
             box = np.ones_like(hidden[part]) if whole_frame else (analysis.strata[part] & BOX)
-            weights = blend_weights(area[part], box, feather=0 if whole_frame else feather)[:, y, x]
+            weights = blend_weights(area[part, y, x], box[:, y, x], feather=0 if whole_frame else feather)
             base = untouched[part, y, x].astype(np.float32)
             merged = composite(base, 255.0 * view.enlarge(small), weights)
             grey[part, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
@@ -184,72 +188,3 @@ class Translator:
             confidence[part, y, x] = composite(one, view.enlarge(small_confidence), weights)
             synthesised[part] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / untouched[0].size
         return Translated(grey=grey, confidence=confidence, synthesised=synthesised, analysis=analysis)
-
-
-@dataclasses.dataclass(frozen=True)
-class _View:
-    """The part of the frame that the network sees, and at what scale.
-
-    ``scale`` is working px per native px; ``rows`` and ``columns`` are native; ``height`` and ``width`` the working size,
-    a multiple of what the network asks for (padded with black at the bottom and right).
-    """
-
-    rows: slice
-    columns: slice
-    scale: float
-    height: int
-    width: int
-
-    @classmethod
-    def around(cls, touched: np.ndarray, sector: np.ndarray, weights: GeneratorWeights) -> _View:
-        extent = [np.ptp(np.flatnonzero(sector.any(axis=axis))) + 1 if sector.any() else 1 for axis in (0, 1)]
-        scale = min(1.0, weights.settings["size"] / max(extent))
-        margin = int(np.ceil(CONTEXT / scale))
-        spans = []
-        for axis, length in ((1, touched.shape[0]), (0, touched.shape[1])):
-            found = np.flatnonzero(touched.any(axis=axis))
-            spans.append((max(0, int(found[0]) - margin), min(length, int(found[-1]) + 1 + margin)))
-        multiple = max(BUCKET, weights.spec.multiple)
-        height, width = (-(-round((b - a) * scale) // multiple) * multiple for a, b in spans)
-        return cls(rows=slice(*spans[0]), columns=slice(*spans[1]), scale=scale, height=height, width=width)
-
-    @property
-    def inner(self) -> tuple[int, int]:
-        """(width, height) of the view at working scale, without the padding."""
-        rows, columns = self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
-        return max(1, round(columns * self.scale)), max(1, round(rows * self.scale))
-
-    def _resized(self, image: np.ndarray) -> np.ndarray:
-        cut = np.ascontiguousarray(image[self.rows, self.columns])
-        return cut if self.scale == 1.0 else cv2.resize(cut, self.inner, interpolation=cv2.INTER_AREA)
-
-    def shrink(self, frames: np.ndarray, hidden: np.ndarray, *, sector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Frames ``[T, H, W, 3]`` and hidden mask ``[T, H, W]`` (uint8) at the working size, black outside the sector.
-
-        A small pixel is hidden when more than a quarter of it is; any other is the average of its visible part alone, or a
-        bright outline would shine through as a ghost.
-        """
-        small = np.zeros((len(frames), self.height, self.width, 3), np.uint8)
-        mask = np.zeros((len(frames), self.height, self.width), np.uint8)
-        width, height = self.inner
-        keep = sector[..., None].astype(np.uint8)
-        for t, frame in enumerate(frames):
-            inside = frame * keep
-            share = self._resized(hidden[t].astype(np.float32))
-            plain = self._resized(inside)
-            if self.scale < 1.0:
-                visible = self._resized(inside * (1 - hidden[t])[..., None].astype(np.float32))
-                clean = visible / np.maximum(1.0 - share, 1e-3)[..., None]
-                plain = np.where((share > HIDDEN_SHARE)[..., None], plain, np.rint(np.clip(clean, 0, 255)))
-            small[t, :height, :width] = plain
-            mask[t, :height, :width] = share > HIDDEN_SHARE
-        return small, mask
-
-    def enlarge(self, small: np.ndarray) -> np.ndarray:
-        """float ``[T, height, width]`` -> ``[T, rows, columns]`` at native scale."""
-        width, height = self.inner
-        cut = small[:, :height, :width]
-        if self.scale == 1.0:
-            return cut
-        size = (self.columns.stop - self.columns.start, self.rows.stop - self.rows.start)
-        return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR) for frame in cut])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 
 def run_windows(
-    function: Callable[..., tuple[np.ndarray, ...]],
+    function: Callable[..., tuple[Any, ...]],
     arrays: tuple[np.ndarray, ...],
     *,
     window: int,
@@ -22,7 +23,9 @@ def run_windows(
     is the same whatever the window.
 
     Args:
-      function: Takes arrays of ``window + 2 * radius`` frames, returns arrays of ``2 * margin`` fewer.
+      function: Takes arrays of ``window + 2 * radius`` frames, returns arrays of ``2 * margin`` fewer. They may still be
+        in the making (JAX's are): the next window is started before the results of this one are asked for, so that
+        devices and host work at the same time.
       arrays: Equal leading axis T.
       window: Frames a call is responsible for; made smaller for short clips.
       radius: Reach in time.
@@ -33,9 +36,16 @@ def run_windows(
     """
     frames = arrays[0].shape[0]
     window = min(window, 1 << (frames - 1).bit_length())
+    first, waiting = radius - margin, None
     for start in range(0, frames, window):
         index = np.clip(np.arange(start - radius, start + window + radius), 0, frames - 1)
         results = function(*(array[index] for array in arrays))
-        count = min(window, frames - start)
-        first = radius - margin
-        yield slice(start, start + count), tuple(result[first : first + count] for result in results)
+        if waiting is not None:
+            yield _kept(*waiting, first)
+        waiting = slice(start, min(start + window, frames)), results
+    yield _kept(*waiting, first)
+
+
+def _kept(part: slice, results: tuple[Any, ...], first: int) -> tuple[slice, tuple[np.ndarray, ...]]:
+    count = part.stop - part.start
+    return part, tuple(np.asarray(result)[first : first + count] for result in results)

@@ -1,0 +1,88 @@
+"""The part of a frame that the network works on: found, reduced to working size, and put back."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from cfd2gray.weights.pretrained import GeneratorWeights
+
+CONTEXT = 24
+"""px at working resolution around the colour that the network sees; its reach in space is not much wider."""
+COLOURED = ("cfd", "power")
+"""Kinds of clip whose colour hides tissue; see `data_pipeline.flow`."""
+HIDDEN_SHARE = 0.25
+"""A reduced pixel counts as hidden when more than this share of it is."""
+BUCKET = 32
+"""px: the area is rounded up to multiples of this, so that clips of similar size share a compilation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """The part of the frame that the network sees, and at what scale.
+
+    ``scale`` is working px per native px; ``rows`` and ``columns`` are native; ``height`` and ``width`` the working size,
+    a multiple of what the network asks for (padded with black at the bottom and right).
+    """
+
+    rows: slice
+    columns: slice
+    scale: float
+    height: int
+    width: int
+
+    @classmethod
+    def around(cls, touched: np.ndarray, sector: np.ndarray, weights: GeneratorWeights) -> View:
+        extent = [np.ptp(np.flatnonzero(sector.any(axis=axis))) + 1 if sector.any() else 1 for axis in (0, 1)]
+        scale = min(1.0, weights.settings["size"] / max(extent))
+        margin = int(np.ceil(CONTEXT / scale))
+        spans = []
+        for axis, length in ((1, touched.shape[0]), (0, touched.shape[1])):
+            found = np.flatnonzero(touched.any(axis=axis))
+            spans.append((max(0, int(found[0]) - margin), min(length, int(found[-1]) + 1 + margin)))
+        multiple = max(BUCKET, weights.spec.multiple)
+        height, width = (-(-round((b - a) * scale) // multiple) * multiple for a, b in spans)
+        return cls(rows=slice(*spans[0]), columns=slice(*spans[1]), scale=scale, height=height, width=width)
+
+    @property
+    def inner(self) -> tuple[int, int]:
+        """(width, height) of the view at working scale, without the padding."""
+        rows, columns = self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+        return max(1, round(columns * self.scale)), max(1, round(rows * self.scale))
+
+    def _resized(self, cut: np.ndarray) -> np.ndarray:
+        return cut if self.scale == 1.0 else cv2.resize(cut, self.inner, interpolation=cv2.INTER_AREA)
+
+    def shrink(self, frames: np.ndarray, hidden: np.ndarray, *, sector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Frames ``[T, H, W, 3]`` and hidden mask ``[T, H, W]`` (uint8) at the working size, black outside the sector.
+
+        A small pixel is hidden when more than a quarter of it is; any other is the average of its visible part alone, or a
+        bright outline would shine through as a ghost.
+        """
+        small = np.zeros((len(frames), self.height, self.width, 3), np.uint8)
+        mask = np.zeros((len(frames), self.height, self.width), np.uint8)
+        width, height = self.inner
+        part = (self.rows, self.columns)
+        keep = sector[part][..., None].astype(np.uint8)
+        for t, frame in enumerate(frames):
+            inside, covered = frame[part] * keep, hidden[t][part]
+            share = self._resized(covered.astype(np.float32))
+            plain = self._resized(inside)
+            if self.scale < 1.0:
+                visible = self._resized(inside * (1 - covered)[..., None].astype(np.float32))
+                clean = visible / np.maximum(1.0 - share, 1e-3)[..., None]
+                plain = np.where((share > HIDDEN_SHARE)[..., None], plain, np.rint(np.clip(clean, 0, 255)))
+            small[t, :height, :width] = plain
+            mask[t, :height, :width] = share > HIDDEN_SHARE
+        return small, mask
+
+    def enlarge(self, small: np.ndarray) -> np.ndarray:
+        """float ``[T, height, width]`` -> ``[T, rows, columns]`` at native scale."""
+        width, height = self.inner
+        cut = small[:, :height, :width]
+        if self.scale == 1.0:
+            return cut
+        size = (self.columns.stop - self.columns.start, self.rows.stop - self.rows.start)
+        return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR) for frame in cut])

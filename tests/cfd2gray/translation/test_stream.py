@@ -1,0 +1,65 @@
+"""Live translation: the same pictures as the whole clip, one frame at a time."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from cfd2gray.training.state import generator_graph, generator_params
+from cfd2gray.translation.stream import REVIEW
+from cfd2gray.translation.translator import Translator, luma_of
+from cfd2gray.translation.view import View
+from cfd2gray.weights.pretrained import GeneratorWeights
+from data_pipeline.flow import LiveMasks, hidden_mask
+from data_pipeline.simulation.simulator import simulate_pair
+from tests.cfd2gray.tiny import SPEC
+
+
+def make_translator(*, causal):
+    spec = dataclasses.replace(SPEC, causal=causal)
+    leaves, tree = jax.tree.flatten(generator_params(spec, 0))
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    params = jax.tree.unflatten(tree, [x + 0.05 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves)])
+    settings = {"window": 4, "feather": 2, "size": 128}
+    return Translator(GeneratorWeights(params=params, spec=spec, settings=settings, name="test", digest="0" * 64))
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return simulate_pair("A4C", 3, height=97, width=113, frames=REVIEW + 3, split="test")
+
+
+def test_a_stream_shows_under_colour_what_the_network_makes_of_the_whole_clip(pair):
+    translator = make_translator(causal=True)
+    stream, masks = translator.stream(example=pair.cfd), LiveMasks(pair.cfd)
+    live = np.stack([stream.push(frame) for frame in pair.cfd])
+    assert stream.kind == "cfd" and live.dtype == np.uint8 and live.shape == pair.cfd.shape[:3]
+    hidden = hidden_mask(np.stack([masks.strata(frame) for frame in pair.cfd]))
+    view = View.around(masks.box, masks.sector, translator.weights)
+    assert view.scale == 1.0
+    small, mask = view.shrink(pair.cfd, hidden, sector=masks.sector)
+    network = nnx.merge(generator_graph(translator.weights.spec), translator.weights.params)
+    out = jax.jit(network)(small[None] / np.float32(255), mask[None, ..., None].astype(np.float32))
+    made = np.rint(255 * np.clip(view.enlarge(np.asarray(out.grey[0, ..., 0])), 0, 1))
+    covered = hidden[:, view.rows, view.columns] > 0
+    np.testing.assert_allclose(live[:, view.rows, view.columns][covered], made[covered], atol=1)
+    np.testing.assert_array_equal(live[:, ~masks.box], luma_of(pair.cfd)[:, ~masks.box])
+
+
+def test_a_stream_finds_the_view_by_itself_and_a_clip_without_colour_passes_through(pair):
+    stream = make_translator(causal=True).stream()
+    live = np.stack([stream.push(frame) for frame in pair.cfd])
+    assert stream.kind == "cfd" and (live[-1] != luma_of(pair.cfd[-1:])[0]).any()
+    grey = np.repeat(pair.grey, 3, axis=-1)
+    still = make_translator(causal=True).stream()
+    np.testing.assert_array_equal(np.stack([still.push(frame) for frame in grey[:3]]), pair.grey[:3, ..., 0])
+
+
+def test_what_cannot_stream_is_refused(pair):
+    with pytest.raises(ValueError, match="model.causal=True"):
+        make_translator(causal=False).stream()
+    stream = make_translator(causal=True).stream(example=pair.cfd)
+    with pytest.raises(ValueError, match=r"must be uint8 \[97, 113, 3\], got uint8 \[50, 50, 3\]"):
+        stream.push(np.zeros((50, 50, 3), np.uint8))
