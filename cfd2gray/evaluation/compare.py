@@ -146,7 +146,14 @@ def write_comparison(
     """The comparison as a self-contained page; ``clips`` are those of each run's report (`report.clips_of`)."""
     outcome = compare(results)
     shared = shared_clips(list(results), clips)
-    parts = [_summary(results, outcome), _clips(shared), _measures(results), _differences(outcome), _settings(outcome)]
+    parts = [
+        _summary(results, outcome),
+        _clips(shared),
+        _measures(results),
+        _differences(outcome),
+        _downstream(results),
+        _settings(outcome),
+    ]
     clips = sorted({result["n_clips"] for result in results.values()})
     facts = f"{len(results)} runs · {' or '.join(str(n) for n in clips)} clips each"
     return write_page(path, title=title, facts=facts, parts=parts, clips=shared)
@@ -268,6 +275,30 @@ def _differences(outcome: Mapping[str, Any]) -> str:
     )
     table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
     return section("clips-spread", "Differences", lead, f'<div class="panel scroll">{table}</div>')
+
+
+def _downstream(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """F1 and Dice of the runs that were asked for them; each has heads of its own."""
+    titles = {
+        "f1_real": "F1 on real",
+        "f1_synthetic": "F1 on translated",
+        "dice": "Dice, real against translated",
+        "dice_truth_synthetic": "Dice, truth against translated",
+    }
+    found = {name: result["downstream"] for name, result in results.items() if "downstream" in result}
+    if not found:
+        return ""
+    head = "".join(f"<th scope='col'>{title}</th>" for title in titles.values())
+    body = "".join(
+        f"<tr><th scope='row'>{escape(name)}</th>"
+        + "".join(f"<td>{'&ndash;' if facts.get(key) is None else format(facts[key], '.3f')}</td>" for key in titles)
+        + "</tr>"
+        for name, facts in found.items()
+    )
+    table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return section(
+        "downstream", "Do translated clips work as real ones?", "", f'<div class="panel scroll">{table}</div>'
+    )
 
 
 def _settings(outcome: Mapping[str, Any]) -> str:

@@ -20,10 +20,10 @@ def downstream(result: Mapping[str, Any]) -> str:
     parts = []
     if "f1_real" in facts:
         parts.append(f'<div class="panel scroll">{_f1_plot(facts)}{_f1_table(facts)}</div>')
-    if "dice" in facts:
-        parts.append(f'<div class="panel scroll">{_dice_table(facts)}</div>')
-    if facts.get("f1_controls") or facts.get("dice_controls"):
-        parts.append(f'<div class="panel scroll">{_controls_table(facts)}</div>')
+    beside = [_dice_table(facts)] if "dice" in facts else []
+    beside += [_controls_table(facts)] if facts.get("f1_controls") or facts.get("dice_controls") else []
+    if beside:
+        parts.append(f'<div class="panel scroll">{"<br>".join(beside)}</div>')
     if "note" in facts:
         parts.append(f'<p class="lead">{escape(facts["note"])}</p>')
     lead = (

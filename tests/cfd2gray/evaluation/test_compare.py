@@ -45,6 +45,7 @@ def test_page_says_better_worse_and_unpaired(evaluated, tmp_path):
     foreign = copy.deepcopy(result)
     for row in foreign["per_clip"]:
         row["clip_id"] = "x" + row["clip_id"]
+    foreign["downstream"] = {"f1_real": 0.912, "f1_synthetic": 0.907, "dice": 0.961}
     runs = {"first": result, "up <b>": shifted(result, 0.04), "down": shifted(result, -0.04), "other": foreign}
     text = write_comparison(tmp_path / "c.html", runs).read_text()
     assert "SSIM in flow +0.040" in text
@@ -52,6 +53,7 @@ def test_page_says_better_worse_and_unpaired(evaluated, tmp_path):
     assert "worse" in text
     assert "shares no clip" in text
     assert "up &lt;b&gt;" in text
+    assert "<td>0.912</td><td>0.907</td><td>0.961</td><td>&ndash;</td>" in text
     assert "<b>" not in text.replace("<b>A", "")
 
 
