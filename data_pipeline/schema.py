@@ -24,7 +24,8 @@ SCHEMA_VERSION = 1
 """Raised whenever a record written before can no longer be read as it was meant."""
 
 SECTOR, BOX, FLOW, OUTLINE = 1, 2, 4, 8
-"""Bit flags of ``strata``: insonified area; colour box; pixels painted with colour; the drawn box outline."""
+"""Bit flags of ``strata``: insonified area; colour box; pixels painted with colour; what is drawn over the sector: the box
+outline, text, an ECG trace."""
 
 VIEWS = (
     "UNKNOWN", "A4C", "A2C", "A3C", "PLAX", "PSAX", "SUBCOSTAL", "FETAL_4CH", "CAROTID_LONG", "KIDNEY", "LIVER",

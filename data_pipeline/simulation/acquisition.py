@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR
-from data_pipeline.simulation.box import ColourBox, OutlineStyle, draw_box, draw_box_path, draw_outline_style
+from data_pipeline.simulation.box import BOX_SIZES, ColourBox, OutlineStyle, draw_box, draw_box_path, draw_outline_style
 from data_pipeline.simulation.codec import Codec, draw_codec, transcode
 from data_pipeline.simulation.colour import ColourFlow, ColourLayer
 from data_pipeline.simulation.colour_maps import POWER_FAMILIES, VELOCITY_FAMILIES, ColourMap, draw_colour_map
 from data_pipeline.simulation.colour_settings import ColourSettings, draw_colour_settings
 from data_pipeline.simulation.fan import Fan
-from data_pipeline.simulation.ui import Screen, draw_screen
+from data_pipeline.simulation.ui import Screen, draw_screen, drawn_over
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,8 @@ class AcquisitionOptions:
       mode: ``velocity``, ``variance`` or ``power``; ``None`` draws.
       nyquist_cm_s: range to draw from; ``None`` takes the view's own.
       packet: range of pulses per colour line; ``None`` draws 6..16.
-      depth_share, angle_deg, width_share: size of the box, see `box.draw_box`.
+      depth_share, angle_deg, width_share: size of the box, see `box.draw_box`; ``None`` takes what is usual for the
+        organ (`box.BOX_SIZES`).
       outline: fixed style of the box outline; ``None`` draws.
       artefacts: factor on the chances of blooming, low priority, flash, twinkle and too much gain.
       ui_share: share of clips where screen text, marks or an ECG trace run over the sector.
@@ -46,9 +47,9 @@ class AcquisitionOptions:
     mode: str | None = None
     nyquist_cm_s: tuple[float, float] | None = None
     packet: tuple[int, int] | None = None
-    depth_share: tuple[float, float] = (0.30, 0.56)
-    angle_deg: tuple[float, float] = (24.0, 48.0)
-    width_share: tuple[float, float] = (0.45, 0.8)
+    depth_share: tuple[float, float] | None = None
+    angle_deg: tuple[float, float] | None = None
+    width_share: tuple[float, float] | None = None
     outline: OutlineStyle | None = None
     artefacts: float = 1.0
     ui_share: float = 0.1
@@ -156,9 +157,11 @@ def draw_acquisition(
     if not 0 < fps <= 1000:
         raise ValueError(f"fps must lie in (0, 1000], got {fps}")
     if box is None:
+        usual = BOX_SIZES.get(domain, BOX_SIZES["heart"])
         box = draw_box(
-            rng, fan, centre, depth_share=options.depth_share, angle_deg=options.angle_deg,
-            width_share=options.width_share, steer=fan.geometry.steer if fan.linear else 0.0,
+            rng, fan, centre, depth_share=options.depth_share or usual.depth_share,
+            angle_deg=options.angle_deg or usual.angle_deg, width_share=options.width_share or usual.width_share,
+            steer=fan.geometry.steer if fan.linear else 0.0,
         )  # fmt: skip
     box.check(fan)
     boxes = draw_box_path(rng, fan, box, frames, chance=options.moving_box)
@@ -230,6 +233,8 @@ def compose(
         part |= layer.box * np.uint8(BOX) | layer.flow * np.uint8(FLOW) | layer.outline * np.uint8(OUTLINE)
     if screen is not None:
         draw_screen(cfd, screen)
+        for k, plane in enumerate(strata):  # what stands over the sector hides it like the box's outline
+            plane[(sector[..., 0] > 0) & drawn_over(screen, k)] |= np.uint8(OUTLINE)
     if not whole_screen:
         cfd *= sector
     cfd = transcode(cfd, acquisition.codec)

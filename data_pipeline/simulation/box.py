@@ -12,6 +12,7 @@ import math
 import cv2
 import numpy as np
 
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.fan import Fan
 
 OUTLINE_COLOURS = {
@@ -65,10 +66,29 @@ class ColourBox:
         if fan.linear:
             return np.stack([tt, rr], -1).astype(np.float32)
         g = fan.geometry
-        return np.stack([g.apex_x + rr * np.sin(tt), g.apex_y + rr * np.cos(tt)], -1).astype(np.float32)
+        return np.stack([g.apex_x + rr * steady.sin(tt), g.apex_y + rr * steady.cos(tt)], -1).astype(np.float32)
 
     def moved(self, dr: float, dt: float) -> ColourBox:
         return dataclasses.replace(self, r0=self.r0 + dr, r1=self.r1 + dr, t0=self.t0 + dt, t1=self.t1 + dt)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BoxSize:
+    """Ranges of a box: see `draw_box`."""
+
+    depth_share: tuple[float, float] = (0.30, 0.56)
+    angle_deg: tuple[float, float] = (24.0, 48.0)
+    width_share: tuple[float, float] = (0.45, 0.8)
+
+
+BOX_SIZES = {
+    "heart": BoxSize(),
+    "fetal": BoxSize(depth_share=(0.20, 0.36), angle_deg=(14.0, 28.0)),
+    "vessel": BoxSize(depth_share=(0.26, 0.50)),
+    "kidney": BoxSize(depth_share=(0.26, 0.46), angle_deg=(20.0, 40.0)),
+    "liver": BoxSize(depth_share=(0.24, 0.44), angle_deg=(18.0, 36.0)),
+}
+"""What is usual for an organ: a box as small as what is to be seen in it, since its width costs frames."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,9 +121,9 @@ def draw_box(
     fan: Fan,
     centre: tuple[float, float],
     *,
-    depth_share: tuple[float, float] = (0.30, 0.56),
-    angle_deg: tuple[float, float] = (24.0, 48.0),
-    width_share: tuple[float, float] = (0.45, 0.8),
+    depth_share: tuple[float, float] = BoxSize.depth_share,
+    angle_deg: tuple[float, float] = BoxSize.angle_deg,
+    width_share: tuple[float, float] = BoxSize.width_share,
     steer: float = 0.0,
 ) -> ColourBox:
     """Draw a box round a point and push it inside the fan.
@@ -169,7 +189,7 @@ def outline_coverage(
     fixed = np.round(points * 16).astype(np.int32)
     if style.dashed:
         closed = np.concatenate([fixed, fixed[:1]])
-        lengths = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(points, axis=0, append=points[:1]).T))])
+        lengths = np.concatenate([[0], np.cumsum(steady.hypot(*np.diff(points, axis=0, append=points[:1]).T))])
         dash = max(3.0, 0.02 * fan.height) * supersample
         for k in range(int(lengths[-1] / dash / 2) + 1):
             ends = np.clip((2 * dash * k, 2 * dash * k + dash), 0, lengths[-1])

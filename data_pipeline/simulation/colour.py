@@ -13,6 +13,7 @@ import math
 import cv2
 import numpy as np
 
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.box import OUTLINE_COLOURS, ColourBox, OutlineStyle, outline_coverage
 from data_pipeline.simulation.colour_maps import ColourMap
 from data_pipeline.simulation.colour_settings import ColourSettings
@@ -20,7 +21,7 @@ from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import gaussian_blur, smoothstep
 from data_pipeline.simulation.noise_bank import NoiseBank
 
-_FLOW_COVERAGE = 0.25  # a pixel counts as flow when colour covers this share of it (as after a resize of a native mask)
+_FLOW_COVERAGE = 0.2  # a pixel counts as flow when colour covers this share of it: two of its nine parts are seen
 _OUTLINE_COVERAGE = 0.08
 
 
@@ -86,9 +87,8 @@ class ColourFlow:
         rows, columns = self.polar_window
         depth = fan.depth_cm[rows, None]
         reference = 4.0 if fan.linear else 8.0
-        self._gain = np.float32(10) ** (
-            (s.gain_db - s.attenuation_db_cm * np.clip(depth - reference, 0, 20)) / np.float32(10)
-        )
+        loss_db = s.attenuation_db_cm * np.clip(depth - reference, 0, 20)
+        self._gain = steady.power(np.float32(10), (s.gain_db - loss_db) / np.float32(10))
         self._shape = (rows.stop - rows.start, columns.stop - columns.start)
         self._noise = NoiseBank(rng, self._shape)
         self._memory: np.ndarray | None = None
@@ -128,13 +128,13 @@ class ColourFlow:
             blood
             * passed
             * self._gain
-            * np.exp(np.float32(s.speckle) * speckle + np.float32(s.dropout_db / 4.34) * dropout)
+            * steady.exp(np.float32(s.speckle) * speckle + np.float32(s.dropout_db / 4.34) * dropout)
         )
         clutter, clutter_phase = self._clutter(k, grey, tissue, wander)
         phase = np.float32(math.pi) * u
         field = np.empty((*shape, 3), np.float32)
-        field[..., 0] = power * np.cos(phase) + clutter * np.cos(clutter_phase)
-        field[..., 1] = power * np.sin(phase) + clutter * np.sin(clutter_phase)
+        field[..., 0] = power * steady.cos(phase) + clutter * steady.cos(clutter_phase)
+        field[..., 1] = power * steady.sin(phase) + clutter * steady.sin(clutter_phase)
         field[..., 2] = power + clutter
         # White noise that keeps its level through the PSF, whatever the grid.
         level = s.noise * max(1.0, 2 * math.sqrt(math.pi * self._axial * self._lateral) * 0.75)
@@ -147,7 +147,7 @@ class ColourFlow:
             sparse = cv2.resize(field, (lines, shape[0]), interpolation=cv2.INTER_AREA)
             field = cv2.resize(sparse, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
         # Detection happens sample by sample and leaves pinholes in the colour; the velocity does not feel it.
-        grain = np.exp(np.float32(2 * s.grain) * blood * draw())
+        grain = steady.exp(np.float32(2 * s.grain) * blood * draw())
         field = np.concatenate([field, grain[..., None]], axis=-1)
         if self._memory is not None and s.persistence:
             field = (1 - np.float32(s.persistence)) * field + np.float32(s.persistence) * self._memory
@@ -179,10 +179,10 @@ class ColourFlow:
         painted &= alone >= 3
         where = np.nonzero(painted.ravel())[0]
         magnitude = np.sqrt(power.ravel()[where])
-        u = np.arctan2(im.ravel()[where], re.ravel()[where]) * np.float32(1 / math.pi)
+        u = steady.arctan2(im.ravel()[where], re.ravel()[where]) * np.float32(1 / math.pi)
         if s.mode == "power":
             ratio = magnitude * np.float32(1 / s.threshold)
-            colours = self.map.colours(10 * np.log10(ratio) / np.float32(s.dynamic_range_db))
+            colours = self.map.colours(10 * steady.log10(ratio) / np.float32(s.dynamic_range_db))
         else:
             spread = 1 - magnitude / np.maximum(image[..., 2].ravel()[where], 1e-6)
             colours = self.map.colours(u, np.clip((spread - 0.3) * np.float32(1 / 0.5), 0, 1))
@@ -294,7 +294,7 @@ class ColourFlow:
             r, t = np.broadcast_to(y, (y.size, x.size)), np.broadcast_to(x, (y.size, x.size))
         else:
             x, y = x - np.float32(fan.geometry.apex_x), y - np.float32(fan.geometry.apex_y)
-            r, t = np.hypot(x, y), np.arctan2(x, y)
+            r, t = steady.hypot(x, y), steady.arctan2(x, y)
         rows, columns = self.polar_window
         column = (t - fan.t[columns.start]) * np.float32(1 / fan.dt)
         row = (r - fan.r[rows.start]) * np.float32(1 / fan.dr)
@@ -307,7 +307,9 @@ class ColourFlow:
             n, coarse = self._scale, fine
             if n > 1:
                 size = (fine.shape[1] // n, fine.shape[0] // n)
-                coarse = cv2.resize(fine.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 127
+                coarse = (
+                    cv2.resize(fine.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 255 * _FLOW_COVERAGE
+                )
             line = outline_coverage(box, self.fan, self._outline, window=self.image_window, supersample=n)
             self._static[box] = (fine, coarse, line)
         return self._static[box]

@@ -127,11 +127,14 @@ def draw_colour_settings(
     parallel = int(rng.choice((2, 4, 4, 8)))
     lines = 0.65 * parallel * prf / (fps * pulses)
     wall_filter = float(np.exp(u(np.log(0.06), np.log(0.20))))
+    # Vessels of an abdominal organ are thinner than the colour's resolution: it is set to be written over their walls.
+    abdomen = domain in ("kidney", "liver")
     chance = rng.random(7) < np.array((0.14, 0.16, 0.10, 0.06, 0.08, 0.15, 0.5)) * np.array((artefacts,) * 5 + (1, 1))
     bloom, high_priority, flash, twinkle, overgain, blended, low_persistence = (bool(c) for c in chance)
     bloom_mm, flash_velocity = float(u(0.8, 3.0)), float(u(0.25, 0.9) * rng.choice((-1, 1)))
     flash_start, flash_length = int(rng.integers(0, max(frames, 1))), int(rng.integers(1, 4))
-    priority = float(u(140, 255) if high_priority or bloom else u(70, 140))
+    thin_bloom_mm, blooms_thin = float(u(0.5, 1.6)), bool(rng.random() < 0.7)
+    priority = float(u(140, 255) if high_priority or bloom else u(115, 190) if abdomen else u(70, 140))
     alpha_low, alpha_high = float(u(0.45, 0.75)), float(u(0.75, 0.95))
     vessel = domain == "vessel"
     settings = ColourSettings(
@@ -154,7 +157,7 @@ def draw_colour_settings(
         flash=float(u(0.2, 0.8)),
         flash_frames=tuple(range(flash_start, min(flash_start + flash_length, frames))) if flash else (),
         flash_velocity=flash_velocity if flash else 0.0,
-        bloom_mm=bloom_mm if bloom else 0.0,
+        bloom_mm=bloom_mm if bloom else thin_bloom_mm if abdomen and blooms_thin else 0.0,
         twinkle=float(u(0.5, 1.0)) if twinkle else 0.0,
         v_min=float(u(0.02, 0.05)),
         axial_mm=float(u(0.45, 0.8) if vessel else u(0.85, 1.3)),

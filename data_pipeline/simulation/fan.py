@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.schema import Geometry
+from data_pipeline.simulation import steady
 
 KINDS = ("phased", "curvilinear", "linear")
 _SIZE = ((128, 160, 80), (300, 288, 128))
@@ -161,20 +162,20 @@ class Fan:
         if self.linear:
             middle = 0.5 * (self.geometry.x0 + self.geometry.x1)
             return np.repeat((self.t[None] - np.float32(middle)) * np.float32(self.cm_per_px), self.n_r, 0)
-        return self.r[:, None] * np.sin(self.t)[None] * np.float32(self.cm_per_px)
+        return self.r[:, None] * steady.sin(self.t)[None] * np.float32(self.cm_per_px)
 
     @functools.cached_property
     def Y(self) -> np.ndarray:
         """float32 [n_r, n_t], cm: position below the probe's surface (of its central beam)."""
         if self.linear:
             return np.repeat(self.depth_cm[:, None], self.n_t, 1)
-        return (self.r[:, None] * np.cos(self.t)[None] - np.float32(self.geometry.r0)) * np.float32(self.cm_per_px)
+        return (self.r[:, None] * steady.cos(self.t)[None] - np.float32(self.geometry.r0)) * np.float32(self.cm_per_px)
 
     @functools.cached_property
     def beam(self) -> tuple[np.ndarray, np.ndarray]:
         """Unit vector along each beam, away from the probe: float32 ``(x [1, n_t], y [1, n_t])``."""
         angle = np.zeros((1, self.n_t), np.float32) if self.linear else self.t[None]
-        return np.sin(angle), np.cos(angle)
+        return steady.sin(angle), steady.cos(angle)
 
     @functools.cached_property
     def lateral_step_cm(self) -> np.ndarray:
@@ -207,7 +208,7 @@ class Fan:
         if self.linear:
             return y, x
         x, y = x - np.float32(self.geometry.apex_x), y - np.float32(self.geometry.apex_y)
-        return np.hypot(x, y), np.arctan2(x, y)
+        return steady.hypot(x, y), steady.arctan2(x, y)
 
     @functools.cached_property
     def mask(self) -> np.ndarray:
@@ -227,8 +228,8 @@ class Fan:
         """float32 [n_r, n_t] image ``(x, y)`` of each beam-space sample."""
         if self.linear:
             return np.repeat(self.t[None], self.n_r, 0), np.repeat(self.r[:, None], self.n_t, 1)
-        x = np.float32(self.geometry.apex_x) + self.r[:, None] * np.sin(self.t)[None]
-        return x, np.float32(self.geometry.apex_y) + self.r[:, None] * np.cos(self.t)[None]
+        x = np.float32(self.geometry.apex_x) + self.r[:, None] * steady.sin(self.t)[None]
+        return x, np.float32(self.geometry.apex_y) + self.r[:, None] * steady.cos(self.t)[None]
 
     def to_image(self, polar: np.ndarray, *, nearest: bool = False) -> np.ndarray:
         """Scan conversion ``[n_r, n_t(, C<=4)] -> [H, W(, C)]`` of the same dtype, 0 outside the sector."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from data_pipeline.simulation import steady
+
 cv2.setNumThreads(1)  # one clip, one core: workers give the parallelism, and sums keep one order
 
 
@@ -43,4 +45,4 @@ def ridge_noise(
     rng: np.random.Generator, shape: tuple[int, int], axial: float, lateral: float, *, width: float = 0.12
 ) -> np.ndarray:
     """Thin winding ridges, 0..1: ``exp(-(n / width)^2)`` of smooth anisotropic noise; fasciae, fat planes, pleura."""
-    return np.exp(-((noise_field(rng, shape, axial, lateral) * np.float32(1 / width)) ** 2))
+    return steady.exp(-((noise_field(rng, shape, axial, lateral) * np.float32(1 / width)) ** 2))

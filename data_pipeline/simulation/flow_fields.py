@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import noise_field, smoothstep
 from data_pipeline.simulation.kinematics import Kinematics
@@ -37,7 +38,7 @@ def envelope(phase: np.ndarray, name: str) -> np.ndarray:
     """Gaussian of a flow event over the (cyclic) phase, 0..1."""
     centre, width = ENVELOPES[name]
     distance = np.mod(phase - centre + 0.5, 1) - 0.5
-    return np.exp(-((distance / width) ** 2)).astype(np.float32)
+    return steady.exp(-((distance / width) ** 2)).astype(np.float32)
 
 
 def filling(kinematics: Kinematics, ratio: float) -> np.ndarray:
@@ -100,13 +101,13 @@ def jet(
     u, d = dx * cosine - dy * sine, dy * cosine + dx * sine
     width = half_width + spread * np.maximum(d, 0)
     reach = np.where(d > 0, np.float32(length), np.float32(back))
-    return (half_width * np.tanh(u / width) * np.exp(-((d / reach) ** 2))).astype(np.float32)
+    return (half_width * steady.tanh(u / width) * steady.exp(-((d / reach) ** 2))).astype(np.float32)
 
 
 def vortex(x: np.ndarray, y: np.ndarray, *, centre: tuple[float, float], radius: float) -> np.ndarray:
     """Stream function of one swirl, float32."""
     square = (x - np.float32(centre[0])) ** 2 + (y - np.float32(centre[1])) ** 2
-    return (radius * np.exp(-square / np.float32(radius * radius))).astype(np.float32)
+    return (radius * steady.exp(-square / np.float32(radius * radius))).astype(np.float32)
 
 
 def eddies(rng: np.random.Generator, fan: Fan, *, scale_cm: float) -> np.ndarray:

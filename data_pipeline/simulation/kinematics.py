@@ -11,6 +11,8 @@ import math
 
 import numpy as np
 
+from data_pipeline.simulation import steady
+
 RHYTHMS = ("sinus", "fibrillation", "ectopic")
 _STEP = 0.004
 """Seconds: time step of the differences that give velocities."""
@@ -51,14 +53,14 @@ def contraction(phase: np.ndarray, *, kick: float = 1.0) -> np.ndarray:
     fast = 0.72 * kick + 0.85 * (1 - kick)
     late = kick * _step(phase, 0.83, 0.98) + (1 - kick) * np.clip((phase - 0.55) / 0.43, 0, 1)
     filled = fast * _step(phase, 0.40, 0.62) + (1 - fast) * late
-    return np.where(phase < 0.36, 0.5 - 0.5 * np.cos(np.pi * np.minimum(phase, 0.36) / 0.36), 1 - filled)
+    return np.where(phase < 0.36, 0.5 - 0.5 * steady.cos(np.pi * np.minimum(phase, 0.36) / 0.36), 1 - filled)
 
 
 def arterial_pulse(phase: np.ndarray) -> np.ndarray:
     """Distension of an artery over a beat, 0..1: fast upstroke at 0.08, dicrotic notch at 0.4, slow run-off."""
     rise = _step(phase, 0.06, 0.2)
-    fall = np.exp(-np.clip(phase - 0.2, 0, 1) / 0.28)
-    notch = 0.12 * np.exp(-(((phase - 0.40) / 0.025) ** 2)) - 0.10 * np.exp(-(((phase - 0.47) / 0.04) ** 2))
+    fall = steady.exp(-np.clip(phase - 0.2, 0, 1) / 0.28)
+    notch = 0.12 * steady.exp(-(((phase - 0.40) / 0.025) ** 2)) - 0.10 * steady.exp(-(((phase - 0.47) / 0.04) ** 2))
     tail = math.exp(-0.8 / 0.28)
     return np.where(phase < 0.2, tail + (1 - tail) * rise, fall) - notch
 
@@ -98,8 +100,8 @@ def draw_kinematics(
         beat = strengths[index]
         turn = 2 * np.pi * phase
         drift = [
-            0.7 * np.sin(2 * np.pi * hand[0][i] * times + hand[1][i, 0])
-            + 0.3 * np.sin(5.1 * np.pi * hand[0][i] * times + hand[1][i, 1])
+            0.7 * steady.sin(2 * np.pi * hand[0][i] * times + hand[1][i, 0])
+            + 0.3 * steady.sin(5.1 * np.pi * hand[0][i] * times + hand[1][i, 1])
             for i in (0, 1)
         ]
         earlier = np.mod(phase + 0.04, 1)
@@ -107,9 +109,9 @@ def draw_kinematics(
             "contraction": beat * contraction(phase, kick=kick),
             "early": beat * contraction(earlier, kick=kick),
             "pulse": beat * arterial_pulse(phase),
-            "respiration": np.sin(2 * np.pi * times / breath_period + breath_phase),
-            "swing_x": np.sin(turn),
-            "swing_y": np.cos(turn),
+            "respiration": steady.sin(2 * np.pi * times / breath_period + breath_phase),
+            "swing_x": steady.sin(turn),
+            "swing_y": steady.cos(turn),
             "hand_x": drift[0],
             "hand_y": drift[1],
         }  # fmt: skip

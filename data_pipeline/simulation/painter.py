@@ -13,6 +13,7 @@ import hashlib
 import numpy as np
 
 from data_pipeline.schema import VIEW_DOMAIN, VIEWS, Geometry, PairRecord
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.acquisition import (
     Acquisition,
     AcquisitionOptions,
@@ -28,7 +29,7 @@ from data_pipeline.simulation.fan import KINDS, Fan
 from data_pipeline.simulation.painter_flow import find_blood, invent_flow, misplace, tissue_velocity
 from data_pipeline.simulation.ui import make_screen
 
-PAINTER_VERSION = "1"
+PAINTER_VERSION = "2"
 """Part of every painted clip's identity; raised when the same seed no longer gives the same bytes."""
 
 NYQUIST_CM_S = {
@@ -46,14 +47,14 @@ class PainterOptions(AcquisitionOptions):
       no_blood_share: share of clips whose box lies where there is no blood.
       bright_share: share of clips with invented flow over tissue, bright structures included.
       speed: factor on the invented velocities.
-      eddy_cm: sizes of the invented vortices.
+      eddy_cm: sizes of the invented vortices, falling; each is weaker than the one before.
       box: fixed box; ``None`` draws one near blood.
     """
 
     no_blood_share: float = 0.08
     bright_share: float = 0.18
     speed: float = 1.0
-    eddy_cm: tuple[float, float, float] = (3.2, 1.6, 0.9)
+    eddy_cm: tuple[float, ...] = (3.2, 1.6, 0.9, 0.5)
     box: ColourBox | None = None
 
 
@@ -61,6 +62,7 @@ TRAIN = PainterOptions(
     families=("fire_ice", "red_blue", "fire_sky", "ember_sea", "scarlet_navy", "power_ember", "power_gold"),
     packet=(8, 16),
     angle_deg=(26.0, 48.0),
+    width_share=(0.45, 0.8),
     depth_share=(0.32, 0.56),
 )
 """Painter of training clips."""
@@ -71,7 +73,7 @@ HELD_OUT = PainterOptions(
     width_share=(0.3, 0.44),
     depth_share=(0.2, 0.31),
     speed=1.35,
-    eddy_cm=(2.4, 1.2, 0.7),
+    eddy_cm=(2.4, 1.2, 0.7, 0.4),
     line_keep=(0.3, 0.8),
 )
 """Painter to judge a translator with: other bars, smaller boxes, fewer pulses, other flow than ``TRAIN``."""
@@ -240,7 +242,7 @@ def _draw_place(rng: np.random.Generator, options: PainterOptions) -> str:
 
 def _draw_centre(rng: np.random.Generator, fan: Fan, blood: np.ndarray, place: str) -> tuple[float, float]:
     """Where the box goes, as ``(r px, t)``: by preference where blood is (or is not) and near the middle of the fan."""
-    across = np.cos(np.linspace(-1.1, 1.1, fan.n_t))[None]
+    across = steady.cos(np.linspace(-1.1, 1.1, fan.n_t))[None]
     depth = fan.depth_cm / fan.depth_cm[-1]
     reach = ((depth > 0.12) & (depth < 0.92)).astype(np.float32)[:, None]
     on_tissue = rng.random() < 0.6

@@ -7,6 +7,7 @@ import math
 import cv2
 import numpy as np
 
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import gaussian_blur, noise_field, smoothstep
 
@@ -43,7 +44,7 @@ def invent_flow(
     nyquist_cm_s: float,
     fps: float,
     domain: str,
-    eddy_cm: tuple[float, ...] = (3.2, 1.6, 0.9),
+    eddy_cm: tuple[float, ...] = (3.2, 1.6, 0.9, 0.5),
     speed: float = 1.0,
 ) -> np.ndarray:
     """Velocities towards the probe for a moving blood mask.
@@ -61,9 +62,10 @@ def invent_flow(
     cardiac = domain in ("heart", "fetal", "unknown")
     scale = 1.0 if cardiac else 0.35
     fields, weights = [], []
-    for size, weight in zip(eddy_cm, (0.5, 0.35, 0.22)):
+    for size, weight in zip(eddy_cm, (0.5, 0.35, 0.22, 0.14)):
         for _ in range(2):
-            sigma = max(1.0, fan.axial_px(10 * scale * size)), max(1.0, fan.lateral_px(10 * scale * size))
+            # The derivative across the beams makes what it is taken of narrower: vortices are drawn wider than tall.
+            sigma = max(1.0, fan.axial_px(7 * scale * size)), max(1.0, fan.lateral_px(14 * scale * size))
             fields.append(noise_field(rng, shape, *sigma) * np.float32(scale))
             weights.append(weight)
     keep = math.exp(-1 / (fps * 0.12))
@@ -76,25 +78,25 @@ def invent_flow(
     centre = int(np.argmax(cv2.GaussianBlur(centre_weight[None], (0, 0), max(1.0, 0.06 * len(t)))))
     x = (np.arange(len(t)) - centre - rng.uniform(-0.08, 0.08) * len(t))[None].astype(np.float32) * cm
     narrow, wide = 0.9 * scale * rng.uniform(0.7, 1.3), 1.2 * scale * rng.uniform(0.7, 1.3)
-    jet, back = np.tanh(x / np.float32(narrow)), np.tanh((x + np.float32(1.3 * scale)) / np.float32(wide))
+    jet, back = steady.tanh(x / np.float32(narrow)), steady.tanh((x + np.float32(1.3 * scale)) / np.float32(wide))
     basis = np.stack([*fields, jet * np.float32(scale), back * np.float32(scale)]).reshape(len(fields) + 2, -1)
     coefficients = np.concatenate(
         [0.55 * course * np.array(weights, np.float32), (1.7 * fill + 0.1)[:, None], -(1.6 * eject)[:, None]], axis=1
     ).astype(np.float32)
-    psi = (coefficients @ basis).reshape(count, *shape)
+    psi = (coefficients.astype(np.float64) @ basis).astype(np.float32).reshape(count, *shape)
     # The window is blurred before it is differentiated: a sharp one gives bright aliased rims.
     soft = np.stack([gaussian_blur(b, *_mm(fan, 2.2, 3.6)) for b in blood])
     psi *= smoothstep(soft, 0.05, 0.9)
     velocity = np.gradient(psi, axis=2) / (cm * np.float32(scale)) * np.float32(0.44 * nyquist_cm_s * speed)
     if not cardiac:
-        sign = np.tanh(
+        sign = steady.tanh(
             2.5 * noise_field(rng, shape, 0.35 * shape[0], 0.35 * shape[1]) + np.float32(1.5 * rng.choice((-1, 1)))
         )
-        steady = np.float32(nyquist_cm_s * speed * rng.uniform(0.25, 0.8)) * sign
-        velocity = 0.4 * velocity + steady * pulse[:, None, None] * smoothstep(soft, 0.05, 0.8)
+        constant = np.float32(nyquist_cm_s * speed * rng.uniform(0.25, 0.8)) * sign
+        velocity = 0.4 * velocity + constant * pulse[:, None, None] * smoothstep(soft, 0.05, 0.8)
     limit = np.float32(1.5 * nyquist_cm_s)
     # No slip: velocity falls to nothing at the wall, but blood beside it still moves a little.
-    return (limit * np.tanh(velocity / limit) * smoothstep(blood, 0.10, 0.65)).astype(np.float32)
+    return (limit * steady.tanh(velocity / limit) * smoothstep(blood, 0.10, 0.65)).astype(np.float32)
 
 
 def _drive(rng, blood: np.ndarray, fps: float, cardiac: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -103,7 +105,7 @@ def _drive(rng, blood: np.ndarray, fps: float, cardiac: bool) -> tuple[np.ndarra
     seconds = np.arange(count) / fps
     rate, start = rng.uniform(0.9, 1.6), rng.uniform()
     beat = (seconds * rate + start) % 1
-    pulse = 0.35 + 0.65 * np.exp(-(((beat - 0.15) / 0.13) ** 2)) + 0.2 * np.exp(-(((beat - 0.5) / 0.15) ** 2))
+    pulse = 0.35 + 0.65 * steady.exp(-(((beat - 0.15) / 0.13) ** 2)) + 0.2 * steady.exp(-(((beat - 0.5) / 0.15) ** 2))
     area = blood.sum((1, 2))
     # A dark box that hardly changes has no beat of its own: an invented one keeps still images and organs alive.
     if cardiac and count >= 5 and area.std() > 0.02 * area.mean() > 0:
@@ -113,7 +115,7 @@ def _drive(rng, blood: np.ndarray, fps: float, cardiac: bool) -> tuple[np.ndarra
         change = np.gradient(smooth)
         change = change / (np.abs(change).max() + 1e-6)
     else:
-        change = np.sin(2 * math.pi * beat) ** 3
+        change = steady.sin(2 * math.pi * beat) ** 3
     noise = 1 + 0.12 * rng.standard_normal(count)
     return tuple((np.clip(a, 0, None) * noise).astype(np.float32) for a in (change, -change, pulse))
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import noise_field, smoothstep
 
@@ -66,7 +67,7 @@ def blob(
     u = dx * np.float32(math.cos(angle)) + dy * np.float32(math.sin(angle))
     v = dy * np.float32(math.cos(angle)) - dx * np.float32(math.sin(angle))
     lumps = noise_field(rng, fan.shape, fan.axial_px(5), fan.lateral_px(5))
-    return (radius - np.hypot(u * np.float32(stretch), v / np.float32(stretch)) + 0.12 * radius * lumps).astype(
+    return (radius - steady.hypot(u * np.float32(stretch), v / np.float32(stretch)) + 0.12 * radius * lumps).astype(
         np.float32
     )
 
@@ -78,7 +79,7 @@ def capsule(
     ex, ey = b[0] - a[0], b[1] - a[1]
     px, py = x - np.float32(a[0]), y - np.float32(a[1])
     u = np.clip((px * np.float32(ex) + py * np.float32(ey)) / np.float32(ex * ex + ey * ey + 1e-9), 0, 1)
-    return (radius - np.hypot(px - u * np.float32(ex), py - u * np.float32(ey))).astype(np.float32)
+    return (radius - steady.hypot(px - u * np.float32(ex), py - u * np.float32(ey))).astype(np.float32)
 
 
 def prosthesis_shadow(

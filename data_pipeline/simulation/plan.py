@@ -15,7 +15,7 @@ from data_pipeline.simulation.colour_maps import ColourMap
 from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.scene import Scene, SceneOptions, draw_fan, make_scene
 
-SIMULATOR_VERSION = "1"
+SIMULATOR_VERSION = "2"
 """Part of every simulated clip's identity; raised when the same seed no longer gives the same bytes."""
 
 SEEDS_PER_SPLIT = 1 << 40

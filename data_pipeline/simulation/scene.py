@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.schema import VIEW_DOMAIN
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.bmode import BModeChain, Look, Scatterers, beam_fixed_db, clutter_db, draw_look, exposed
 from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.kinematics import RHYTHMS, Kinematics, draw_kinematics
@@ -178,7 +179,7 @@ def make_scene(
     if anatomy.fixed_db is not None:
         fixed = fixed + anatomy.fixed_db
     clutter = clutter_db(acquisition, fan, look)
-    shown = 10 * np.log10(10 ** ((anatomy.echo_db + fixed) / 10) + 10 ** (clutter / 10))
+    shown = 10 * steady.log10(steady.power(10, (anatomy.echo_db + fixed) / 10) + steady.power(10, clutter / 10))
     look = exposed(look, shown, fan.lateral_step_cm, mean_grey=look.mean_grey)
     nyquist = tuple(float(v) for v in options.nyquist_cm_s or spec.nyquist_cm_s)
     flicker, scatter = (int(v) for v in _generator(seeds[4]).integers(0, 2**63, size=2))

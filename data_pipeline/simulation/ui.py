@@ -118,6 +118,14 @@ def draw_screen(frames: np.ndarray, screen: Screen) -> None:
             cv2.polylines(frame, [trace], False, screen.trace_rgb, 1, cv2.LINE_AA)
 
 
+def drawn_over(screen: Screen, frame: int) -> np.ndarray:
+    """bool ``[H, W]``: what the screen covers in a frame, enough of it to be seen."""
+    covered = (screen.alpha > 40).astype(np.uint8)
+    if len(screen.traces[frame]) > 1:
+        cv2.polylines(covered, [screen.traces[frame]], False, 1, 1)
+    return covered > 0
+
+
 def _bars(rng, canvas: _Canvas, colour_map: ColourMap, nyquist: float, *, side: str, ink) -> None:
     height, width = canvas.alpha.shape
     bar_w, bar_h = max(4, int(width * rng.uniform(0.02, 0.034))), int(height * rng.uniform(0.2, 0.32))

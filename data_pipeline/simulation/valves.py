@@ -7,6 +7,7 @@ import math
 import cv2
 import numpy as np
 
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.views.anatomy import Anatomy
 
@@ -28,7 +29,7 @@ class Valves:
         x, y = body.leaflet_frame
         near = np.zeros(fan.shape, bool)
         for leaf in body.leaflets:
-            near |= np.hypot(x - leaf.hinge[0], y - leaf.hinge[1]) < leaf.length + 0.4
+            near |= steady.hypot(x - leaf.hinge[0], y - leaf.hinge[1]) < leaf.length + 0.4
         if not near.any():
             self._leaflets = ()
             return
@@ -65,9 +66,9 @@ class Valves:
             gap = (px - reach * ex + sag * ey) ** 2 + (py - reach * ey - sag * ex) ** 2
             body = cv2.exp(-gap / (np.float32(leaf.thickness) * (1 - np.float32(0.35) * u)) ** 2)
             # a plate is bright where its normal points to the probe, and what moves along that normal is seen
-            normal = np.cos(np.float32(self._flip * angle + self._tilt) + self._angle)
+            normal = steady.cos(np.float32(self._flip * angle + self._tilt) + self._angle)
             brightness = np.float32(leaf.level_db - 5) + 8 * normal**2 - 3 * u
-            level = np.maximum(level, brightness + np.float32(8.7) * np.log(np.maximum(body, np.float32(1e-3))))
+            level = np.maximum(level, brightness + np.float32(8.7) * steady.log(np.maximum(body, np.float32(1e-3))))
             speed = np.where(body > shape, np.float32(-rate[k]) * reach * normal, speed)
             shape = np.maximum(shape, body)
         echo[w] = np.maximum(echo[w], level)

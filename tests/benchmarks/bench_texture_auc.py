@@ -84,7 +84,8 @@ def patches(cfd: np.ndarray, velocity: np.ndarray, strata: np.ndarray) -> dict[s
                 if share > 0.05:
                     out["whole"].append(np.concatenate([spectrum(luma[at]), spectrum(chroma[at]), stats]))
                 if share > 0.6:
-                    out["colour"].append(np.concatenate([spectrum(chroma[at]), [chroma[at].std(), luma[at].std()]]))
+                    painted = luma[at][flow[at]]  # the grey between says how dark the patient is
+                    out["colour"].append(np.concatenate([spectrum(chroma[at]), [chroma[at].std(), painted.std()]]))
                     speed = np.abs(v[at])
                     more = [speed.mean(), speed.std(), np.abs(then[at] - v[at]).mean()]
                     out["velocity"].append(np.concatenate([spectrum(v[at]), more]))

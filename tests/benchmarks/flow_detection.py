@@ -14,10 +14,11 @@ import collections
 import json
 import time
 
+import cv2
 import numpy as np
 
 from data_pipeline.flow import analyse, hidden_mask
-from data_pipeline.schema import FLOW, OUTLINE, SECTOR
+from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip
 from data_pipeline.simulation.views import VIEWS
 
@@ -40,8 +41,10 @@ def measure(view: str, seed: int, *, frames: int) -> dict[str, float]:
     found = analyse(clip.cfd)
     spent = time.process_time() - start
     flow, painted = (found.strata & FLOW) > 0, (clip.strata & FLOW) > 0
-    hidden, must = hidden_mask(found.strata) > 0, (clip.strata & (FLOW | OUTLINE)) > 0
-    drawn = bool((clip.strata & OUTLINE).any())
+    # Text over the sector counts as drawn too; here only the box's own outline is asked for.
+    near = np.stack([cv2.dilate(plane & BOX, np.ones((9, 9), np.uint8)) > 0 for plane in clip.strata])
+    hidden, must = hidden_mask(found.strata) > 0, ((clip.strata & (FLOW | OUTLINE)) > 0) & near
+    drawn = clip.acquisition.outline.colour != "none"
     hit = int((flow & painted).sum())
     visible = painted.mean() > 3e-4  # a clip may happen to show no flow at all
     mode = clip.acquisition.settings.mode

@@ -10,12 +10,14 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage
 
 from data_pipeline.schema import PairRecord
-from data_pipeline.simulation.simulator import simulate_pair
+from data_pipeline.simulation.simulator import SimulationOptions, simulate_pair
+
+SAME_ACQUISITION = SimulationOptions(shared=True, ui_share=0.0, video_share=0.0, mode="velocity")
 
 
 @functools.cache
 def simulated(view="A4C", seed=1, frames=5, size=200) -> PairRecord:
-    return simulate_pair(view, seed, height=size, width=size, frames=frames)
+    return simulate_pair(view, seed, height=size, width=size, frames=frames, options=SAME_ACQUISITION)
 
 
 def grey_screen(pair: PairRecord) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import noise_field, ridge_noise
 from data_pipeline.simulation.flow_fields import FlowTerm
@@ -116,7 +117,7 @@ def facing(distance: np.ndarray, fan: Fan) -> np.ndarray:
     """|normal . beam| of the level lines of a signed distance: 1 where an interface is perpendicular to the beam."""
     gy, gx = np.gradient(distance)
     gx, gy = gx / fan.lateral_step_cm, gy / np.float32(fan.axial_step_cm)
-    return (np.abs(gy) / (np.hypot(gx, gy) + np.float32(1e-4))).astype(np.float32)
+    return (np.abs(gy) / (steady.hypot(gx, gy) + np.float32(1e-4))).astype(np.float32)
 
 
 def uniform(rng: np.random.Generator, low: float, high: float) -> float:

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import smoothstep
 from data_pipeline.simulation.flow_fields import FlowTerm, envelope, filling, jet, ragged_window, vortex
@@ -75,9 +76,9 @@ def posterior_wall_db(rng: np.random.Generator, heart: Heart) -> np.ndarray:
     echo = surroundings_db(rng, heart.fan, heart.outer)
     roof = uniform(rng, 12.2, 12.9)
     below = heart.y - roof + 0.03 * (heart.x + 1.5) ** 2 + 0.15 * Noise(rng, heart.fan)(6, 14)
-    across = np.exp(-(((heart.x + 1) / uniform(rng, 3.2, 5.2)) ** 2))
-    line = uniform(rng, 9, 20) * np.exp(-((below / 0.3) ** 2)) * across
-    tail = uniform(rng, 6, 13) * np.exp(-np.clip(below, 0, 9) / 1.6) * smoothstep(below, 0, 0.3) * across
+    across = steady.exp(-(((heart.x + 1) / uniform(rng, 3.2, 5.2)) ** 2))
+    line = uniform(rng, 9, 20) * steady.exp(-((below / 0.3) ** 2)) * across
+    tail = uniform(rng, 6, 13) * steady.exp(-np.clip(below, 0, 9) / 1.6) * smoothstep(below, 0, 0.3) * across
     return echo + line + tail
 
 
@@ -91,7 +92,7 @@ def four_chamber_anatomy(
     echo, blood = heart_echo(rng, heart, background, bright=[hinge for ring in heart.rings.values() for hinge in ring])
     bars = [(0.7, 1.8, 1.2, 5.0)] * int(rng.integers(1, 4)) + [(-4.4, -3.0, 2.6, 6.0)] * int(rng.integers(0, 3))
     echo = np.maximum(echo, trabeculae(rng, heart, bars))
-    septum = np.exp(-(((heart.cavity["LV"] + 0.5) / 0.35) ** 2)) * (heart.x < -1.2) * smoothstep(heart.y, 0.3, 1.5)
+    septum = steady.exp(-(((heart.cavity["LV"] + 0.5) / 0.35) ** 2)) * (heart.x < -1.2) * smoothstep(heart.y, 0.3, 1.5)
     echo = echo + uniform(rng, 1, 4) * septum * (1 - smoothstep(heart.y, 7.8, 8.6))
     echo, blood, labels = found.paint(echo, blood, chamber_labels(heart, LABEL_IDS))
     ef = uniform(rng, 0.18, 0.34) * found.ejection

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import gaussian_blur, smoothstep
 from data_pipeline.simulation.pathology import capsule
@@ -174,13 +175,13 @@ def heart_echo(
     wall = uniform(rng, -28, -22) + uniform(rng, 5, 9) * front + texture
     patch = smoothstep(noise(9 * to_cm, 12 * to_cm), -1.2, 0.6)
     echo = background + muscle * (wall - background)
-    pericardium = np.exp(-(((heart.outer + 0.03) / 0.15) ** 2))
-    echo += uniform(rng, 7, 14) * pericardium * (0.05 + 0.95 * front**1.5) * (0.35 + 0.65 * patch)
-    edge = np.exp(-(((lumen + 0.1) / 0.16) ** 2))
+    pericardium = steady.exp(-(((heart.outer + 0.03) / 0.15) ** 2))
+    echo += uniform(rng, 7, 14) * pericardium * (0.05 + 0.95 * front * np.sqrt(front)) * (0.35 + 0.65 * patch)
+    edge = steady.exp(-(((lumen + 0.1) / 0.16) ** 2))
     echo += uniform(rng, 2, 7) * edge * inner**2 * patch
     for px, py in bright:
         square = (heart.x - np.float32(px)) ** 2 + (heart.y - np.float32(py)) ** 2
-        echo += uniform(rng, 4, 8) * np.exp(-square / np.float32(uniform(rng, 0.3, 0.5) ** 2))
+        echo += uniform(rng, 4, 8) * steady.exp(-square / np.float32(uniform(rng, 0.3, 0.5) ** 2))
     blood = smoothstep(lumen, -0.06, 0.2)
     pool = uniform(rng, -57, -49) + 3 * noise(11, 14)
     return echo + blood * (pool - echo), blood
@@ -196,7 +197,7 @@ def trabeculae(
         dx, dy = heart.x - np.float32(uniform(rng, x0, x1)), heart.y - np.float32(uniform(rng, y0, y1))
         u = dx * np.float32(math.cos(angle)) + dy * np.float32(math.sin(angle))
         v = dy * np.float32(math.cos(angle)) - dx * np.float32(math.sin(angle))
-        gap = np.hypot(u / np.float32(thick), v / np.float32(length))
+        gap = steady.hypot(u / np.float32(thick), v / np.float32(length))
         echo = np.maximum(echo, uniform(rng, -27, -19) - 24 * np.clip(gap - 0.7, 0, 1.4))
     return echo
 

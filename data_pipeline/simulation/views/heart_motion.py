@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.fields import smoothstep
 from data_pipeline.simulation.kinematics import Kinematics
 from data_pipeline.simulation.views.anatomy import Leaflet, Motion, uniform
@@ -15,7 +16,7 @@ from data_pipeline.simulation.views.heart import Heart, Ring
 
 def reach(distance: np.ndarray, fold_cm: float) -> np.ndarray:
     """1 inside a cavity, falling off outwards with e-fold ``fold_cm``, float32."""
-    return np.exp(-((np.clip(-distance, 0, None) * np.float32(1 / fold_cm)) ** 1.4))
+    return steady.exp(-steady.power(np.clip(-distance, 0, None) * np.float32(1 / fold_cm), np.float32(1.4)))
 
 
 def long_axis_motion(rng: np.random.Generator, heart: Heart, ef: float, *, right_axis: float | None) -> Motion:
@@ -36,7 +37,7 @@ def long_axis_motion(rng: np.random.Generator, heart: Heart, ef: float, *, right
 
 def whole(heart: Heart) -> np.ndarray:
     """1 in the heart, falling off around it, float32."""
-    return np.exp(-((np.clip(-heart.outer, 0, None) / 1.2) ** 2))
+    return steady.exp(-((np.clip(-heart.outer, 0, None) / 1.2) ** 2))
 
 
 def sway(rng: np.random.Generator, heart: Heart, *, breath: float) -> tuple[Motion, ...]:
@@ -58,7 +59,7 @@ def valve_opening(kin: Kinematics, kind: str) -> np.ndarray:
     if kind == "outflow":
         return smoothstep(p, 0.03, 0.08) * (1 - smoothstep(p, 0.33, 0.40))
     held = smoothstep(p, 0.40, 0.45) * (1 - smoothstep(p, 0.97, 1.0))
-    swell = np.maximum(np.exp(-(((p - 0.48) / 0.09) ** 2)), kin.kick * np.exp(-(((p - 0.90) / 0.08) ** 2)))
+    swell = np.maximum(steady.exp(-(((p - 0.48) / 0.09) ** 2)), kin.kick * steady.exp(-(((p - 0.90) / 0.08) ** 2)))
     return (held * (0.55 + 0.45 * swell) * np.minimum(kin.beat, 1)).astype(np.float32)
 
 

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import smoothstep
 from data_pipeline.simulation.flow_fields import FlowTerm, envelope, filling, jet, ragged_window, vortex
@@ -53,7 +54,7 @@ def build_plax(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, patho
     heart, found = apply_findings(rng, heart, pathology)
     background = _behind(rng, heart)
     echo, blood = heart_echo(rng, heart, background, bright=[hinge for ring in rings.values() for hinge in ring])
-    septum = np.exp(-(((heart.y - 2.5 + 0.02 * heart.x) / 0.4) ** 2)) * (1 - smoothstep(heart.x, 0.6, 1.2))
+    septum = steady.exp(-(((heart.y - 2.5 + 0.02 * heart.x) / 0.4) ** 2)) * (1 - smoothstep(heart.x, 0.6, 1.2))
     echo = echo + uniform(rng, 1, 5) * septum * (1 - blood)
     echo = np.maximum(echo, trabeculae(rng, heart, [(-5.0, -3.0, 5.6, 6.8)] * int(rng.integers(0, 3))))
     labels = chamber_labels(heart, {"RV": 3, "LV": 1, "AO": 7, "LA": 2})
@@ -81,10 +82,10 @@ def _behind(rng: np.random.Generator, heart: Heart) -> np.ndarray:
     """Chest wall above, bright pericardium and lung with the descending aorta behind the left heart, dB."""
     noise, echo = Noise(rng, heart.fan), surroundings_db(rng, heart.fan, heart.outer)
     back = heart.y - uniform(rng, 8.9, 9.3) - 0.12 * heart.x + 0.012 * heart.x**2 + 0.15 * noise(6, 16)
-    reach_x = np.exp(-(((heart.x + 0.5) / uniform(rng, 4.5, 7)) ** 2))
-    echo = echo + uniform(rng, 12, 22) * np.exp(-((back / 0.3) ** 2)) * reach_x
-    echo = echo + uniform(rng, 7, 14) * np.exp(-np.clip(back, 0, 9) / 1.8) * smoothstep(back, 0, 0.3) * reach_x
-    descending = 1.0 - np.hypot(heart.x - uniform(rng, 1.4, 2.6), heart.y - uniform(rng, 10.6, 11.4))
+    reach_x = steady.exp(-(((heart.x + 0.5) / uniform(rng, 4.5, 7)) ** 2))
+    echo = echo + uniform(rng, 12, 22) * steady.exp(-((back / 0.3) ** 2)) * reach_x
+    echo = echo + uniform(rng, 7, 14) * steady.exp(-np.clip(back, 0, 9) / 1.8) * smoothstep(back, 0, 0.3) * reach_x
+    descending = 1.0 - steady.hypot(heart.x - uniform(rng, 1.4, 2.6), heart.y - uniform(rng, 10.6, 11.4))
     if rng.random() < 0.7:
         echo = echo + smoothstep(descending, -0.1, 0.15) * (-46 - echo)
     return echo
@@ -140,12 +141,12 @@ def build_psax(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, patho
     """Parasternal short axis at the papillary muscles or the mitral valve: a ring, a crescent beside it."""
     radius, mitral_level = uniform(rng, 2.2, 2.6), rng.random() < 0.3
     angles = np.linspace(0, 2 * np.pi, 10, endpoint=False)
-    ring = np.stack([radius * np.cos(angles), uniform(rng, 0.9, 1.05) * radius * np.sin(angles)], -1)
+    ring = np.stack([radius * steady.cos(angles), uniform(rng, 0.9, 1.05) * radius * steady.sin(angles)], -1)
     edge, bulge = radius + 1.05, uniform(rng, 1.0, 2.1)
     span = np.radians(np.linspace(uniform(rng, 165, 185), uniform(rng, 285, 310), 6))
-    inner = np.stack([edge * np.cos(span), edge * np.sin(span)], -1)
-    swell = edge + 0.15 + bulge * np.sin(np.linspace(0.25, np.pi - 0.25, 6))
-    outer = np.stack([swell * np.cos(span), swell * np.sin(span)], -1)[::-1]
+    inner = np.stack([edge * steady.cos(span), edge * steady.sin(span)], -1)
+    swell = edge + 0.15 + bulge * steady.sin(np.linspace(0.25, np.pi - 0.25, 6))
+    outer = np.stack([swell * steady.cos(span), swell * steady.sin(span)], -1)[::-1]
     pose = Pose(uniform(rng, -0.3, 1.3), uniform(rng, 6.4, 7.6), uniform(rng, -0.3, 0.3), uniform(rng, 0.9, 1.1))
     walls = {"LV": uniform(rng, 0.85, 1.15), "RV": 0.4}
     heart = place_heart(
@@ -153,11 +154,11 @@ def build_psax(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, patho
     )
     heart, found = apply_findings(rng, heart, pathology)
     background = surroundings_db(rng, fan, heart.outer)
-    back = np.hypot(heart.x, heart.y) - radius - 1.15 + 0.1 * Noise(rng, fan)(6, 12)
+    back = steady.hypot(heart.x, heart.y) - radius - 1.15 + 0.1 * Noise(rng, fan)(6, 12)
     lower = smoothstep(heart.y, 0.5, 2.5)
     background = background + lower * (
-        uniform(rng, 9, 18) * np.exp(-((back / 0.3) ** 2))
-        + uniform(rng, 5, 12) * np.exp(-np.clip(back, 0, 9) / 1.8) * smoothstep(back, 0, 0.3)
+        uniform(rng, 9, 18) * steady.exp(-((back / 0.3) ** 2))
+        + uniform(rng, 5, 12) * steady.exp(-np.clip(back, 0, 9) / 1.8) * smoothstep(back, 0, 0.3)
     )
     echo, blood = heart_echo(rng, heart, background)
     leaflets, swirl_radius = (), uniform(rng, 0.9, 1.5)
@@ -208,7 +209,7 @@ def _papillary(
     for clock in (4, 8):
         angle, size = math.radians(30 * clock - 90 + uniform(rng, -12, 12)), uniform(rng, 0.4, 0.65)
         away = (radius - 0.45) * np.array([math.cos(angle), math.sin(angle)])
-        gap = np.hypot(heart.x - np.float32(away[0]), heart.y - np.float32(away[1])) - size
+        gap = steady.hypot(heart.x - np.float32(away[0]), heart.y - np.float32(away[1])) - size
         muscle = 1 - smoothstep(gap + 0.08 * Noise(rng, heart.fan)(4, 5), -0.1, 0.14)
         echo = echo + muscle * (np.maximum(echo, uniform(rng, -26, -20)) - echo)
         blood = blood * (1 - muscle)

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import smoothstep
 from data_pipeline.simulation.kinematics import Kinematics
@@ -52,10 +53,11 @@ def _liver_window(rng: np.random.Generator, heart: Heart) -> tuple[np.ndarray, n
     around = surroundings_db(rng, fan, heart.outer)
     echo = around + liver * (texture - around)
     front = facing(over, fan)
-    echo = echo + uniform(rng, 8, 15) * np.exp(-((over / 0.16) ** 2)) * front**1.5 * smoothstep(noise(9, 12), -1.3, 0.3)
+    line = steady.exp(-((over / 0.16) ** 2)) * front * np.sqrt(front)
+    echo = echo + uniform(rng, 8, 15) * line * smoothstep(noise(9, 12), -1.3, 0.3)
     wall = uniform(rng, 1.0, 1.8)  # skin and muscle under the probe
     echo = echo + uniform(rng, 2, 8) * (1 - smoothstep(y + 0.08 * noise(9, 14), wall - 0.2, wall + 0.2))
-    echo = echo + 8 * np.exp(-(((y - wall) / 0.12) ** 2)) * smoothstep(noise(6, 10), -0.8, 0.8)
+    echo = echo + 8 * steady.exp(-(((y - wall) / 0.12) ** 2)) * smoothstep(noise(6, 10), -0.8, 0.8)
     return echo.astype(np.float32), liver
 
 
@@ -88,31 +90,31 @@ def _fetal_body(
     """Mother, fluid, placenta, chest wall, lungs, ribs and spine: ``(dB, shadows dB, inside of the chest bool)``."""
     fan, noise = heart.fan, Noise(rng, heart.fan)
     dx, dy = fan.X - np.float32(middle[0]), fan.Y - np.float32(middle[1])
-    angle = np.arctan2(dy, dx)
-    ring = chest * (1 + 0.05 * np.cos(2 * (angle - tilt))) - np.hypot(dx, dy) + 0.08 * noise(9, 9)  # > 0 inside
+    angle = steady.arctan2(dy, dx)
+    ring = chest * (1 + 0.05 * steady.cos(2 * (angle - tilt))) - steady.hypot(dx, dy) + 0.08 * noise(9, 9)  # > 0 inside
     echo = uniform(rng, -36, -30) + 4 * noise(9, 16) + 2.5 * noise(2.2, 6)
     echo = echo + 6 * noise.ridges(3, 22, width=0.15) * smoothstep(noise(14, 18), -0.3, 1.2)
     fluid = smoothstep(noise(22, 26) - uniform(rng, -0.6, 0.9), 0, 0.25) * smoothstep(-ring, 0.0, 0.15)
     fluid = fluid * smoothstep(fan.Y + 0.3 * noise(12, 25), 1.5, 1.9)
     echo = echo + fluid * (uniform(rng, -58, -52) - echo)
     for layer in (uniform(rng, 0.5, 0.9), uniform(rng, 1.4, 2.2)):  # abdominal wall and uterus
-        line = np.exp(-(((fan.Y + 0.08 * noise(9, 20) - layer) / 0.1) ** 2))
+        line = steady.exp(-(((fan.Y + 0.08 * noise(9, 20) - layer) / 0.1) ** 2))
         echo = echo + uniform(rng, 5, 11) * line * smoothstep(noise(7, 12), -1, 0.7)
     inside = smoothstep(ring, -0.08, 0.08)
     lung = uniform(rng, -31, -26) + 2.5 * noise(3, 4) + 1.5 * noise(8, 9)
     echo = echo + inside * (lung - echo)
-    wall = np.exp(-(((ring - 0.12) / 0.12) ** 2))
+    wall = steady.exp(-(((ring - 0.12) / 0.12) ** 2))
     echo = echo + wall * (uniform(rng, 3, 7) + 5 * facing(ring, fan) ** 2)
     bone = np.zeros(fan.shape, np.float32)
     spine = tilt + math.pi / 2 + uniform(rng, -0.3, 0.3)  # behind the atria
     for side, away in ((-0.13, 0.97), (0.13, 0.97), (0.0, 0.85)):
         px, py = (0.96 * away * chest * f(spine + side) for f in (math.cos, math.sin))
-        gap = np.hypot(dx - np.float32(px), dy - np.float32(py))
-        bone = np.maximum(bone, np.exp(-((gap / (0.07 * chest)) ** 2)))
+        gap = steady.hypot(dx - np.float32(px), dy - np.float32(py))
+        bone = np.maximum(bone, steady.exp(-((gap / (0.07 * chest)) ** 2)))
     for _ in range(int(rng.integers(2, 6))):
         at, length = uniform(rng, -math.pi, math.pi), uniform(rng, 0.12, 0.35)
         turn = np.mod(angle - np.float32(at) + math.pi, 2 * math.pi) - math.pi
-        bone = np.maximum(bone, np.exp(-(((ring - 0.14) / 0.09) ** 2) - (turn / length) ** 4))
+        bone = np.maximum(bone, steady.exp(-(((ring - 0.14) / 0.09) ** 2) - (turn / length) ** 4))
     echo = np.maximum(echo, -62 + 50 * bone + 2 * noise(2, 3))
     below = np.clip(np.cumsum(bone, axis=0) / max(1.0, fan.axial_px(2.0)), 0, 1) * (1 - bone)
     return echo.astype(np.float32), (-uniform(rng, 7, 16) * below).astype(np.float32), ring > 0

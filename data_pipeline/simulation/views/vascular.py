@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import smoothstep
 from data_pipeline.simulation.flow_fields import (
@@ -52,7 +53,7 @@ def build_carotid(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pa
     if jugular:
         vein_flows, echo, blood, labels = _jugular(rng, fan, kinematics, echo, blood, labels, axis - radius, flip)
         flows += vein_flows
-    pool = u(-56, -50) + 2 * noise(2, 3) + 5 * np.exp(-((lumen / 0.06) ** 2))
+    pool = u(-56, -50) + 2 * noise(2, 3) + 5 * steady.exp(-((lumen / 0.06) ** 2))
     inside = smoothstep(lumen, -0.012, 0.045)
     echo = echo + inside * (pool - echo)
     if plaque is not None:
@@ -84,11 +85,11 @@ def _neck(rng: np.random.Generator, fan: Fan, roof: np.ndarray) -> np.ndarray:
     striae = u(-36, -31) + 2 * noise(1, 5) + u(4, 9) * noise.ridges(0.9, 16, width=0.25)
     echo += in_muscle * (striae - echo)
     for depth, level in ((skin, 13), (fat, 11)):
-        echo += level * np.exp(-(((y + wave - depth) / 0.035) ** 2)) * smoothstep(noise(3, 9), -1.4, 0.4)
-    echo += 9 * np.exp(-(((y + wave - muscle) / 0.04) ** 2)) * smoothstep(noise(4, 8), -0.8, 0.8)
+        echo += level * steady.exp(-(((y + wave - depth) / 0.035) ** 2)) * smoothstep(noise(3, 9), -1.4, 0.4)
+    echo += 9 * steady.exp(-(((y + wave - muscle) / 0.04) ** 2)) * smoothstep(noise(4, 8), -0.8, 0.8)
     echo += u(4, 12) * (1 - smoothstep(y, 0.0, skin))
     deep = roof + u(1.2, 1.9) + 0.2 * noise(25, 14)  # prevertebral muscle and the spine
-    echo += u(2, 11) * np.exp(-(((y - deep) / 0.09) ** 2)) * smoothstep(noise(4, 7), -0.6, 0.8)
+    echo += u(2, 11) * steady.exp(-(((y - deep) / 0.09) ** 2)) * smoothstep(noise(4, 7), -0.6, 0.8)
     return echo - u(2, 8) * smoothstep(y - deep, 0.0, 0.8)
 
 
@@ -98,9 +99,9 @@ def _wall(rng: np.random.Generator, fan: Fan, echo: np.ndarray, lumen: np.ndarra
     thickness, crisp = uniform(rng, 0.05, 0.1), 0.012 + 0.6 * float(fan.axial_step_cm)
     out = -lumen
     patch = smoothstep(noise(3, 7), -1.6, 0.5)
-    intima = np.exp(-(((out - 0.01) / crisp) ** 2)) * patch
-    media = np.exp(-(((out - 0.55 * thickness) / (0.32 * thickness + 0.01)) ** 2))
-    adventitia = np.exp(-((np.clip(out - thickness, -1, None) / np.where(out > thickness, 0.07, crisp)) ** 2))
+    intima = steady.exp(-(((out - 0.01) / crisp) ** 2)) * patch
+    media = steady.exp(-(((out - 0.55 * thickness) / (0.32 * thickness + 0.01)) ** 2))
+    adventitia = steady.exp(-((np.clip(out - thickness, -1, None) / np.where(out > thickness, 0.07, crisp)) ** 2))
     near = 1 - far
     echo = echo - 9 * media * (0.4 + 0.6 * far)
     line = uniform(rng, -21, -15) + 2 * noise(1, 3)
@@ -121,11 +122,11 @@ def _jugular(
     gap = np.clip(height * ends, 0.02, None) - np.abs(fan.Y - middle)
     inside = smoothstep(gap, -0.012, 0.045)
     echo = echo + inside * (uniform(rng, -56, -51) + 2 * noise(2, 3) - echo)
-    echo = echo + 5 * np.exp(-(((gap + 0.02) / 0.025) ** 2)) * smoothstep(noise(3, 6), -1, 0.8)
+    echo = echo + 5 * steady.exp(-(((gap + 0.02) / 0.025) ** 2)) * smoothstep(noise(3, 6), -1, 0.8)
     labels = np.where((gap > 0) & (labels == 0), np.uint8(VESSEL), labels)
     profile = np.clip(1 - (np.abs(fan.Y - middle) / np.clip(height * ends, 0.02, None)) ** 2, 0, 1)
     basis = flip * along((-np.ones(fan.shape, np.float32), np.zeros(fan.shape, np.float32)), fan) * profile * inside
-    shape = 0.6 + 0.25 * kin.drives["respiration"] + 0.3 * np.cos(2 * np.pi * kin.phase)
+    shape = 0.6 + 0.25 * kin.drives["respiration"] + 0.3 * steady.cos(2 * np.pi * kin.phase)
     term = FlowTerm(basis.astype(np.float32), course(rng, kin, shape, uniform(rng, 10, 35)))
     return [term], echo, np.maximum(blood, inside), labels
 
@@ -142,7 +143,7 @@ def _plaque(
     height = (
         (0.35 + 0.9 * pathology.severity)
         * radius
-        * np.exp(-(((fan.X - centre) / length) ** 2))
+        * steady.exp(-(((fan.X - centre) / length) ** 2))
         * (1 + 0.25 * noise(5, 4))
     )
     free = radius - side * across - height  # > 0 above the plaque
@@ -162,9 +163,9 @@ def _plaque(
 def _motions(rng: np.random.Generator, fan: Fan, across: np.ndarray, radius: float, slope: float) -> tuple[Motion, ...]:
     """Walls pulse by 3-8 % of the radius, the vessel slides a little along itself, the neck breathes."""
     distance = np.abs(across)
-    reach = np.where(distance < radius, distance / radius, np.exp(-np.clip(distance - radius, 0, None) / 0.35))
+    reach = np.where(distance < radius, distance / radius, steady.exp(-np.clip(distance - radius, 0, None) / 0.35))
     uy = uniform(rng, 0.03, 0.08) * radius * np.sign(across) * reach
-    near = np.exp(-((across / (3 * radius)) ** 2))
+    near = steady.exp(-((across / (3 * radius)) ** 2))
     slide = uniform(rng, -0.03, 0.03)
     still = np.ones(fan.shape, np.float32)
     hand = uniform(rng, 0, 0.05)
@@ -186,14 +187,14 @@ def _arterial_flow(
     width = np.maximum(lumen + np.abs(across), 0.02)
     rho = np.clip(np.abs(across) / width, 0, 1)
     open_part = np.clip(width / (radius * widening), 0.35, 1.2)  # continuity through a narrowing, capped at 4x
-    gain = np.minimum(open_part**-1.3, 4) / widening**1.5
+    gain = np.minimum(steady.power(open_part, np.float32(-1.3)), 4) / (widening * np.sqrt(widening))
     ones = np.ones(fan.shape, np.float32)
     tilt = math.hypot(1, slope)
     projected = along((flip * ones / tilt, flip * slope * ones / tilt), fan)
     plug, parabola = (projected * gain * (1 - rho**n) * inside for n in (7, 2))
     p = kin.phase
-    systole = np.exp(-(((p - 0.13) / 0.07) ** 2)) + 0.45 * np.exp(-(((p - 0.27) / 0.10) ** 2))
-    diastole = 0.55 + 0.45 * np.exp(-np.clip(p - 0.42, 0, 1) / 0.5)
+    systole = steady.exp(-(((p - 0.13) / 0.07) ** 2)) + 0.45 * steady.exp(-(((p - 0.27) / 0.10) ** 2))
+    diastole = 0.55 + 0.45 * steady.exp(-np.clip(p - 0.42, 0, 1) / 0.5)
     peak, rest = u(45, 120), u(10, 30)
     terms = [
         FlowTerm(plug.astype(np.float32), course(rng, kin, systole, peak - rest)),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from data_pipeline.simulation import steady
 from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import smoothstep
 from data_pipeline.simulation.flow_fields import along
@@ -45,34 +46,55 @@ class Segment:
             bow = np.float32(4 * self.bend / math.sqrt(square)) * u * (1 - u)
             px, py = px + bow * np.float32(dy), py - bow * np.float32(dx)
         radius = np.float32(self.radius) * (1 + np.float32(self.taper - 1) * u)
-        distance = radius - np.hypot(px - u * np.float32(dx), py - u * np.float32(dy))
+        distance = radius - steady.hypot(px - u * np.float32(dx), py - u * np.float32(dy))
         return distance, distance / radius
 
 
-def tree_distance(segments: Sequence[Segment], x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Signed distance (cm, positive inside) of all segments, float32."""
-    return np.maximum.reduce([s.lumen(x, y)[0] for s in segments])
+_REACH_CM = 0.6
+"""How far outside its lumen a vessel is still looked at: nothing that it changes lies further away."""
 
 
-def tree_flow(
+def tree(
     segments: Sequence[Segment], x: np.ndarray, y: np.ndarray, fan: Fan, *,
     turn: Callable[[float, float], tuple[float, float]],
-) -> np.ndarray:  # fmt: skip
-    """Velocity towards the probe relative to ``speed``, parabolic over each lumen, 0 outside, float32 [n_r, n_t].
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """``(distance, flow)`` of all segments together, float32 [n_r, n_t].
+
+    ``distance``: signed, cm, positive inside, no less than about ``-_REACH_CM``. ``flow``: velocity towards the probe
+    relative to ``speed``, parabolic over each lumen, 0 outside.
 
     ``x, y`` may be warped and vessels bowed; directions are those of the straight segments, which ``turn`` takes
     from their frame to the image (right, down).
     """
+    distance = np.full(fan.shape, -_REACH_CM, np.float32)
     total, weight = np.zeros(fan.shape, np.float32), np.full(fan.shape, 1e-3, np.float32)
     for s in segments:
-        depth = np.clip(s.lumen(x, y)[1], 0, 1)
+        at = _window(s, x, y)
+        if at is None:
+            continue
+        own, depth = s.lumen(x[at], y[at])
+        np.maximum(distance[at], own, out=distance[at])
+        depth = np.clip(depth, 0, 1)
         dx, dy = s.b[0] - s.a[0], s.b[1] - s.a[1]
         length = math.hypot(dx, dy) + 1e-9
         direction = tuple(np.full((1, 1), c, np.float32) for c in turn(dx / length, dy / length))
         profile = depth * (2 - depth)  # 1 - (1 - depth)^2: a parabola over the radius
-        total += depth * profile * along(direction, fan) * np.float32(s.speed)
-        weight += depth
-    return total / weight
+        towards = np.broadcast_to(along(direction, fan), fan.shape)[at]
+        total[at] += depth * profile * towards * np.float32(s.speed)
+        weight[at] += depth
+    return distance, total / weight
+
+
+def _window(s: Segment, x: np.ndarray, y: np.ndarray, step: int = 4) -> tuple[slice, slice] | None:
+    """The part of the grid that a vessel may change, found on every ``step``-th sample; ``None`` when it has none."""
+    pad = _REACH_CM + s.radius + abs(s.bend)
+    coarse_x, coarse_y = x[::step, ::step], y[::step, ::step]
+    near = (coarse_x > min(s.a[0], s.b[0]) - pad) & (coarse_x < max(s.a[0], s.b[0]) + pad)
+    near &= (coarse_y > min(s.a[1], s.b[1]) - pad) & (coarse_y < max(s.a[1], s.b[1]) + pad)
+    rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
+    if not len(rows):
+        return None
+    return tuple(slice(max(0, step * int(i[0] - 1)), step * int(i[-1] + 2)) for i in (rows, columns))
 
 
 def lumen_mask(distance: np.ndarray, *, soft_cm: float) -> np.ndarray:

@@ -5,7 +5,7 @@ import pytest
 
 from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.flow_fields import along, envelope, jet, normalised, towards_probe, windowed
-from data_pipeline.simulation.views.vessels import Segment, tree_distance, tree_flow
+from data_pipeline.simulation.views.vessels import Segment, tree
 
 PHASED = Fan.for_size("phased", 96, 96, depth_cm=15)
 LINEAR = Fan.for_size("linear", 96, 96, depth_cm=4, steer=math.radians(20))
@@ -50,10 +50,12 @@ def test_envelopes_and_normalisation():
 
 
 def test_vessel_flow_lies_in_the_lumen_and_follows_the_segment():
-    tree = [Segment((0.0, 12.0), (0.0, 6.0), 0.6), Segment((3.0, 6.0), (3.0, 12.0), 0.5, bend=0.3)]
-    flow = tree_flow(tree, PHASED.X, PHASED.Y, PHASED, turn=lambda dx, dy: (dx, dy))
-    outside = tree_distance(tree, PHASED.X, PHASED.Y) < 0
-    assert np.abs(flow[outside]).max() == 0
+    segments = [Segment((0.0, 12.0), (0.0, 6.0), 0.6), Segment((3.0, 6.0), (3.0, 12.0), 0.5, bend=0.3)]
+    distance, flow = tree(segments, PHASED.X, PHASED.Y, PHASED, turn=lambda dx, dy: (dx, dy))
+    assert np.abs(flow[distance < 0]).max() == 0
+    everywhere = np.maximum.reduce([s.lumen(PHASED.X, PHASED.Y)[0] for s in segments])  # not only nearby
+    np.testing.assert_array_equal(distance[everywhere > -0.5], everywhere[everywhere > -0.5])
+    assert (distance[everywhere <= -0.5] <= -0.5).all()
     r, t = PHASED.index_of(0, 9)
     at = int(round((r - PHASED.r[0]) / PHASED.dr)), int(round((t - PHASED.t[0]) / PHASED.dt))
     assert flow[at] > 0.8  # upwards is towards the probe

@@ -139,3 +139,17 @@ def test_bad_requests_name_what_is_wrong(view, change, words):
 def test_bad_options(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         SimulationOptions(**bad)
+
+
+def test_what_the_screen_writes_over_the_sector_is_flagged():
+    written = 0
+    for seed in range(4):
+        clip = simulate_clip(
+            "A4C", seed, height=160, width=160, frames=3,
+            options=SimulationOptions(codec=Codec(name="none"), shared=True, ui_share=1.0),
+        )  # fmt: skip
+        gap = np.abs(clip.cfd.astype(int) - clip.grey).max(-1)
+        seen = (gap > 60) & clip.fan & ~clip.mask
+        assert (clip.outline[seen]).mean() > 0.97
+        written += int((clip.outline & ~clip.box).sum())
+    assert written > 100  # there was text outside the box

@@ -1,0 +1,89 @@
+"""Do simulated and painted clips measure like the real one? Prints the table of `simulation.realism` for both.
+
+    python tests/benchmarks/realism_table.py [--clips 12] [--json realism.json]
+
+Clips are made at the size of the real one (a sector of some 450 px), since counts depend on it. Painted: colour over
+simulated greyscale and, with the ``test`` extra, over the real echocardiogram among pydicom's test files. ``*`` marks
+a median outside the tolerance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+
+import numpy as np
+
+from data_pipeline.simulation.codec import Codec
+from data_pipeline.simulation.fan import Fan
+from data_pipeline.simulation.painter import TRAIN, paint_clip
+from data_pipeline.simulation.realism import REAL, measure, summarise, table
+from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip, simulate_grey
+
+HEIGHT, WIDTH, FRAMES, FPS = 480, 600, 8, 18.0
+ALIKE = {"mode": "velocity", "artefacts": 0.0, "ui_share": 0.0, "moving_box": 0.0, "codec": Codec(name="ybr")}
+PAINTER = dataclasses.replace(TRAIN, no_blood_share=0.0, bright_share=0.0, **ALIKE)
+
+
+def figures(cfd, grey, strata, velocity, nyquist, geometry) -> dict[str, float]:
+    fan = Fan.from_geometry(geometry, height=cfd.shape[1], width=cfd.shape[2])
+    return measure(cfd, grey, strata, velocity.astype(np.float32) / nyquist, fan)
+
+
+def simulated(view: str, seed: int) -> dict[str, float]:
+    options = SimulationOptions(fps=FPS, shared=True, **ALIKE)
+    clip = simulate_clip(view, seed, height=HEIGHT, width=WIDTH, frames=FRAMES, options=options)
+    return figures(
+        clip.cfd, clip.grey, clip.strata, clip.velocity, clip.acquisition.settings.nyquist_cm_s, clip.geometry
+    )
+
+
+def painted(grey: np.ndarray, fan: object, seed: int) -> dict[str, float]:
+    ids = {"clip_id": "clip", "patient_id": "patient", "view": "A4C"}
+    made = paint_clip(grey, seed, fps=FPS, fan=fan, options=PAINTER, **ids)
+    record = made.record
+    nyquist = record.params["colour"]["nyquist_cm_s"]
+    return figures(record.cfd, record.grey, record.strata, made.velocity, nyquist, record.geometry)
+
+
+def real_grey() -> tuple[np.ndarray, object] | None:
+    """The greyscale echocardiogram of pydicom's test files and its sector, if it is installed."""
+    from pydicom.data import get_testdata_file
+
+    from data_pipeline.flow import analyse
+    from data_pipeline.readers import read_clip
+
+    path = get_testdata_file("color3d_jpeg_baseline.dcm", download=False)
+    if path is None:
+        return None
+    frames = read_clip(path).frames[:48]
+    found = analyse(frames)
+    return (frames.mean(-1) * found.sector).astype(np.uint8), found.geometry
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=12, help="clips of each kind")
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    groups = {"simulated": [simulated(("A4C", "PLAX")[seed % 2], seed) for seed in range(options.clips)]}
+    groups["painted on simulated"] = []
+    for seed in range(options.clips):
+        base = simulate_grey("A4C", 100 + seed, height=HEIGHT, width=WIDTH, frames=FRAMES)
+        groups["painted on simulated"].append(painted(base.grey, base.fan, seed))
+    real = real_grey()
+    if real is not None:
+        starts = [(7 * seed) % 40 for seed in range(options.clips)]
+        groups["painted on real"] = [
+            painted(real[0][start : start + FRAMES], real[1], seed) for seed, start in enumerate(starts)
+        ]
+    print(table(groups))
+    if options.json:
+        out = {group: {name: summarise(rows)[name][1] for name in REAL} for group, rows in groups.items()}
+        with open(options.json, "w") as file:
+            json.dump(out, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
