@@ -19,7 +19,7 @@ from cfd2gray.evaluation.baselines import BASELINES, local_speckle_ceiling
 from cfd2gray.evaluation.ceiling import Redraw
 from cfd2gray.evaluation.gallery import Gallery
 from cfd2gray.evaluation.results import CEILINGS, GROUP_FACTS, assemble
-from cfd2gray.evaluation.step import Predict, as_uint8, make_eval_step, score
+from cfd2gray.evaluation.step import Predict, as_uint8, identity_scores, make_eval_step, score, without_colour
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.metrics.confidence import reliability, sparsification
 from cfd2gray.metrics.perceptual import PerceptualNet
@@ -104,6 +104,8 @@ def evaluate(
         _check_batch(batch)
         arrays = jax.device_put({key: batch[key] for key in _NEEDED})
         out = step(arrays)
+        if not rows:
+            unpainted = _unpainted(predict, arrays)
         host = to_host({key: batch[key] for key in _NEEDED})
         scores = dict(out["scores"])
         ceilings, unknown = _ceilings(host, options.redraw)
@@ -137,6 +139,7 @@ def evaluate(
     }
     ordered = [rows[index] for index in sorted(rows)]
     result = assemble(ordered, bootstrap=options.bootstrap, settings=settings)
+    result["identity"]["without_colour"] = unpainted
     if trust and trust["pixels"].sum():
         result["confidence"] = {
             "tolerance": TOLERANCE,
@@ -145,6 +148,18 @@ def evaluate(
             "sparsification": sparsification(trust),
         }
     return result
+
+
+def _unpainted(predict: Predict, arrays: Mapping[str, jax.Array]) -> dict[str, Any]:
+    """The identity control on the clips of one batch with their colour taken away: they should come back unchanged."""
+    plain = without_colour(arrays)
+    found = to_host(identity_scores(predict(plain)["composited"], arrays["grey"]) | {"mask": arrays["mask"]})
+    real = found["mask"] > 0
+    return {
+        "n_clips": int(real.sum()),
+        "ssim": float(found["ssim"][real].mean()),
+        "max_change": int(found["change"][real].max()),
+    }
 
 
 def to_host(tree: Any) -> Any:

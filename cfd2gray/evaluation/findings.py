@@ -17,6 +17,8 @@ FEW_PATIENTS = 20
 F1_TARGET, DICE_TARGET = 0.01, 0.97
 """F1 on translated clips within this of real; Dice between segmentations of the two."""
 
+IDENTITY_SSIM = 0.99
+"""From which a clip without colour counts as unchanged."""
 CONFIDENCE_GAP = 0.1
 """Mean gap between claimed and found share from which confidence is called off."""
 
@@ -30,7 +32,7 @@ def findings(result: Mapping[str, Any]) -> list[Finding]:
     found += [_ceiling(result)]
     found += [_band(result, "flicker_ratio", FLICKER_RANGE, "Flicker in flow", "calmer than", "more restless than")]
     found += [_band(result, "texture_std_ratio", TEXTURE_RANGE, "Texture in flow", "smoother than", "rougher than")]
-    found += [_confidence(result), _pass_through(result), _few_patients(result)]
+    found += [_confidence(result), _identity(result), _pass_through(result), _few_patients(result)]
     return [finding for finding in found if finding]
 
 
@@ -139,6 +141,21 @@ def _confidence(result: Mapping[str, Any]) -> Finding | None:
         "does not tell good pixels from bad ones" if order >= 1 else f"its order is {100 * (1 - order):.0f} % of ideal"
     )
     return {"level": "warning" if gap > CONFIDENCE_GAP or order >= 1 else "note", "text": f"{text}, and {ranks}."}
+
+
+def _identity(result: Mapping[str, Any]) -> Finding | None:
+    """Clips without colour must come back unchanged: those of the set, and some with their colour taken away."""
+    identity = result["identity"]
+    plain, own = identity.get("without_colour"), identity["ssim_without_flow"]
+    if plain is None:
+        return None
+    worst = min(plain["ssim"], 1.0 if own is None else own)
+    text = f"Clips without colour come back with SSIM {worst:.4f} ({plain['n_clips']} with their colour taken away"
+    n = identity["n_clips_without_flow"]
+    text += f", {n} acquired without)" if n else ", none acquired without)"
+    if worst >= IDENTITY_SSIM:
+        return {"level": "good", "text": f"{text}: unchanged but for rounding."}
+    return {"level": "warning", "text": f"{text}: they are changed although nothing was hidden."}
 
 
 def _pass_through(result: Mapping[str, Any]) -> Finding:

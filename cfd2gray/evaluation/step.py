@@ -20,7 +20,7 @@ from cfd2gray.metrics.motion import find_motion, motion_residual
 from cfd2gray.metrics.perceptual import PerceptualNet
 from cfd2gray.metrics.strata import colour_fraction
 from cfd2gray.translation.predict import TOLERANCE
-from data_pipeline.schema import BOX, OUTLINE
+from data_pipeline.schema import BOX, OUTLINE, SECTOR
 
 Batch = Mapping[str, jax.Array]
 Scores = dict[str, dict[str, jax.Array]]
@@ -128,6 +128,21 @@ def _facts(composited: jax.Array, batch: Batch) -> dict[str, jax.Array]:
         "synthesised_fraction": jnp.mean(batch["hidden"] > 0, axis=(1, 2, 3)),
         "identity_error": jnp.max(jnp.where(untouched, difference, 0), axis=(1, 2, 3)),
     }
+
+
+def without_colour(batch: Batch) -> dict[str, jax.Array]:
+    """The batch as if nothing had been painted: the truth as input, no box, nothing hidden."""
+    cfd = jnp.repeat(batch["grey"], 3, axis=-1)
+    nothing = jnp.zeros_like(batch["hidden"])
+    return dict(batch) | {"cfd": cfd, "strata": batch["strata"] & SECTOR, "hidden": nothing}
+
+
+@jax.jit
+def identity_scores(composited: jax.Array, grey: jax.Array) -> dict[str, jax.Array]:
+    """SSIM of an output with uint8 ``grey [N, T, H, W, 1]`` that should have come through, and the largest change: ``[N]``."""
+    found, truth = quantise(composited), to_float(grey)
+    change = jnp.max(jnp.abs(found - truth), axis=(1, 2, 3, 4))
+    return {"ssim": metrics.ssim(found, truth, data_range=1.0), "change": jnp.round(change * 255)}
 
 
 @jax.jit

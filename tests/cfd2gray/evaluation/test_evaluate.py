@@ -76,6 +76,11 @@ def test_clips_without_flow_come_back_unchanged(evaluated):
     assert result["identity"]["n_clips_without_flow"] == 2
     assert result["identity"]["ssim_without_flow"] == pytest.approx(1, abs=1e-6)
     assert result["identity"]["max_change_outside_box"] == 0
+    assert result["identity"]["without_colour"] == {"n_clips": 4, "ssim": pytest.approx(1, abs=1e-6), "max_change": 0}
+    assert any("unchanged but for rounding" in finding["text"] for finding in findings(result))
+    darker = evaluate(synthetic.oracle_without_noise, synthetic.batches(3), synthetic.ids, options=FAST)
+    assert darker["identity"]["without_colour"]["n_clips"] == 3, "padding does not count"
+    assert any("changed although nothing was hidden" in finding["text"] for finding in findings(darker))
 
 
 def test_batching_and_padding_do_not_matter():
