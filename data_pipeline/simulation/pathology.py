@@ -101,5 +101,5 @@ def prosthesis_shadow(
 def effusion_layer(outer: np.ndarray, rng: np.random.Generator, fan: Fan, *, thickness: float) -> np.ndarray:
     """0..1: fluid in a layer outside ``outer`` (signed distance, cm, positive inside the heart or organ), uneven."""
     noise = noise_field(rng, fan.shape, fan.axial_px(22), fan.lateral_px(22))
-    width = np.maximum(np.float32(thickness) * (1 + 0.5 * noise), 0.02)
+    width = np.clip(np.float32(thickness) * (1 + 0.5 * noise), 0.02, 2.0)  # distances are known up to 2.5 cm
     return smoothstep(-outer, 0.0, 0.1) * (1 - smoothstep(-outer - width, -0.05, 0.08))
