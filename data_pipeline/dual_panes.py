@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.colour_mask import saturation
+from data_pipeline.pane_fit import MAX_SCALE, fit_panes
 from data_pipeline.schema import Region, check_frames
 
 
@@ -52,6 +53,8 @@ class DualPanes:
     ncc: float
     by: str
     """``tags`` or ``pixels``."""
+    scale: float = 1.0
+    """Pixels of the grey pane for one of the colour pane, by the header."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,6 +92,8 @@ def find_panes(
     tagged = _tagged_pitch(regions)
     if tagged and tagged[2]:
         return None, tagged[2]
+    if tagged and tagged[3] != 1.0:
+        return _scaled_panes(regions, tagged, coloured, luma, lit, options)
     for axis in (1, 0) if not tagged else (tagged[0],):
         turned_luma, turned_lit = (luma, lit) if axis else (luma.swapaxes(1, 2), lit.swapaxes(1, 2))
         length = turned_luma.shape[2]
@@ -127,30 +132,6 @@ def find_panes(
         found = DualPanes(colour=panes[order[0]], grey=panes[order[1]], ncc=ncc, by="tags" if tagged else "pixels")
         return found, f"two panes, correlation {ncc:.2f} at a pitch of {pitch} px"
     return None, reason
-
-
-def align(colour: np.ndarray, grey: np.ndarray, untouched: np.ndarray) -> tuple[int, int]:
-    """``(dy, dx)`` in -2..2 by which ``grey[y + dy, x + dx]`` fits ``colour[y, x]`` best.
-
-    Args:
-        colour, grey: luma, uint8 ``[T, H, W]``.
-        untouched: bool ``[T, H, W]``, pixels to compare.
-    """
-    best, shift = np.inf, (0, 0)
-    for dy in range(-2, 3):
-        for dx in range(-2, 3):
-            moved = shifted(grey, dy, dx)
-            error = float(cv2.absdiff(colour, moved)[untouched].mean()) if untouched.any() else np.inf
-            if error < best - 1e-6 or (error < best + 1e-6 and abs(dy) + abs(dx) < sum(map(abs, shift))):
-                best, shift = error, (dy, dx)
-    return shift
-
-
-def shifted(frames: np.ndarray, dy: int, dx: int) -> np.ndarray:
-    """``out[:, y, x] = frames[:, y + dy, x + dx]``; the border is repeated."""
-    rows = np.clip(np.arange(frames.shape[1]) + dy, 0, frames.shape[1] - 1)
-    columns = np.clip(np.arange(frames.shape[2]) + dx, 0, frames.shape[2] - 1)
-    return frames[:, rows][:, :, columns]
 
 
 def check_panes(
@@ -199,12 +180,21 @@ def _mae(a: np.ndarray, b: np.ndarray, keep: np.ndarray) -> float:
     return float(cv2.absdiff(np.ascontiguousarray(a), np.ascontiguousarray(b))[keep].mean()) if keep.any() else 255.0
 
 
-def _tagged_pitch(regions: tuple[Region, ...]) -> tuple[int, int, str] | None:
-    """``(axis, pitch in px, reason to refuse)`` of exactly two equal, adjacent 2-D regions; None without such."""
+def _two_regions(regions: tuple[Region, ...]) -> list[Region]:
+    """The 2-D regions from top left to bottom right, when there are exactly two; else none."""
     flat = [region for region in regions if region.spatial_format == 1 and region.data_type in (1, 2)]
-    if len(flat) != 2:
+    return sorted(flat, key=lambda region: (region.y0 + region.x0, region.x0)) if len(flat) == 2 else []
+
+
+def _tagged_pitch(regions: tuple[Region, ...]) -> tuple[int, int, str, float] | None:
+    """``(axis, pitch in px, reason to refuse, scale)`` of exactly two equal, adjacent 2-D regions; None without such.
+
+    ``scale``: pixels of the second over pixels of the first for one length; 1 where they agree or nothing is said.
+    """
+    flat = _two_regions(regions)
+    if not flat:
         return None
-    first, second = sorted(flat, key=lambda region: (region.y0 + region.x0, region.x0))
+    first, second = flat
     sizes = [(region.y1 - region.y0, region.x1 - region.x0) for region in (first, second)]
     if max(abs(a - b) for a, b in zip(*sizes)) > 2:
         return None
@@ -216,9 +206,36 @@ def _tagged_pitch(regions: tuple[Region, ...]) -> tuple[int, int, str] | None:
     else:
         return None
     scales = [region.cm_per_px_x for region in (first, second)]
-    if all(scales) and abs(scales[0] / scales[1] - 1) > 0.005:
-        return *found, f"two panes of different scale ({scales[0]:.4f} and {scales[1]:.4f} cm/px)"
-    return *found, ""
+    ratio = scales[0] / scales[1] if all(scales) else 1.0
+    if abs(ratio - 1) > MAX_SCALE:
+        return *found, f"two panes of different scale ({scales[0]:.4f} and {scales[1]:.4f} cm/px)", ratio
+    return *found, "", ratio if abs(ratio - 1) > 0.002 else 1.0
+
+
+def _scaled_panes(
+    regions: tuple[Region, ...], tagged: tuple, coloured: np.ndarray, luma: np.ndarray, lit: np.ndarray,
+    options: PaneOptions,
+) -> tuple[DualPanes | None, str]:  # fmt: skip
+    """Two regions that the header says are drawn at slightly different scales: laid over each other, then compared."""
+    flat = _two_regions(regions)
+    height, width = luma.shape[1:]
+    rows = min(min(region.y1, height) - region.y0 for region in flat)
+    columns = min(min(region.x1, width) - region.x0 for region in flat)
+    panes = [(slice(r.y0, r.y0 + rows), slice(r.x0, r.x0 + columns)) for r in flat]
+    shares = [_coloured_share(coloured, luma, pane) for pane in panes]
+    first = 0 if shares[0] > shares[1] else 1
+    if shares[first] < options.coloured or shares[1 - first] > options.uncoloured:
+        return None, f"two panes, but not one with and one without colour ({shares[0]:.2%} and {shares[1]:.2%})"
+    colour, grey = ((slice(None), *panes[n]) for n in (first, 1 - first))
+    keep = np.stack([cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0 for mask in lit[colour]])
+    scale = tagged[3] if first == 0 else 1 / tagged[3]
+    fit = fit_panes(luma[colour], luma[grey], keep, scale=scale)
+    a, b = luma[colour][keep].astype(np.float32), fit.apply(luma[grey])[keep].astype(np.float32)
+    ncc = float(np.corrcoef(a, b)[0, 1]) if len(a) > 100 and a.std() > 0 and b.std() > 0 else 0.0
+    if ncc < max(options.min_ncc, 0.7):  # panes that are merely alike reach 0.5 once one may be moved and scaled
+        return None, f"the header names two panes, but their pictures differ (correlation {ncc:.2f})"
+    found = DualPanes(colour=panes[first], grey=panes[1 - first], ncc=ncc, by="tags", scale=scale)
+    return found, f"two panes, correlation {ncc:.2f} at a scale of {fit.scale:.3f}"
 
 
 def _texture(frame: np.ndarray, *, sigma: float) -> np.ndarray:

@@ -25,6 +25,7 @@ from data_pipeline import dual_panes
 from data_pipeline.crop import SectorCrop
 from data_pipeline.deidentify import KeyedHasher, find_burned_text
 from data_pipeline.flow import FlowAnalysis, analyse
+from data_pipeline.pane_fit import fit_panes
 from data_pipeline.schema import FLOW, OUTLINE, Clip, ClipInfo, PairRecord
 from data_pipeline.simulation import painter
 
@@ -93,7 +94,9 @@ def dual_pair(
     cfd = np.ascontiguousarray(clip.frames[(slice(None), *panes.colour)])
     grey = np.ascontiguousarray(clip.frames[(slice(None), *panes.grey)])
     evidence = {"panes_by": panes.by, "panes_ncc": round(panes.ncc, 3)}
-    return _verified_pair(clip.info, cfd, grey, kind="dual", evidence=evidence, hasher=hasher, options=options)
+    return _verified_pair(
+        clip.info, cfd, grey, kind="dual", evidence=evidence, hasher=hasher, options=options, scale=panes.scale
+    )
 
 
 def pair_from_streams(
@@ -177,6 +180,7 @@ def _verified_pair(
     evidence: dict[str, Any],
     hasher: KeyedHasher,
     options: PairingOptions,
+    scale: float = 1.0,
 ) -> PairRecord:
     """The pair of two clips of one acquisition, once they are shown to be one."""
     flow = analyse(cfd, image_type=info.image_type)
@@ -187,8 +191,8 @@ def _verified_pair(
     sector = flow.sector & ~text
     untouched = ~grown_colour(flow.strata, options.untouched_px) & _eroded(sector, options.untouched_px)
     look = np.unique(np.linspace(0, len(cfd) - 1, options.panes.frames).astype(int))
-    dy, dx = dual_panes.align(colour_luma[look], grey_luma[look], untouched[look])
-    grey_luma = dual_panes.shifted(grey_luma, dy, dx)
+    fit = fit_panes(colour_luma[look], grey_luma[look], untouched[look], scale=scale)
+    grey_luma = fit.apply(grey_luma)
     check = dual_panes.check_panes(colour_luma, grey_luma, untouched, options=options.panes)
     if check.verdict == "lagged":
         raise NoPairError("lagged", f"the grey side fits better {check.lag:+d} frame away than at the same time")
@@ -201,7 +205,8 @@ def _verified_pair(
     crop = SectorCrop.from_geometry(flow.geometry, sector, size=options.size)
     evidence = {
         **evidence,
-        "shift": [dy, dx],
+        "shift": [fit.dy, fit.dx],
+        "scale": fit.scale,
         "mae": round(check.mae, 3),
         "ssim": round(check.ssim, 4),
         "text_px": int(text.sum()),

@@ -80,12 +80,6 @@ def test_check_tells_paired_lagged_and_unpaired():
     assert dual_panes.check_panes(clip, clip, ~everywhere).verdict == "unpaired"
 
 
-@pytest.mark.parametrize("dy, dx", [(0, 0), (1, -2), (-2, 1)])
-def test_align_finds_the_shift(dy, dx):
-    clip = moving(2)
-    assert dual_panes.align(clip, dual_panes.shifted(clip, -dy, -dx), np.ones(clip.shape, bool)) == (dy, dx)
-
-
 def test_ssim_equals_an_independent_implementation():
     a, b = moving(2)
     own = dual_panes.ssim_map(a, b)
