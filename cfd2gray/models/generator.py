@@ -85,7 +85,7 @@ class Translation:
 jax.tree_util.register_dataclass(Translation, ["anatomy", "grey", "log_scale"], [])
 
 
-def evidence(cfd: Array, hidden: Array, *, fill_radius: int, levels: int) -> tuple[Array, Array]:
+def evidence(cfd: Array, hidden: Array, *, fill_radius: int, levels: int, margin: int = 0) -> tuple[Array, Array]:
     """What the networks see: colour, visible luma, mask, first guess and the sights of past and future it came from.
 
     Args:
@@ -93,12 +93,14 @@ def evidence(cfd: Array, hidden: Array, *, fill_radius: int, levels: int) -> tup
       hidden: ``[N, T, H, W, 1]`` float, 1 under colour and outline.
       fill_radius: Frames either way for the first guess.
       levels: Pyramid levels of the first guess.
+      margin: Frames at either end that are only looked at.
 
     Returns:
-      ``(evidence [N, T, H, W, 10] in about [-1, 1], guess [N, T, H, W, 1])``.
+      ``(evidence [N, T - 2 * margin, H, W, 10] in about [-1, 1], guess [N, T - 2 * margin, H, W, 1])``.
     """
-    found = first_guess(luma(cfd), hidden, radius=fill_radius, levels=levels)
-    return _stacked(cfd, hidden, found), found.guess
+    found = first_guess(luma(cfd), hidden, radius=fill_radius, levels=levels, margin=margin)
+    kept = slice(margin, cfd.shape[1] - margin)
+    return _stacked(cfd[:, kept], hidden[:, kept], found), found.guess
 
 
 def _stacked(cfd: Array, hidden: Array, found: FirstGuess) -> Array:
@@ -148,11 +150,10 @@ class Generator(nnx.Module):
         if self.spec.causal:
             grey = luma(cfd)
             found, _ = guess_so_far(grey, hidden, never_seen(grey[:, 0]), **self._evidence)
-            seen, guess, recall = _stacked(cfd, hidden, found), found.guess, Recall()
-        else:
-            seen, guess = evidence(cfd, hidden, fill_radius=self.spec.margin, levels=self.spec.levels + 1)
-            recall = None
-        return self._translate(*(x[:, margin : frames - margin] for x in (seen, guess)), recall)
+            kept = slice(margin, frames - margin)
+            return self._translate(_stacked(cfd, hidden, found)[:, kept], found.guess[:, kept], Recall())
+        seen, guess = evidence(cfd, hidden, fill_radius=self.spec.margin, levels=self.spec.levels + 1, margin=margin)
+        return self._translate(seen, guess, None)
 
     def advance(self, cfd: Array, hidden: Array, memory: Memory) -> tuple[Translation, Memory]:
         """The next frames of a stream: what a call on the whole clip returns for them, at the cost of these frames alone.
