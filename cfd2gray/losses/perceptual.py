@@ -35,12 +35,14 @@ def perceptual_distance(
       layers: VGG layers.
       dtype: Compute dtype.
     """
-    both = jnp.concatenate([predicted, jax.lax.stop_gradient(truth)], axis=0)
+    # Each image stands beside its truth: one half after the other would send every image to another device.
+    both = jnp.stack([predicted, jax.lax.stop_gradient(truth)], axis=1).reshape((-1, *predicted.shape[1:]))
     found = features(vgg, both, layers, dtype=dtype)
     total = 0.0
     for layer in layers:
-        fake, real = jnp.split(found[layer].astype(jnp.float32), 2, axis=0)
-        real = jax.lax.stop_gradient(real)
+        pairs = found[layer].astype(jnp.float32)
+        pairs = pairs.reshape((-1, 2, *pairs.shape[1:]))
+        fake, real = pairs[:, 0], jax.lax.stop_gradient(pairs[:, 1])
         distance = jnp.mean(jnp.abs(fake - real), axis=(1, 2, 3)) / (jnp.mean(real) + 1e-6)
         total = total + jnp.sum(distance * weights) / jnp.maximum(jnp.sum(weights), 1.0)
     return total / len(layers)

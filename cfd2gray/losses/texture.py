@@ -40,7 +40,9 @@ def _smooth(x: Array, times: int) -> Array:
     """3x3 averages, edges repeated, ``times`` over: shifted sums, which every backend fuses."""
     for _ in range(times):
         for axis in (-3, -2):
-            wide = jnp.pad(x, [(1, 1) if i == x.ndim + axis else (0, 0) for i in range(x.ndim)], mode="edge")
             size = x.shape[axis]
+            # Not jnp.pad: the gradient of its edge mode sends the first clip of a sharded batch between devices.
+            first, last = (jax.lax.slice_in_dim(x, k, k + 1, axis=x.ndim + axis) for k in (0, size - 1))
+            wide = jnp.concatenate([first, x, last], axis=axis)
             x = sum(jax.lax.slice_in_dim(wide, k, k + size, axis=x.ndim + axis) for k in range(3)) / 3.0
     return x

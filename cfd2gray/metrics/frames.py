@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 
 _FRAMES_PER_PASS = 8
-"""Frames handled together on a processor; accelerators take 32 times as many."""
+"""Frames handled together by a processor's device; accelerators take 32 times as many."""
+_machine: contextvars.ContextVar[tuple[str, int] | None] = contextvars.ContextVar("machine", default=None)
+
+
+@contextlib.contextmanager
+def compiling_for(backend: str, devices: int) -> Iterator[None]:
+    """What is traced inside is for ``devices`` devices of ``backend`` ("tpu", "gpu", "cpu"), not for this machine."""
+    token = _machine.set((backend, devices))
+    try:
+        yield
+    finally:
+        _machine.reset(token)
 
 
 def as_frames(clip: jax.Array, *, name: str) -> jax.Array:
@@ -37,10 +50,11 @@ def map_frames(function: Callable[..., jax.Array], *clips: jax.Array) -> jax.Arr
     the walk goes along time and keeps N whole, so that clips sharded over devices stay where they are.
     """
     n, t = clips[0].shape[:2]
-    per_pass = _FRAMES_PER_PASS if jax.default_backend() == "cpu" else 32 * _FRAMES_PER_PASS
+    backend, devices = _machine.get() or (jax.default_backend(), jax.device_count())
+    per_pass = devices * (_FRAMES_PER_PASS if backend == "cpu" else 32 * _FRAMES_PER_PASS)
     if n * t <= per_pass:
         return function(*clips)
-    if jax.device_count() == 1:
+    if devices == 1:
         flat = [clip.reshape(n * t, *clip.shape[2:]) for clip in clips]
         return jax.lax.map(lambda frames: function(*frames), flat, batch_size=per_pass).reshape(clips[0].shape)
     by_time = [jnp.swapaxes(clip, 0, 1) for clip in clips]  # [T, N, H, W]

@@ -22,7 +22,7 @@ SETTINGS = (
     "train.steps=6", "train.warmup_anatomy=0",
     # Adam's first steps have the length of the rate whatever the gradient: where it is zero but for rounding, a usual
     # rate would make more of that rounding than these tests allow.
-    "train.learning_rate=2e-5", "train.discriminator_rate=2e-5",
+    "train.learning_rate=5e-6", "train.discriminator_rate=5e-6",
 )  # fmt: skip
 
 

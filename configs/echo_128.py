@@ -1,0 +1,23 @@
+"""Echocardiograms at 128 px on one GPU: the usual size of public echo sets, and the first real run to make.
+
+    cfd2gray pack ARCHIVE -o records --paint 2 --key-file key
+    cfd2gray train --config echo_128 --config.data.dir=records --workdir runs/echo_128
+
+Hardware: one GPU with 24 GB or more, or one TPU v5e chip. Reached: not run yet at this size; `launch/README.md` has the
+memory and the predicted speed that the compiler gives for it.
+"""
+
+import ml_collections
+from cfd2gray.configs import default
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = default.get_config()
+    config.data.size, config.data.batch_size = 128, 16
+    config.data.num_workers = 4
+    config.model.dtype = "bfloat16"
+    config.train.steps, config.train.warmup_anatomy = 60_000, 6_000
+    # A batch half of the default's: the rates fall with its square root.
+    config.train.learning_rate, config.train.discriminator_rate = 1.4e-4, 1.4e-4
+    config.translate.size = 128
+    return config
