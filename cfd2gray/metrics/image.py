@@ -17,6 +17,9 @@ from cfd2gray.metrics.window import gaussian_blur
 PSNR_CEILING_DB = 10 * math.log10(12 * 255**2)
 """58.9 dB, the PSNR of mere rounding to 256 levels. Identical images get it: infinity could not be averaged."""
 TEXTURE_SIGMA = 1.5
+HALF_LEVEL = 0.5 / 255
+"""Half a grey level. Texture or motion of the truth below it is rounding, and no ratio is taken to it: in one black
+lumen a ratio of 500 would outweigh all other clips."""
 BAND_SIGMAS = (0.7, 1.4, 2.8)
 """Edges, in pixels, of the three highest octaves: what is finer than the first, between first and second, and so on."""
 _BAND_FLOOR = (0.1 / 255) ** 2
@@ -40,7 +43,7 @@ def psnr(a: jax.Array, b: jax.Array, *, data_range: float, mask: jax.Array | Non
 def texture_std_ratio(a: jax.Array, b: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
     """Standard deviation of the fine texture of ``a`` over that of ``b`` -> ``[..., N]``; 1 is right, 0 is blur.
 
-    Texture is the image minus its Gaussian blur of sigma 1.5 px (SSIM's window).
+    Texture is the image minus its Gaussian blur of sigma 1.5 px (SSIM's window). NaN where ``b`` has none (`HALF_LEVEL`).
     """
     a, b = check_pair(a, b)
     return ratio(texture_std(a, mask=mask), texture_std(b, mask=mask))
@@ -117,5 +120,5 @@ def cumulative_histogram(x: jax.Array, *, mask: jax.Array | None = None) -> jax.
 
 
 def ratio(a: jax.Array, b: jax.Array) -> jax.Array:
-    """``a / b``; NaN where ``b`` is zero."""
-    return a / jnp.where(b > 0, b, jnp.nan)
+    """``a / b`` for ``b`` in units of the range; NaN where ``b`` is below `HALF_LEVEL`."""
+    return a / jnp.where(b >= HALF_LEVEL, b, jnp.nan)

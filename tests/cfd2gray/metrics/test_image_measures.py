@@ -157,3 +157,11 @@ def test_bad_input_names_the_rule():
         metrics.ssim(good, good, data_range=0)
     with pytest.raises(ValueError, match="mask must end"):
         metrics.mae(good, good, mask=jnp.ones((1, 16, 16), bool))
+
+
+def test_no_ratio_is_taken_to_less_than_half_a_grey_level():
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((1, 2, 24, 24)).astype(np.float32)
+    lively = jnp.asarray(0.5 + 0.1 * noise)
+    assert np.isnan(metrics.texture_std_ratio(lively, jnp.asarray(0.5 + 1e-3 * noise))).all()
+    np.testing.assert_allclose(metrics.texture_std_ratio(lively, jnp.asarray(0.5 + 0.05 * noise)), 2, rtol=1e-3)
