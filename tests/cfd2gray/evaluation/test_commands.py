@@ -149,6 +149,7 @@ def test_a_model_of_one_domain_is_tested_on_others(capsys, tmp_path):
 
     pack.pack([functools.partial(make, i) for i in range(60)], tmp_path / "records", progress=False)
     keys = tiny._TINY | {"data.dir": tmp_path / "records", "eval.bootstrap": 200, "eval.perceptual_frames": 0}
+    keys |= {"train.steps": 2, "train.warmup_anatomy": 2}  # AnatomyNet alone: one step to compile
     overrides = [f"--config.{key}={value}" for key, value in keys.items()]
     argv = ["domains", "--config", "tiny", *overrides, "--domains", "heart,kidney", "--trained-on", "heart"]
     code, out, _ = run(capsys, *argv, "-o", tmp_path / "domains")
