@@ -18,14 +18,16 @@ ALLOWED = {
     "cfd2gray.configs": {"cfd2gray.configs"},
 }
 """Packages not named here (training, evaluation, translation, weights, launch, the top level) sit above all of these."""
+INSTALLED_AS = {"configs": "cfd2gray.configs", "launch": "cfd2gray.launch", "benchmarks": "cfd2gray.peers"}
+"""Folders of the repository that are installed inside the package."""
 ALLOWED_OUTSIDE = {"data_pipeline": {"jax", "flax", "optax", "orbax", "tensorflow"}}
 
 
 def modules():
-    for folder in ("data_pipeline", "cfd2gray", "configs", "launch"):
+    for folder in ("data_pipeline", "cfd2gray", *INSTALLED_AS):
         for path in sorted((ROOT / folder).rglob("*.py")):
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            yield ("cfd2gray." + name if folder in ("configs", "launch") else name), path
+            yield (name.replace(folder, INSTALLED_AS[folder], 1) if folder in INSTALLED_AS else name), path
 
 
 def imports(path):

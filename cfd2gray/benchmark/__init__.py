@@ -1,0 +1,1 @@
+"""What `cfd2gray bench` measures with: paired runs, the machine's own peaks, costs counted from the programs."""
