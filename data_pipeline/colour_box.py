@@ -16,6 +16,9 @@ from data_pipeline.beam_grid import BeamGrid, beam_grid, extent, line_contrast, 
 from data_pipeline.fan_fit import beam_coordinates
 from data_pipeline.schema import Geometry
 
+_FRINGE = 0.5
+"""px on either side of an outline where it still shows: lines are drawn smoothly."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BoxOptions:
@@ -26,7 +29,7 @@ class BoxOptions:
     contrast: int = 12
     """Grey levels by which a line must stand out from both its sides."""
     dash_contrast: int = 70
-    """The same for a line whose gaps may be bridged (dashed outlines)."""
+    """The same for a line whose gaps may be bridged (dashed outlines); less in pictures below 480 px."""
     margin: float = 0.02
     """Added around the colour's extent where no outline is found, as a share of that extent."""
     max_steer_deg: float = 25.0
@@ -88,7 +91,7 @@ def box_masks(
 
     outline = np.zeros(shape, bool)
     if any(box.drawn):
-        half = max(0.5 * box.line_px, 0.75)
+        half = max(0.5 * box.line_px, 0.75) + _FRINGE
         for drawn, distance in zip(box.drawn, (above, below, left, right)):
             if drawn:
                 outline |= np.abs(distance) <= half
@@ -152,7 +155,9 @@ def _refine(
 ) -> ColourBox:
     reach = line_reach(short_side)
     level = cv2.GaussianBlur(level, (3, 3), 0.6)
-    across = [line_map(level, axis, reach, faint=options.contrast, bright=options.dash_contrast) for axis in (0, 1)]
+    # A line thinner than a pixel is dimmer than it was drawn: in small pictures less contrast makes a dash.
+    dash = options.dash_contrast * min(1.0, max(0.45, short_side / 480))
+    across = [line_map(level, axis, reach, faint=options.contrast, bright=int(dash)) for axis in (0, 1)]
     start = (*rows, *columns)
     sides, drawn = list(start), [False] * 4
     slack = 2.0 * reach

@@ -270,6 +270,8 @@ def _set_regions(ds: Dataset, source: Dataset | None, shape: tuple[int, int]) ->
             if isinstance(value, (int, float)):
                 setattr(item, keyword, value)
         corners = [integer(item, "RegionLocation" + name) for name in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
+        if any(keyword not in item for keyword in _REGION_KEYWORDS[:8]):  # type 1: an item without one is not valid
+            continue
         if None in corners or corners[2] > shape[1] + 2 or corners[3] > shape[0] + 2:
             continue
         item.RegionSpatialFormat, item.RegionDataType, item.RegionFlags = 1, 1, integer(region, "RegionFlags") or 0
