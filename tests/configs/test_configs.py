@@ -1,0 +1,52 @@
+"""Every shipped config: its keys are the default's, its docstring says how to run it, its step can be built."""
+
+import importlib
+
+import jax
+import pytest
+from cfd2gray.launch.lowering import PROGRAMS, lower_train
+
+from cfd2gray.config import flatten, load_config, shipped_configs
+from cfd2gray.mesh import make_mesh
+from cfd2gray.training.state import TrainSpec
+from cfd2gray.weights.pretrained import load_pretrained
+
+NAMES = sorted(shipped_configs())
+
+
+def test_the_promised_configs_ship():
+    promised = {"default", "tiny", "echo_128", "echo_256", "paper_scale", "finetune", "fsdp", "pretrained"}
+    assert promised <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_changes_known_keys_and_says_how_to_run_it(name):
+    config = load_config(name)
+    assert flatten(config).keys() == flatten(load_config("default")).keys()
+    about = importlib.import_module(f"cfd2gray.configs.{name}").__doc__
+    assert "cfd2gray train --config" in about
+    if name != "default":
+        assert f"--config {name}" in about or f"--config configs/{name}.py" in about
+    TrainSpec.from_config(config)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_training_step_of_a_config_lowers_on_eight_devices(name):
+    config = load_config(name)
+    batch = max(config.data.batch_size, 8)  # the demo's and the shipped weights' are for one device
+    config = load_config(name, [f"data.batch_size={batch}"])
+    mesh = make_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp, devices=jax.devices())
+    (cfd, *_) = [x for x in jax.tree.leaves(lower_train(config, mesh).in_avals) if x.ndim == 5 and x.shape[-1] == 3]
+    assert cfd.shape == (batch, config.data.frames, config.data.size, config.data.size, 3)
+
+
+@pytest.mark.parametrize("program", ["warm-up", "eval", "translate"])
+def test_the_other_programs_lower(program):
+    config = load_config("tiny", ["data.batch_size=8"])
+    mesh = make_mesh(devices=jax.devices())
+    assert PROGRAMS[program](config, mesh).as_text("stablehlo").count("convolution") > 5
+
+
+def test_finetuning_starts_from_a_network_of_the_shipped_shape():
+    spec, shipped = TrainSpec.from_config(load_config("finetune")).generator, load_pretrained().spec
+    assert spec == shipped
