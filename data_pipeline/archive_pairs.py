@@ -12,6 +12,7 @@ from data_pipeline.deidentify import KeyedHasher
 from data_pipeline.flow import analyse
 from data_pipeline.pairing import NoPairError, PairingOptions, pairs_from_clip
 from data_pipeline.readers.datasets import Item, echoxflow
+from data_pipeline.repeats import drop_repeats
 from data_pipeline.schema import PairRecord
 from data_pipeline.simulation import painter
 from data_pipeline.stream_pairs import StreamOptions, pair_from_recording
@@ -31,8 +32,11 @@ class ArchiveJob:
     """Use the whole frames of a truncated file."""
 
     def __call__(self) -> list[PairRecord]:
+        clip = self.item.read(salvage=self.salvage)
+        # Screen recorders write frames twice; what counts is the picture, not the black around it.
+        clip = drop_repeats(clip, sector=clip.frames.max(axis=(0, 3)) >= 8)
         pairs = pairs_from_clip(
-            self.item.read(salvage=self.salvage), hasher=self.hasher, options=self.options,
+            clip, hasher=self.hasher, options=self.options,
             paint_seeds=self.paint_seeds, painting=self.painting,
         )  # fmt: skip
         return [_of_set(pair, self.item) for pair in pairs]

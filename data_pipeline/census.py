@@ -23,6 +23,7 @@ from data_pipeline.deidentify import KeyedHasher
 from data_pipeline.flow import analyse
 from data_pipeline.readers import Limits, open_clip
 from data_pipeline.readers.datasets import Item, echoxflow
+from data_pipeline.readers.stream import check_signal
 from data_pipeline.schema import Region
 
 MODALITIES = ("bmode", "dual", "cfd", "power", "tissue", "spectral", "mmode", "quad", "other", "still", "unreadable")
@@ -155,6 +156,7 @@ def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> Census
         task.item.path, limits=Limits(), any_modality=options.any_modality, salvage=options.salvage, digest=False
     ) as stream:
         frames = np.stack(list(itertools.islice(stream, options.max_frames)))
+        check_signal(task.item.path, frames)
         info = task.item.told(stream.info)
     n_frames = max(len(frames), info.n_frames or 0) if len(frames) == options.max_frames else len(frames)
     found = analyse(frames, regions=info.regions, image_type=info.image_type)

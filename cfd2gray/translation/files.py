@@ -14,7 +14,7 @@ from cfd2gray.translation.dicom_out import write_dicom
 from cfd2gray.translation.translator import Translated, Translator, luma_of
 from cfd2gray.translation.video_out import CODECS, write_sidecar, write_video
 from data_pipeline.deidentify import KeyedHasher
-from data_pipeline.readers import read_clip
+from data_pipeline.readers import IngestError, read_clip
 from data_pipeline.schema import Clip, ClipInfo
 
 OUTPUTS = (".dcm", *CODECS, ".npy")
@@ -79,10 +79,11 @@ TRANSLATABLE = ("cfd", "power", "bmode")
 
 
 def refuse_unfit(result: Translated, source: pathlib.Path) -> None:
-    """Raise ``ValueError`` for kinds of picture that would be mangled: tissue Doppler, spectra, M-mode, quad screens."""
+    """Raise ``unsupported_layout`` for pictures that would be mangled: tissue Doppler, spectra, M-mode, quad screens."""
     kind, reason = result.analysis.kind, result.analysis.reason
     if kind not in TRANSLATABLE:
-        raise ValueError(f"{source}: not a colour-flow clip but {kind} ({reason}); nothing was translated")
+        detail = f"not a colour-flow clip but {kind} ({reason}); nothing was translated"
+        raise IngestError("unsupported_layout", source, detail)
 
 
 def describe_result(translator: Translator, clip: Clip, result: Translated) -> dict[str, Any]:
@@ -101,7 +102,8 @@ def describe_result(translator: Translator, clip: Clip, result: Translated) -> d
         "weights_sha256": translator.weights.digest,
         "software": f"cfd2gray {cfd2gray.__version__}",
         "source_sha256": clip.info.source_digest,
-        "input_flags": list(clip.info.flags),
+        # Without colour there is nothing to do: what came in goes out.
+        "input_flags": [*clip.info.flags, *(["no_flow"] if result.analysis.kind == "bmode" else [])],
     }
 
 

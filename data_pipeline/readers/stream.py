@@ -14,6 +14,8 @@ from data_pipeline.schema import Clip, ClipInfo
 
 FrameSource = Callable[[], Generator[np.ndarray, None, tuple[str, ...]]]
 """Called once per pass; yields uint8 [H, W, 3] RGB frames and returns the flags that only decoding could tell."""
+_BLACK = 8
+"""Grey level that nothing in a black clip reaches: codecs leave a little noise."""
 
 
 class ClipStream:
@@ -79,8 +81,17 @@ class ClipStream:
 
     def read(self) -> Clip:
         """All frames at once, as a `Clip`."""
-        frames = list(self)
-        return Clip(frames=np.stack(frames), info=self.info)
+        frames = np.stack(list(self))
+        check_signal(self.path, frames)
+        return Clip(frames=frames, info=self.info)
+
+
+def check_signal(path: str, frames: np.ndarray) -> None:
+    """Raise ``no_signal`` for frames that are black but for a codec's noise."""
+    if int(frames.max()) < _BLACK:
+        raise IngestError(
+            "no_signal", path, f"no pixel is brighter than {int(frames.max())} of 255; nothing was recorded"
+        )
 
 
 def sane_fps(fps: float | None, source: str, *, default: float = 30.0) -> tuple[float, str]:

@@ -169,6 +169,30 @@ def test_green_all_over(tmp_path):
     assert code_of(dicom(tmp_path, frames=green)) == "bad_colour"
 
 
+@pytest.mark.parametrize("level", [0, 6])
+def test_nothing_but_black(tmp_path, level):
+    assert code_of(dicom(tmp_path, frames=np.full((3, 64, 64, 3), level, np.uint8))) == "no_signal"
+
+
+def test_segmented_and_full_length_palettes(tmp_path):
+    index = (samples.picture()[..., 0] // 4).astype(np.uint16)
+    ds = samples.header(index, PhotometricInterpretation="PALETTE COLOR", BitsAllocated=16, BitsStored=16, HighBit=15)
+    for name in ("Red", "Green", "Blue"):
+        setattr(ds, f"{name}PaletteColorLookupTableDescriptor", [0, 0, 16])  # 0 stands for 65536 entries
+        ramp = np.clip(np.arange(65536, dtype=np.uint32) * 1024, 0, 65535).astype(np.uint16)
+        setattr(ds, f"{name}PaletteColorLookupTableData", ramp.tobytes())
+    frames = read_clip(samples.save(ds, tmp_path / "full.dcm")).frames
+    np.testing.assert_array_equal(frames[..., 0], index * 4)
+    ds = samples.header((index).astype(np.uint8), PhotometricInterpretation="PALETTE COLOR")
+    for name in ("Red", "Green", "Blue"):
+        setattr(ds, f"{name}PaletteColorLookupTableDescriptor", [64, 0, 16])
+        # PS3.3 C.7.9.2: a discrete segment of one entry, then a linear one of 63 up to 63 * 1024
+        segments = np.array([0, 1, 0, 1, 63, 63 * 1024], np.uint16)
+        setattr(ds, f"Segmented{name}PaletteColorLookupTableData", segments.tobytes())
+    frames = read_clip(samples.save(ds, tmp_path / "segmented.dcm")).frames
+    assert np.abs(frames[..., 1].astype(int) - index * 4).max() <= 1
+
+
 def test_a_still_is_a_clip_of_one(tmp_path):
     clip = read_clip(dicom(tmp_path, frames=samples.picture(1)))
     assert clip.frames.shape[0] == 1 and "still" in clip.info.flags
