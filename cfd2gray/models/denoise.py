@@ -30,6 +30,7 @@ class DenoiseNet(nnx.Module):
         self.stem = Conv3x3(4 * (c_in + 1), width, dtype=dtype, rngs=rngs)
         self.body = Stage(width, blocks=blocks, temporal=temporal, dtype=dtype, rngs=rngs)
         self.head = Conv3x3(width, 4, dtype=dtype, rngs=rngs, zero=True)
+        self.weigh = Conv3x3(width, width, dtype=dtype, rngs=rngs)
         self.doubt = Conv3x3(width, 4, dtype=dtype, rngs=rngs, zero=True)
 
     def __call__(self, anatomy: Array, evidence: Array, recall: Recall | None = None) -> tuple[Array, Array]:
@@ -41,5 +42,6 @@ class DenoiseNet(nnx.Module):
         x = self.body(unfold_time(self.stem(fold_time(x)), frames), recall)
         x = fold_time(activation(x))
         grey = anatomy + depth_to_space(unfold_time(self.head(x), frames)).astype(jnp.float32)
-        log_scale = depth_to_space(unfold_time(self.doubt(jax.lax.stop_gradient(x)), frames)).astype(jnp.float32)
+        doubt = self.doubt(activation(self.weigh(jax.lax.stop_gradient(x))))
+        log_scale = depth_to_space(unfold_time(doubt, frames)).astype(jnp.float32)
         return grey, log_scale - 3.0  # a fresh network expects errors of about 5 % of full scale
