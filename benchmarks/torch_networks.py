@@ -155,12 +155,12 @@ class Denoise(nn.Module):
         width = spec.denoise_width
         self.stem = Conv3(4 * (EVIDENCE_CHANNELS + 1), width, unshuffled=True)
         self.body = Stage(width, blocks=spec.denoise_blocks, temporal=spec.temporal)
-        self.head, self.doubt = Conv3(width, 4), Conv3(width, 4)
+        self.head, self.weigh, self.doubt = Conv3(width, 4), Conv3(width, width), Conv3(width, 4)
 
     def forward(self, anatomy: Tensor, seen: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         x = self.stem(F.pixel_unshuffle(torch.cat([anatomy, seen], 1), 2))
         x = act(self.body(x, frames))
-        doubt = F.pixel_shuffle(self.doubt(x.detach()), 2)
+        doubt = F.pixel_shuffle(self.doubt(act(self.weigh(x.detach()))), 2)
         return anatomy + F.pixel_shuffle(self.head(x), 2), doubt - 3.0
 
 
