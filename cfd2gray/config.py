@@ -27,7 +27,7 @@ def load_config(spec: str, overrides: Sequence[str] = ()) -> ml_collections.Conf
       ValueError: For a missing file, an unknown key (with the nearest known one) or a value of another type.
     """
     path, _, argument = spec.partition(":")
-    module = _load_module(path)
+    module = load_module(path)
     if not hasattr(module, "get_config"):
         raise ValueError(f"{path}: a config file must define get_config(); see configs/default.py")
     config = module.get_config(argument) if argument else module.get_config()
@@ -39,7 +39,8 @@ def load_config(spec: str, overrides: Sequence[str] = ()) -> ml_collections.Conf
     return config.lock()
 
 
-def _load_module(path: str) -> types.ModuleType:
+def load_module(path: str) -> types.ModuleType:
+    """The module of a ``.py`` file, or of a shipped config's name. Raises ``ValueError`` when there is none or it fails."""
     if path.endswith(".py"):
         file = pathlib.Path(path)
         if not file.is_file():

@@ -47,12 +47,12 @@ def get_config() -> ml_collections.ConfigDict:
 
     # --- model --------------------------------------------------------------------------------------------------
     config.model = model = ml_collections.ConfigDict()
-    model.width = 64  # channels of AnatomyNet at half resolution; multiples of 64 fill a GPU's or TPU's matrix unit
+    model.width = 64  # channels of AnatomyNet at half resolution, best a multiple of 64; 0 leaves it out (ablation)
     model.levels = 3  # halvings below half resolution: reach of 2 ** (levels + 1) px and more
     model.blocks = 2  # residual blocks per stage
     model.denoise_width = 64
     model.denoise_blocks = 4  # 0 leaves DenoiseNet out (ablation)
-    model.fill_radius = 16  # frames either way in which the first guess looks for a sight of what is hidden: half a beat
+    model.fill_radius = 16  # frames either way in which the first guess looks for what is hidden: half a beat
     model.temporal = True  # False: every frame on its own (ablation)
     model.causal = False  # True: frames see earlier ones only, so that `Translator.stream` works frame by frame
     model.dtype = "float32"  # compute dtype; "bfloat16" on GPU and TPU (parameters stay float32)
@@ -120,7 +120,7 @@ def get_config() -> ml_collections.ConfigDict:
     evaluation.bootstrap = 1_000  # patient resamples for the 95 % intervals
     # Further draws of speckle per simulated clip, for the ceiling that no translation can pass; 0: no ceiling.
     evaluation.speckle_draws = 4
-    evaluation.perceptual_frames = 1  # evenly spaced frames per clip that go through VGG: deep features are dear; 0: none
+    evaluation.perceptual_frames = 1  # evenly spaced frames per clip that go through VGG, which is dear; 0: none
 
     config.translate = translate = ml_collections.ConfigDict()
     translate.window = 32  # frames per window, besides the halo that makes windows invisible

@@ -22,7 +22,7 @@ class GeneratorSpec:
     """What decides the generator's parameters and its reach. Stored with every checkpoint and weights file.
 
     Attributes:
-      width: Channels of AnatomyNet at half resolution.
+      width: Channels of AnatomyNet at half resolution; 0 leaves it out (an ablation: DenoiseNet works on the first guess).
       levels: Halvings below half resolution.
       blocks: Residual blocks per stage of AnatomyNet.
       denoise_width: Channels of DenoiseNet.
@@ -46,9 +46,9 @@ class GeneratorSpec:
     def __post_init__(self) -> None:
         if self.dtype not in ("float32", "bfloat16"):
             raise ValueError(f"model.dtype must be 'float32' or 'bfloat16', got {self.dtype!r}")
-        for name in ("width", "levels", "blocks", "denoise_width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} must be at least 1, got {getattr(self, name)}")
+        for name, least in (("width", 0), ("levels", 1), ("blocks", 1), ("denoise_width", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"model.{name} must be at least {least}, got {getattr(self, name)}")
 
     @property
     def multiple(self) -> int:
@@ -65,7 +65,7 @@ class GeneratorSpec:
         """Reach in time: frames either way (back only, when causal) that can change a frame's result."""
         if not self.temporal:
             return 0
-        layers = (self.levels + 1) + (1 if self.denoise_blocks else 0)
+        layers = (self.levels + 1 if self.width else 0) + (1 if self.denoise_blocks else 0)
         return self.margin + layers * (DEPTH if self.causal else 1)
 
 
@@ -133,7 +133,9 @@ class Generator(nnx.Module):
         self.spec = spec
         dtype = jnp.dtype(spec.dtype)
         common = {"temporal": spec.temporal, "dtype": dtype, "rngs": rngs}
-        self.anatomy = AnatomyNet(EVIDENCE_CHANNELS, width=spec.width, levels=spec.levels, blocks=spec.blocks, **common)
+        self.anatomy = AnatomyNet(
+            EVIDENCE_CHANNELS, width=max(spec.width, 1), levels=spec.levels, blocks=spec.blocks, **common
+        )
         self.denoise = DenoiseNet(
             EVIDENCE_CHANNELS, width=spec.denoise_width, blocks=max(spec.denoise_blocks, 1), **common
         )
@@ -196,7 +198,7 @@ class Generator(nnx.Module):
 
     def _translate(self, seen: Array, guess: Array, recall: Recall | None) -> Translation:
         seen = seen.astype(self.spec.dtype)
-        anatomy, _ = self.anatomy(seen, guess, recall)
+        anatomy = self.anatomy(seen, guess, recall)[0] if self.spec.width else guess
         grey, log_scale = self.denoise(anatomy, seen, recall)
         if not self.spec.denoise_blocks:
             grey = anatomy

@@ -1,0 +1,119 @@
+"""Sweeps: what their files expand to, and real runs that are started, skipped, taken up again and put into one table."""
+
+import csv
+import importlib
+import json
+import random
+import re
+import subprocess
+
+import pytest
+from cfd2gray.configs.sweeps import space
+from cfd2gray.launch import sweep, sweep_jobs, sweep_table
+
+from tests.cfd2gray.tiny import tiny_config
+from tests.launch import runs
+
+SHIPPED = ("ablation", "rates", "widths")
+
+
+def test_grids_zips_draws_and_products():
+    assert space.grid({"a": (1, 2), "b": (3, 4)}) == [{"a": a, "b": b} for a in (1, 2) for b in (3, 4)]
+    assert space.zipped({"a": (1, 2), "b": (3, 4)}) == [{"a": 1, "b": 3}, {"a": 2, "b": 4}]
+    with pytest.raises(ValueError, match="equally many"):
+        space.zipped({"a": (1, 2), "b": (3,)})
+    assert space.product([{"a": 1}], [{"b": 2}, {"b": 3}]) == [{"a": 1, "b": 2}, {"a": 1, "b": 3}]
+    with pytest.raises(ValueError, match="both sides"):
+        space.product([{"a": 1}], [{"a": 2}])
+    drawn = space.sample(40, {"rate": space.log_uniform(1e-4, 1e-2), "kind": space.choice(("x", "y"))}, seed=1)
+    assert drawn == space.sample(40, {"rate": space.log_uniform(1e-4, 1e-2), "kind": space.choice(("x", "y"))}, seed=1)
+    assert all(1e-4 <= run["rate"] <= 1e-2 for run in drawn) and {run["kind"] for run in drawn} == {"x", "y"}
+    assert 10 <= sum(run["rate"] < 1e-3 for run in drawn) <= 30  # even in the logarithm
+    assert 0.0 <= space.uniform(0, 1)(random.Random(0)) <= 1.0
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_sweeps_are_valid_and_say_how_to_run_them(name):
+    found = sweep.load_sweep(name, ["data.dir=records"])
+    assert len({run.name for run in found.runs}) == len(found.runs) > 2
+    assert f"python -m launch.sweep {name} " in importlib.import_module(f"cfd2gray.configs.sweeps.{name}").__doc__
+
+
+def test_the_ablation_takes_away_each_loss_and_each_network():
+    changed = {
+        key for run in sweep.load_sweep("ablation", []).runs for key, value in run.overrides.items() if not value
+    }
+    terms = ("pixel", "adversarial", "perceptual", "structure", "texture", "temporal", "confidence")
+    assert {f"loss.{term}" for term in terms} | {"model.width", "model.denoise_blocks"} <= changed
+
+
+def test_mistakes_are_named_before_anything_starts(tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text("CONFIG = 'tiny'\ndef get_runs():\n    return [{'train.stepz': 1}]\n")
+    assert sweep.main([str(file), "--workdir", str(tmp_path / "w")]) == 2
+    assert "did you mean 'train.steps'" in capsys.readouterr().err
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.fixture(scope="module")
+def sweep_file(tmp_path_factory):
+    """Two tiny runs that differ in a rate, two steps each."""
+    settings = {key: value for key, value in runs.flatten(tiny_config()).items() if key != "data.dir"}
+    settings |= {"train.steps": 2, "train.warmup_anatomy": 0, "loss.perceptual": 0.0}
+    path = tmp_path_factory.mktemp("sweep") / "two.py"
+    path.write_text(
+        f"CONFIG = 'default'\nSETTINGS = {settings!r}\n"
+        "def get_runs():\n    return [SETTINGS | {'train.learning_rate': rate} for rate in (1e-3, 1e-4)]\n"
+    )
+    return path
+
+
+def test_runs_are_made_skipped_taken_up_and_collected(machine, data, sweep_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "run_name", lambda number, overrides: f"{number:03}-{overrides['train.learning_rate']}")
+    arguments = [str(sweep_file), "--workdir", str(tmp_path / "w"), f"--config.data.dir={data}"]
+    assert sweep.main([*arguments, "--only", "1"]) == 0
+    first = tmp_path / "w" / "001-0.0001"
+    written = (first / "metrics.jsonl").stat().st_mtime_ns
+    assert [row["state"] for row in sweep_table.rows_of(tmp_path / "w")[2]] == ["waiting", "done"]
+
+    assert sweep.main([*arguments, "--jobs", "2"]) == 0  # the rest, and not again what is done
+    assert (first / "metrics.jsonl").stat().st_mtime_ns == written
+    with open(tmp_path / "w" / "table.csv") as file:
+        table = list(csv.DictReader(file))
+    assert [row["state"] for row in table] == ["done", "done"] and [row["step"] for row in table] == ["2", "2"]
+    for row in table:
+        assert float(row["loss/total"]) == runs.losses(tmp_path / "w" / row["run"])[2]["loss/total"]
+    page = (tmp_path / "w" / "table.html").read_text()
+    assert page.count("<tr>") == 3 and page.count("<polyline") == 2
+
+    other = [*arguments, "--config.seed=5"]
+    assert sweep.main(other) == 2  # the folder holds another sweep
+
+
+def test_a_failing_run_is_reported_and_the_others_go_on(machine, sweep_file, tmp_path, capsys):
+    arguments = [str(sweep_file), "--workdir", str(tmp_path / "w"), "--config.data.dir=/nowhere", "--only", "0"]
+    assert sweep.main(arguments) == 1
+    assert "failed with 2" in capsys.readouterr().err
+    (log,) = (tmp_path / "w" / "logs").iterdir()
+    assert "no such folder" in log.read_text()
+
+
+def test_parallel_coordinates_put_values_where_they_belong():
+    rows = [{"rate": 1e-4, "kind": "a", "score": 0.5}, {"rate": 1e-2, "kind": "b", "score": 0.7}, {"rate": 1e-3}]
+    svg = sweep_table.parallel_coordinates(["rate", "same", "kind", "score"], rows)
+    lines = [[tuple(map(float, p.split(","))) for p in found.split()] for found in re.findall(r'points="([^"]*)"', svg)]
+    assert [len(line) for line in lines] == [3, 3, 1]
+    bottom, top, middle = lines[0][0][1], lines[1][0][1], lines[2][0][1]
+    assert middle == pytest.approx((bottom + top) / 2, abs=0.1)  # a logarithmic axis
+    assert lines[0][2][1] == bottom and lines[1][2][1] == top
+
+
+def test_job_arrays(tmp_path):
+    text = sweep_jobs.slurm_array(["rates", "--workdir", "a b"], runs=24, at_once=4, logs=tmp_path)
+    assert "#SBATCH --array=0-23%4" in text and "'a b' --only \"$SLURM_ARRAY_TASK_ID\"" in text
+    assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
+    manifest = json.loads(sweep_jobs.jobset(["rates"], runs=24, at_once=4, image="image"))
+    job = manifest["spec"]["replicatedJobs"][0]["template"]["spec"]
+    assert (job["completions"], job["parallelism"], job["completionMode"]) == (24, 4, "Indexed")
+    with pytest.raises(ValueError, match="--image"):
+        sweep_jobs.jobset(["rates"], runs=24, at_once=4, image="")
