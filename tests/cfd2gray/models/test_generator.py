@@ -82,6 +82,12 @@ def test_ablations_switch_their_part_off():
     np.testing.assert_allclose(still(cfd, hidden).grey[:, 3:4], still(cfd[:, 3:4], hidden[:, 3:4]).grey, atol=1e-5)
     alone = _awake(dataclasses.replace(SPEC, denoise_blocks=0))(cfd, hidden)
     np.testing.assert_array_equal(alone.grey, alone.anatomy)
+    texture = dataclasses.replace(SPEC, width=0)
+    other = _awake(texture)(cfd, hidden)
+    first = Generator(SPEC, rngs=nnx.Rngs(0))(cfd, hidden).anatomy  # a fresh AnatomyNet returns the first guess
+    np.testing.assert_allclose(other.anatomy, first, atol=1e-6)
+    assert np.abs(other.grey - other.anatomy).max() > 1e-3
+    assert texture.radius == SPEC.radius - (SPEC.levels + 1)
 
 
 def test_bfloat16_computes_close_to_float32_and_returns_float32():
@@ -92,7 +98,7 @@ def test_bfloat16_computes_close_to_float32_and_returns_float32():
     assert float(jnp.mean(jnp.abs(rough - exact))) < 0.03 * float(jnp.std(exact)) + 0.02
 
 
-@pytest.mark.parametrize("field, value", [("dtype", "float16"), ("width", 0)])
+@pytest.mark.parametrize("field, value", [("dtype", "float16"), ("width", -1)])
 def test_impossible_specs_are_refused(field, value):
     with pytest.raises(ValueError, match=f"model.{field}"):
         dataclasses.replace(SPEC, **{field: value})
