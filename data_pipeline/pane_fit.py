@@ -13,6 +13,8 @@ import numpy as np
 
 MAX_SCALE = 0.03
 """Greatest relative difference in scale of two panes; beyond it they are two pictures."""
+_ALIKE = 2.0
+"""Mean difference, grey levels, of panes that whole pixels bring together: a codec's noise."""
 _GAIN = 0.85
 """A resampling fit must bring the error down to this share: resampled pixels are never quite the recorded ones."""
 _SCALE_PX, _SHIFT_PX = 0.15, 0.08
@@ -51,7 +53,7 @@ def fit_panes(
         free_scale: whether the scale may change.
     """
     dy, dx = align(colour, grey, untouched) if scale == 1.0 else (0, 0)
-    if not untouched.any():
+    if not untouched.any() or (scale == 1.0 and _error(colour, grey, untouched, (1.0, dy, dx)) < _ALIKE):
         return PaneFit(dy, dx)
     start = np.array([scale, dy, dx], np.float64)
     found = start
