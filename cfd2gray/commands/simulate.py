@@ -48,6 +48,7 @@ def run_simulate(args: argparse.Namespace) -> int:
         args.out, views=views, clips=args.clips, size=args.size, frames=args.frames, seed=args.seed,
         kind=args.format, workers=args.workers,
     )  # fmt: skip
+    write_result(args, {"clips": made, "views": list(views), "format": args.format, "seed": args.seed})
     print(f"{made} clips in {args.out}")
     return 0
 
