@@ -68,7 +68,7 @@ def fit_fan(frames: np.ndarray, *, cm_per_px: float | None = None, options: FanO
         geometry = Geometry(**model, **common)
         sector = sector_mask(geometry, (height, width))
         candidates.append(FanFit(geometry=geometry, sector=sector, agreement=_agreement(sector, lit)))
-    best = max(candidates, key=lambda fit: fit.agreement, default=None)
+    best = max(candidates, key=lambda fit: fit.agreement - 0.25 * _lean(fit.geometry), default=None)
     if best is not None and best.agreement >= options.min_agreement:
         return best
     return _hull(lit, common)
@@ -142,6 +142,12 @@ def _lit_area(peak: np.ndarray, options: FanOptions) -> tuple[np.ndarray, np.nda
     return (np.zeros(peak.shape, bool) if main is None else main), faint
 
 
+def _lean(geometry: Geometry) -> float:
+    """How far a fan is from symmetric about the vertical, beyond 4 degrees, over its width; 0 for rectangles."""
+    width = geometry.t1 - geometry.t0
+    return max(abs(geometry.t0 + geometry.t1) - math.radians(4), 0.0) / width if width > 0 else 0.0
+
+
 def _agreement(sector: np.ndarray, lit: np.ndarray) -> float:
     """Intersection over union that charges dark area inside the sector only half: edges and depths are often dark."""
     both = np.count_nonzero(sector & lit)
@@ -183,11 +189,11 @@ def _fit_fans(lit: np.ndarray, options: FanOptions) -> list[dict]:
         return []
     models = [_fan_from_lines(lit, a, b, options)]
     if abs(math.atan(a[0]) + math.atan(b[0])) > math.radians(4):
-        # a probe is symmetric: the steeper line is the one whose edge faded, so mirror the flatter about its apex
-        axis_x = _axis(lit, top)
+        # A probe is symmetric: the steeper line is the one whose edge faded, so mirror the flatter about the axis. That is
+        # the middle of the probe's face, or of the picture where a corner of the face is dark too.
         wide, sign = (a, -1) if abs(a[0]) > abs(b[0]) else (b, 1)
-        apex_y = (axis_x - wide[1]) / wide[0] if abs(wide[0]) > 1e-3 else None
-        if apex_y is not None:
+        for axis_x in (_axis(lit, top), 0.5 * (lit.shape[1] - 1)) if abs(wide[0]) > 1e-3 else ():
+            apex_y = (axis_x - wide[1]) / wide[0]
             mirrored = (-wide[0], axis_x + wide[0] * apex_y)
             models.append(_fan_from_lines(lit, *((wide, mirrored) if sign < 0 else (mirrored, wide)), options))
     return [model for model in models if model is not None]
