@@ -8,13 +8,16 @@ import re
 import subprocess
 import sys
 
+import jax
 import pytest
 from cfd2gray.launch import aot, aot_table, scaling
 from cfd2gray.launch.chips import CHIPS, GIB, parse_topology
 from cfd2gray.launch.collectives import Collective
 from cfd2gray.launch.program import Cost, describe
 
-from cfd2gray.config import flatten
+from cfd2gray.config import flatten, load_config
+from cfd2gray.mesh import make_mesh
+from cfd2gray.training.state import TrainSpec, abstract_state
 from tests.cfd2gray.tiny import tiny_config
 
 needs_libtpu = pytest.mark.skipif(
@@ -106,6 +109,26 @@ def test_a_tpu_slice_that_is_not_here(tmp_path):
     assert step["seconds"] > 0 and 0 < step["efficiency"] < 1 and step["flops"] > 1e6
     assert not found["programs"]["translate"]["collectives"]
     assert "memory per chip" in done.stdout
+
+
+@needs_libtpu
+def test_paper_scale_fits_its_pod_and_sends_gradients_and_parameters_only(tmp_path):
+    """The real config for the real slice: a minute of compiling."""
+    command = [sys.executable, "-m", "cfd2gray.launch.aot", "--config", "paper_scale", "--topology", "v5e:16x16"]
+    command += ["--quick", "--programs", "train", "--json", str(tmp_path / "aot.json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    step = json.loads((tmp_path / "aot.json").read_text())["programs"]["train"]
+    assert step["fits"] and step["memory"]["peak"] < 15.68 * GIB
+    spec = TrainSpec.from_config(load_config("paper_scale"))
+    shapes = abstract_state(spec, make_mesh(devices=jax.devices()[:1]), seed=0, fsdp_min_size=1)
+    parameters = sum(4 * x.size for x in jax.tree.leaves((shapes.generator, shapes.discriminator)))
+    state = sum(4 * x.size for x in jax.tree.leaves((shapes.generator, shapes.ema, shapes.generator_opt)))
+    assert step["memory"]["arguments"] < 0.5 * state + 2**28  # split over four chips, beside clips and VGG
+    sent = step["collectives"]
+    assert sum(sent[kind]["bytes"] for kind in sent if kind in ("all-reduce", "reduce-scatter")) < 3 * parameters
+    others = set(sent) - {"all-reduce", "reduce-scatter", "all-gather"}
+    assert all(step["largest"][kind] < 2**12 for kind in others)
 
 
 @needs_libtpu

@@ -1,6 +1,7 @@
 """Processes of a four-process run are killed at random; what the restarts train is what an unbroken run trains.
 
-Two kills by default. ``CFD2GRAY_KILLS=20 pytest tests/launch/test_kill.py`` for the long version.
+Two kills by default, which is what CI runs; ``CFD2GRAY_KILLS=20 pytest tests/launch/test_kill.py`` makes twenty (six minutes
+on two busy cores).
 """
 
 import os
@@ -14,7 +15,8 @@ KILLS = int(os.environ.get("CFD2GRAY_KILLS", "2"))
 
 
 def test_killed_processes_cost_nothing_but_time(machine, data, plain, tmp_path):
-    workdir, rng, killed = tmp_path / "run", random.Random(0), []
+    rng, killed = random.Random(0), []
+    workdir = tmp_path
 
     def moment(children):
         """Half of the kills come anywhere from the first import on, half among steps and checkpoints."""
@@ -39,10 +41,17 @@ def test_killed_processes_cost_nothing_but_time(machine, data, plain, tmp_path):
 
         threading.Thread(target=wait_and_kill, daemon=True).start()
 
-    code, output = runs.run(
-        data, workdir, "checkpoint.every=1", "train.steps=6", processes=4, max_restarts=KILLS, started=kill_one
-    )
-    print("killed (process, step):", killed)
-    assert code == 0, output
-    assert killed and output.count("restarts left") == len(killed)
-    runs.assert_same_losses(workdir, plain)
+    # A run that ends before it was killed often enough is followed by another one.
+    for number in range(KILLS + 5):
+        before = len(killed)
+        workdir = tmp_path / f"run{number}"
+        code, output = runs.run(
+            data, workdir, "checkpoint.every=1", "train.steps=6", processes=4, max_restarts=KILLS, started=kill_one
+        )
+        print("killed (process, step):", killed[before:])
+        assert code == 0, output
+        assert output.count("restarts left") == len(killed) - before
+        runs.assert_same_losses(workdir, plain)
+        if len(killed) == KILLS:
+            break
+    assert len(killed) == KILLS

@@ -26,17 +26,25 @@ def _run(*, data: int, fsdp: int, steps: int = 2, overrides: tuple[str, ...] = (
     return state, history
 
 
+# Adam's first steps have the length of the rate whatever the gradient: with a usual rate, rounding in a gradient that is
+# zero but for it would show in the next loss.
+CALM = ("train.learning_rate=5e-6", "train.discriminator_rate=5e-6")
+
+
 @pytest.fixture(scope="module")
 def one_device():
-    return _run(data=1, fsdp=1)
+    return _run(data=1, fsdp=1, overrides=CALM)
 
 
-@pytest.mark.parametrize("data, fsdp", [(8, 1), (2, 4)])
+@pytest.mark.parametrize("data, fsdp", [(8, 1), (1, 8), (2, 4)])
 def test_one_device_and_eight_make_the_same_steps(one_device, data, fsdp):
-    state, history = _run(data=data, fsdp=fsdp)
+    state, history = _run(data=data, fsdp=fsdp, overrides=CALM)
     for expected, found in zip(one_device[1], history):
         for name in expected:
-            assert found[name] == pytest.approx(expected[name], rel=2e-4, abs=1e-6), name
+            relative = 1e-5 if name.startswith("loss/") else 1e-4
+            # Parts of either sign cancel in these two: their parts are of size 3.
+            absolute = 3e-5 if name in ("loss/confidence", "loss/adversarial") else 1e-6
+            assert found[name] == pytest.approx(expected[name], rel=relative, abs=absolute), name
     for old, new in zip(jax.tree.leaves(one_device[0].generator), jax.tree.leaves(state.generator)):
         np.testing.assert_allclose(new, old, atol=2e-4)
 
