@@ -2,8 +2,8 @@
 
 Peaks are dense bfloat16 without sparsity. TPU figures: Cloud TPU documentation, "System architecture" pages of each
 generation. GPU figures: NVIDIA data sheets. Link bandwidth is what one chip can send to its neighbours all together.
-Prices: on-demand list prices per chip and hour in a US region as published in 2025, in US dollars; they change, and
-every figure made with them says so.
+Prices: approximate on-demand list prices of 2025 per chip and hour in a US region, in US dollars; they change, and every
+figure made with them says so.
 """
 
 from __future__ import annotations

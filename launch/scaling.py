@@ -69,7 +69,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in sorted(rows, key=lambda row: row["rate"]):
         memory = "?" if row["memory"] is None else f"{row['memory']:.1f}"
         lines.append(
-            f"| {row['machine']} | {row['chips']} | {row['batch']} | {memory} | {row['rate']:.0f} | {row['minutes']:.1f} | "
+            f"| {row['machine']} | {row['chips']} | {row['batch']} | {memory} | {row['rate']:.0f} | {row['minutes']:.2f} | "
             f"{row['dollars']:.2f} | {row['bytes'] / 1e6:.0f} MB/s | {row['cores']:.0f} |"
         )
     return "\n".join(lines)
@@ -105,9 +105,11 @@ Assumptions:
 - TPU steps: the compiler's FLOPs and bytes for that slice against the published peaks in `launch/chips.py`:
   max(work, memory) + links, times {OVERHEAD} for everything that misses its peak.
 - GPU steps: {flops / 1e12:.2f} TFLOP a clip at {GPU_SHARE:.0%} of the bfloat16 peak; batch of 8 a GPU, memory not known.
-- Prices: on-demand list prices an hour and chip ({", ".join(f"{c.name} ${c.price:.2f}" for c in CHIPS.values())}); they change.
+- Prices: approximate on-demand list prices of 2025 an hour and chip
+  ({", ".join(f"{c.name} ${c.price:.2f}" for c in CHIPS.values())}); they change.
 - Data: {clip_bytes / 1e6:.1f} MB a clip unpacked (colour, truth, strata, labels), zstd stores it at about 0.6 of that. A
   core is assumed to decode and augment {HOST_RATE / 1e6:.0f} MB/s (zstd alone: 830 measured).
+- Reading is for the whole machine: from some hundred chips on, storage and CPU cores decide, not the chips.
 - Checkpoints, evaluation and compilation are not in it.
 """
 

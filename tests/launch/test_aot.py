@@ -68,7 +68,7 @@ def test_the_scaling_page_is_arithmetic_on_its_stated_assumptions():
     rate = 512 / (0.6 * scaling.OVERHEAD)
     minutes, dollars = scaling.CLIPS / rate / 60, scaling.CLIPS / rate / 3600 * 256 * CHIPS["v5e"].price
     (row,) = re.findall(r"\| v5e:16x16 .*", text)
-    assert f"| {rate:.0f} | {minutes:.1f} | {dollars:.2f} | {rate * 32 * 256 * 256 * 6 / 1e6:.0f} MB/s |" in row
+    assert f"| {rate:.0f} | {minutes:.2f} | {dollars:.2f} | {rate * 32 * 256 * 256 * 6 / 1e6:.0f} MB/s |" in row
     assert "not measured" in text and "| h100:8 |" in text
     with pytest.raises(ValueError, match="one config"):
         scaling.page([_result(), _result(size=128)], date="2026-01-01")
