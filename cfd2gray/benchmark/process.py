@@ -41,6 +41,7 @@ class Worker:
     def __init__(self) -> None:
         # Several processes share a GPU, so none may take all of its memory at the start.
         environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment.pop("TF_ENABLE_ONEDNN_OPTS", None)  # our own command switches TensorFlow's fast kernels off
         self._process = subprocess.Popen(
             [sys.executable, "-m", "cfd2gray.benchmark.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
