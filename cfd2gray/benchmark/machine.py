@@ -75,7 +75,7 @@ def _best(call: Callable[[], Any], *, seconds: float) -> float:
     return best
 
 
-def probe(*, seconds: float = 1.5) -> Peaks:
+def probe(*, seconds: float = 3.0) -> Peaks:
     """Measure the default device: a matrix product large enough to be bound by arithmetic, a copy larger than caches.
 
     The fastest repeat counts: a peak is a limit, and the other work of a shared machine only hides it.

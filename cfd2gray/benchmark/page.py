@@ -12,6 +12,7 @@ COLUMNS = {
     "name": "",
     "ms": "ms per call",
     "spread": "fastest - slowest",
+    "cpu_ms": "CPU ms",
     "rate": "per s",
     "gflop_per_unit": "GFLOP each",
     "gflops": "GFLOP/s",

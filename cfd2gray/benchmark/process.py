@@ -41,6 +41,8 @@ class Worker:
     def __init__(self) -> None:
         # Several processes share a GPU, so none may take all of its memory at the start.
         environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        # OpenMP's threads (PyTorch's) spin while they wait, which costs them a factor of five when others want the cores.
+        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         environment.pop("TF_ENABLE_ONEDNN_OPTS", None)  # our own command switches TensorFlow's fast kernels off
         self._process = subprocess.Popen(
             [sys.executable, "-m", "cfd2gray.benchmark.worker"],
@@ -122,8 +124,9 @@ def run_paired(contenders: Sequence[Contender], *, rounds: int, block_s: float) 
                 missing[one.name] = str(error)
                 continue
 
-            def block(calls: int, worker: Worker = worker, name: str = one.name) -> float:
-                return worker.ask(do="run", name=name, calls=calls)["seconds"]
+            def block(calls: int, worker: Worker = worker, name: str = one.name) -> tuple[float, float]:
+                done = worker.ask(do="run", name=name, calls=calls)
+                return done["seconds"], done["cpu_seconds"]
 
             ready.append(Ready(name=one.name, first_call_s=built["first_call_s"], facts=built["facts"], block=block))
         if not ready:

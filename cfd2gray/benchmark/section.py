@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,15 +50,16 @@ class Section:
 
 
 def row(timing: Timing, peaks: Peaks) -> dict[str, Any]:
-    """Milliseconds per call (median, fastest and slowest round), units per second, first call, and where the contender's
-    operations are known: FLOPs per unit, FLOP/s, and the shares of the machine's matmul peak (``mfu``), of its memory rate
-    (``bandwidth``) and of the per-operation roofline."""
+    """Milliseconds per call (median, fastest and slowest round), processor time, units per second, first call, and where
+    the contender's operations are known: FLOPs per unit, FLOP/s, and the shares of the machine's matmul peak (``mfu``), of
+    its memory rate (``bandwidth``) and of the per-operation roofline."""
     units = timing.facts.get("units", 1)
     found: dict[str, Any] = {
         "name": timing.name,
         "ms": 1e3 * timing.median,
         "ms_low": 1e3 * timing.spread[0],
         "ms_high": 1e3 * timing.spread[1],
+        "cpu_ms": 1e3 * statistics.median(timing.cpu_seconds),
         "rate": units / timing.median,
         "first_call_s": timing.first_call_s,
     }

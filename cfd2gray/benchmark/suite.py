@@ -246,8 +246,8 @@ def _latent_arithmetic(section: Section) -> list[str]:
         f"{2e-9 * unet.macs(size):.0f} GFLOP per evaluation at {size} px; 50 steps and the decoder {plain / 1e12:.1f} TFLOP "
         f"per frame, {guided / 1e12:.1f} with guidance. This generator costs {own_256 / 1e9:.1f} GFLOP per frame there, so the "
         f"ratios are {plain / own_256:.0f} and {guided / own_256:.0f}. A factor of 164 is what a generator of "
-        f"{plain / 164e9:.0f} GFLOP per frame has over 50 steps, or one of {guided / 164e9:.0f} over 50 guided ones: it says as "
-        "much about the baseline as about the translator.",
+        f"{plain / 164e9:.0f} GFLOP per frame has over 50 steps, or one of {guided / 164e9:.0f} over 50 guided ones: it says "
+        "as much about the baseline as about the translator.",
     ]
 
 

@@ -21,6 +21,8 @@ class Timing:
     Attributes:
       name: What it is called in tables.
       seconds: Per call, one value per round.
+      cpu_seconds: Processor time per call over all threads, one value per round: it says how much of the time was work
+        and how much was waiting for a shared machine.
       first_call_s: The first call, with tracing and compilation.
       facts: Whatever the contender says of itself: frames per call, FLOPs, agreement with others.
       run: Which paired run it belongs to.
@@ -28,6 +30,7 @@ class Timing:
 
     name: str
     seconds: tuple[float, ...]
+    cpu_seconds: tuple[float, ...]
     first_call_s: float
     facts: dict[str, Any]
     run: str
@@ -73,12 +76,13 @@ def ratio(fast: Timing, slow: Timing) -> Ratio:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ready:
-    """A contender that is compiled and warm: ``block(n)`` calls it n times and returns the seconds per call."""
+    """A contender that is compiled and warm: ``block(n)`` calls it n times and returns the seconds and the
+    processor seconds per call."""
 
     name: str
     first_call_s: float
     facts: dict[str, Any]
-    block: Callable[[int], float]
+    block: Callable[[int], tuple[float, float]]
 
 
 def paired(ready: Sequence[Ready], *, rounds: int, block_s: float, most: int = 1000) -> list[Timing]:
@@ -95,14 +99,21 @@ def paired(ready: Sequence[Ready], *, rounds: int, block_s: float, most: int = 1
     """
     if not ready or rounds < 1:
         raise ValueError(f"a paired run needs a contender and a round, got {len(ready)} contenders, {rounds} rounds")
-    calls = [max(1, min(most, round(block_s / max(one.block(1), 1e-9)))) for one in ready]
-    seconds: list[list[float]] = [[] for _ in ready]
+    calls = [max(1, min(most, round(block_s / max(one.block(1)[0], 1e-9)))) for one in ready]
+    turns: list[list[tuple[float, float]]] = [[] for _ in ready]
     for number in range(rounds):
         for place in range(len(ready)):
             index = (number + place) % len(ready)
-            seconds[index].append(ready[index].block(calls[index]))
+            turns[index].append(ready[index].block(calls[index]))
     run = secrets.token_hex(8)
     return [
-        Timing(name=one.name, seconds=tuple(s), first_call_s=one.first_call_s, facts=one.facts, run=run)
-        for one, s in zip(ready, seconds)
+        Timing(
+            name=one.name,
+            seconds=tuple(seconds for seconds, _ in done),
+            cpu_seconds=tuple(used for _, used in done),
+            first_call_s=one.first_call_s,
+            facts=one.facts,
+            run=run,
+        )
+        for one, done in zip(ready, turns)
     ]

@@ -18,7 +18,8 @@ from cfd2gray.benchmark.timing import Ready, paired, ratio
 def ready(name, seconds, log):
     def block(calls):
         log.append(name)
-        return seconds[len([x for x in log if x == name]) % len(seconds)]
+        elapsed = seconds[len([x for x in log if x == name]) % len(seconds)]
+        return elapsed, 2 * elapsed
 
     return Ready(name=name, first_call_s=1.0, facts={"units": 2 if name == "b" else 1}, block=block)
 
@@ -29,7 +30,12 @@ def test_contenders_take_turns_and_ratios_are_those_of_a_round():
     assert log == ["a", "b", *"abbaabba"], "the order moves on by one each round"
     found = ratio(a, b)  # b needs four times as long for twice the work
     assert (found.median, found.low, found.high) == (2.0, 2.0, 2.0)
-    assert a.median == 1.5 and a.spread == (1.0, 2.0) and str(found) == "2.00 [2.00-2.00]"
+    assert (
+        a.cpu_seconds == tuple(2 * x for x in a.seconds)
+        and a.median == 1.5
+        and a.spread == (1.0, 2.0)
+        and str(found) == "2.00 [2.00-2.00]"
+    )
 
 
 def test_figures_of_different_runs_have_no_ratio():
