@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import pathlib
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
+
+import jax
 
 from cfd2gray.files import atomic_path
 from cfd2gray.translation.files import OUTPUTS, Output, translate_file
@@ -63,19 +67,34 @@ def translate_files(
         return {"translated": [facts | {"output": str(out)}], "failed": []}
 
     done, failed = [], []
-    with progress_bar("files") as bar:
+    translators = [Translator(translator.weights, device=device) for device in jax.local_devices()]
+    threads = max(2, len(translators))
+    with progress_bar("files") as bar, ThreadPoolExecutor(threads) as pool:
         task = bar.add_task("translate", total=len(files))
+
+        def start(number: int) -> Future[dict[str, Any]]:
+            target = out / f"{output.hasher.clip(f'{number}:{files[number]}')[:16]}{output.format}"
+            return pool.submit(_translate, translators[number % len(translators)], files[number], target, output)
+
+        # One file decodes or encodes while another is on the device; few are open at a time, results come in order.
+        ahead = collections.deque(map(start, range(min(threads, len(files)))))
         for number, file in enumerate(files):
-            target = out / f"{output.hasher.clip(f'{number}:{file}')[:16]}{output.format}"
+            job = ahead.popleft()
             try:
-                done.append(translate_file(translator, file, target, output) | {"output": target.name})
+                done.append(job.result())
             except (ValueError, OSError) as error:  # told, counted in the exit code, and the batch goes on
                 text = " ".join(str(error).split())
                 failed.append({"input": str(file), "error": text})
                 print(text, file=sys.stderr)
+            if number + len(ahead) + 1 < len(files):
+                ahead.append(start(number + len(ahead) + 1))
             bar.advance(task)
     print(f"{len(done)} translated, {len(failed)} failed; {out} holds the results")
     return {"translated": done, "failed": failed}
+
+
+def _translate(translator: Translator, file: pathlib.Path, target: pathlib.Path, output: Output) -> dict[str, Any]:
+    return translate_file(translator, file, target, output) | {"output": target.name}
 
 
 def _expand(inputs: Sequence[pathlib.Path]) -> Iterator[pathlib.Path]:

@@ -73,9 +73,9 @@ class Translator:
     input's luma, bit for bit, unless ``whole_frame`` is asked for.
     """
 
-    def __init__(self, weights: GeneratorWeights):
+    def __init__(self, weights: GeneratorWeights, *, device: jax.Device | None = None):
         self.weights = weights
-        self._params = jax.device_put(weights.params)
+        self._params = jax.device_put(weights.params, device)  # the work is done where the parameters are
 
     @classmethod
     def from_pretrained(cls, name: str = "default") -> Translator:

@@ -30,12 +30,8 @@ def test_contenders_take_turns_and_ratios_are_those_of_a_round():
     assert log == ["a", "b", *"abbaabba"], "the order moves on by one each round"
     found = ratio(a, b)  # b needs four times as long for twice the work
     assert (found.median, found.low, found.high) == (2.0, 2.0, 2.0)
-    assert (
-        a.cpu_seconds == tuple(2 * x for x in a.seconds)
-        and a.median == 1.5
-        and a.spread == (1.0, 2.0)
-        and str(found) == "2.00 [2.00-2.00]"
-    )
+    assert a.cpu_seconds == tuple(2 * x for x in a.seconds)
+    assert a.median == 1.5 and a.spread == (1.0, 2.0) and str(found) == "2.00 [2.00-2.00]"
 
 
 def test_figures_of_different_runs_have_no_ratio():

@@ -12,6 +12,7 @@ import pytest
 import cfd2gray
 from cfd2gray.models.generator import EVIDENCE_CHANNELS
 from cfd2gray.training.state import generator_params
+from cfd2gray.translation.batch import translate_files
 from cfd2gray.translation.files import Output, translate_file
 from cfd2gray.translation.translator import Translator
 from cfd2gray.translation.video_out import write_video
@@ -159,3 +160,18 @@ def test_unreadable_input_leaves_nothing_behind(translator, tmp_path):
 def test_evidence_channels_are_what_the_first_layer_takes():
     stem = generator_params(SPEC, 0)["anatomy"]["stem"]["conv"]["kernel"]
     assert stem.shape[2] == 4 * EVIDENCE_CHANNELS
+
+
+def test_many_files_are_translated_side_by_side_and_told_in_order(translator, pair, tmp_path):
+    sources = []
+    for number in range(5):
+        sources.append(tmp_path / f"in{number}.npy")
+        np.save(sources[-1], pair.cfd[: number + 1])
+    sources.insert(2, tmp_path / "broken.avi")
+    sources[2].write_bytes(b"not a video")
+    found = translate_files(translator, sources, tmp_path / "out", format=".npy")
+    assert [facts["frames"] for facts in found["translated"]] == [1, 2, 3, 4, 5]
+    assert [failure["input"] for failure in found["failed"]] == [str(sources[2])]
+    for facts in found["translated"]:
+        grey = np.load(tmp_path / "out" / facts["output"])
+        np.testing.assert_array_equal(grey, translator(pair.cfd[: facts["frames"]]))
