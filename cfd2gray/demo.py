@@ -122,7 +122,7 @@ def translate_echo(translator: Translator, folder: pathlib.Path) -> dict[str, An
 
     gallery = Gallery()
     result = evaluate(
-        functools.partial(_as_prediction, translations),
+        functools.partial(_as_prediction, translator, translations),
         pairs,
         lambda index: (f"echo-{ECHO_SEEDS[index]}", "echo", {"kind": "painted", "fps": clip.info.fps}),
         options=EvaluateOptions(
@@ -169,7 +169,13 @@ def pair_batch(pair: PairRecord, *, index: int) -> dict[str, np.ndarray]:
     }
 
 
-def _as_prediction(translations: Sequence[np.ndarray], batch: Mapping[str, Any]) -> dict[str, Any]:
-    """Finished translations ``[T, H, W]``, by the batch's index, as what evaluation expects of a model."""
-    image = jnp.asarray(translations[int(batch["index"][0])], jnp.float32)[None, ..., None] / 255.0
+def _as_prediction(
+    translator: Translator, translations: Sequence[np.ndarray], batch: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Finished translations ``[T, H, W]``, by the batch's index, as what evaluation expects of a model; clips with nothing
+    hidden (evaluation's identity control) are translated now."""
+    done = translations[int(batch["index"][0])]
+    if not np.asarray(batch["hidden"]).any():
+        done = translator(np.asarray(batch["cfd"][0]))
+    image = jnp.asarray(done, jnp.float32)[None, ..., None] / 255.0
     return {"grey": image, "composited": image}

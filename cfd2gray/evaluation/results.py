@@ -118,9 +118,10 @@ def _value(row: Row, key: tuple[str, str, str]) -> float:
 def _identity(rows: Sequence[Row]) -> dict[str, Any]:
     """The pass-through promise: clips without flow come back unchanged, and so does what lies outside the box.
 
+    A clip without flow but with a box drawn into it is none of them: its outline is replaced.
     ``max_change_outside_box`` is in grey levels.
     """
-    plain = [row for row in rows if row["colour_fraction"] == 0]
+    plain = [row for row in rows if row["colour_fraction"] == 0 and row["synthesised_fraction"] == 0]
     ssims = [_value(row, ("composited", "ssim", "frame")) for row in plain]
     return {
         "n_clips_without_flow": len(plain),
