@@ -63,6 +63,11 @@ class Peaks:
     flops: dict[str, float]
     bytes_per_s: float
 
+    def best(self, other: Peaks) -> Peaks:
+        """The better of two measurements: other work on the machine can only hide a peak."""
+        flops = {dtype: max(value, other.flops[dtype]) for dtype, value in self.flops.items()}
+        return Peaks(flops=flops, bytes_per_s=max(self.bytes_per_s, other.bytes_per_s))
+
 
 def _best(call: Callable[[], Any], *, seconds: float) -> float:
     """Fastest of the calls that fit into ``seconds``, at least three."""

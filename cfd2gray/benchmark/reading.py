@@ -11,6 +11,7 @@ import numpy as np
 
 from cfd2gray.benchmark.work import batch_of
 from data_pipeline import loader, pack, records
+from data_pipeline.batching import ReusingStack
 from data_pipeline.schema import PairRecord
 from data_pipeline.tfrecord import ShardSource
 
@@ -57,7 +58,7 @@ class _Epoch:
 
 def by_grain(*, folder: str, threads: int) -> Built:
     """Grain over the random-access source, shuffled."""
-    dataset = grain.MapDataset.source(_Epoch(folder)).seed(0).shuffle().repeat().batch(BATCH)
+    dataset = grain.MapDataset.source(_Epoch(folder)).seed(0).shuffle().repeat().batch(BATCH, batch_fn=ReusingStack())
     return _batches(
         iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
     )

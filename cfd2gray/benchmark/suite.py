@@ -51,13 +51,11 @@ class Plan:
         } | more
 
 
-def _measure(
-    section: Section, plan: Plan, contenders: list[Contender], pairs: list[tuple[str, str]], **options: Any
-) -> None:
+def _measure(section: Section, plan: Plan, contenders: list[Contender], pairs: list[tuple[str, str]]) -> None:
     before = machine.load()
-    run = run_paired(contenders, rounds=plan.rounds, block_s=options.get("block_s", plan.block_s))
-    section.add(run, pairs, plan.peaks)
+    run = run_paired(contenders, rounds=plan.rounds, block_s=plan.block_s)
     section.load = (before, machine.load())
+    section.add(run, pairs, plan.peaks.best(machine.probe(seconds=1.0)))  # before and after, whichever was calmer
 
 
 def _torch(work: str, task: dict[str, Any]) -> list[Contender]:
