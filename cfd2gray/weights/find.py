@@ -9,7 +9,6 @@ import jax
 
 from cfd2gray.config import from_json
 from cfd2gray.models.generator import GeneratorSpec
-from cfd2gray.training.checkpoint import find_checkpoint, read_run, restore_average
 from cfd2gray.training.state import generator_params
 from cfd2gray.weights.pretrained import GeneratorWeights, flat_params, load_pretrained, load_weights
 
@@ -28,6 +27,9 @@ def find_weights(where: str) -> GeneratorWeights:
 
 def checkpoint_weights(folder: pathlib.Path) -> GeneratorWeights:
     """The averaged generator of a run's newest checkpoint, with the settings of its config."""
+    # Orbax takes a quarter of a second to load, which translating with a weights file need not wait for.
+    from cfd2gray.training.checkpoint import find_checkpoint, read_run, restore_average
+
     step_folder = find_checkpoint(folder)
     config_file = step_folder.parent.parent / "config.json"
     if not config_file.is_file():
