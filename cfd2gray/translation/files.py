@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy as np
 import cfd2gray
 from cfd2gray.files import atomic_path
 from cfd2gray.translation.dicom_out import write_dicom
+from cfd2gray.translation.long_clip import LIMITS, translate_pieces
 from cfd2gray.translation.translator import Translated, Translator, luma_of
-from cfd2gray.translation.video_out import CODECS, write_sidecar, write_video
+from cfd2gray.translation.video_out import CODECS, growing_video, write_sidecar, write_video
 from data_pipeline.deidentify import KeyedHasher
-from data_pipeline.readers import IngestError, read_clip
+from data_pipeline.readers import IngestError, open_clip, read_clip
 from data_pipeline.schema import Clip, ClipInfo
 
 OUTPUTS = (".dcm", *CODECS, ".npy")
@@ -58,10 +60,15 @@ def translate_file(
     target = pathlib.Path(target)
     if target.exists():
         raise ValueError(f"{target} exists and is not overwritten; remove it or name another file")
+    if output.format in CODECS and not output.confidence:
+        with open_clip(source, limits=LIMITS, digest=False) as stream:
+            long = (stream.info.n_frames or 0) > LONG
+        if long:
+            return _translate_long(translator, source, target, output)
     clip = read_clip(source)
     result = translator.translate(clip.frames, regions=clip.info.regions, whole_frame=output.whole_frame)
     refuse_unfit(result, source)
-    facts = describe_result(translator, clip, result)
+    facts = describe_result(translator, clip.info, result)
     write_result(translator, clip, source, result.grey, target, output)
     if output.format != ".dcm":
         write_sidecar(target, facts)
@@ -75,6 +82,8 @@ def translate_file(
     return facts
 
 
+LONG = 1000
+"""Frames above which a video becomes a video piece by piece."""
 TRANSLATABLE = ("cfd", "power", "bmode")
 
 
@@ -86,24 +95,45 @@ def refuse_unfit(result: Translated, source: pathlib.Path) -> None:
         raise IngestError("unsupported_layout", source, detail)
 
 
-def describe_result(translator: Translator, clip: Clip, result: Translated) -> dict[str, Any]:
+def _translate_long(
+    translator: Translator, source: pathlib.Path, target: pathlib.Path, output: Output
+) -> dict[str, Any]:
+    """`translate_file` piece by piece: what is held does not grow with the clip."""
+    with open_clip(source, limits=LIMITS) as stream:
+        pieces = translate_pieces(translator, stream, whole_frame=output.whole_frame)
+        first = next(pieces)
+        refuse_unfit(first, source)
+        height, width = first.grey.shape[1:]
+        shares = []
+        with growing_video(target, height=height, width=width, fps=stream.info.fps) as add:
+            for piece in itertools.chain([first], pieces):
+                shares.append(piece.synthesised)
+                for frame in piece.grey:
+                    add(frame)
+        total = dataclasses.replace(first, synthesised=np.concatenate(shares))
+        facts = describe_result(translator, stream.info, total)
+    write_sidecar(target, facts)
+    return facts
+
+
+def describe_result(translator: Translator, info: ClipInfo, result: Translated) -> dict[str, Any]:
     """What is written beside every result."""
     return {
         "kind": result.analysis.kind,
         "reason": result.analysis.reason,
-        "frames": int(result.grey.shape[0]),
+        "frames": len(result.synthesised),
         "height": int(result.grey.shape[1]),
         "width": int(result.grey.shape[2]),
-        "fps": float(clip.info.fps),
-        "fps_source": clip.info.fps_source,
+        "fps": float(info.fps),
+        "fps_source": info.fps_source,
         "synthesised_share": round(float(result.synthesised.mean()), 5),
         "synthesised_share_per_frame": [round(float(share), 5) for share in result.synthesised],
         "model": translator.weights.name,
         "weights_sha256": translator.weights.digest,
         "software": f"cfd2gray {cfd2gray.__version__}",
-        "source_sha256": clip.info.source_digest,
+        "source_sha256": info.source_digest,
         # Without colour there is nothing to do: what came in goes out.
-        "input_flags": [*clip.info.flags, *(["no_flow"] if result.analysis.kind == "bmode" else [])],
+        "input_flags": [*info.flags, *(["no_flow"] if result.analysis.kind == "bmode" else [])],
     }
 
 

@@ -127,6 +127,7 @@ class Translator:
         regions: Sequence[Region] = (),
         analysis: FlowAnalysis | None = None,
         whole_frame: bool = False,
+        view: View | None = None,
     ) -> Translated:
         """Everything about the translation of one clip.
 
@@ -135,6 +136,8 @@ class Translator:
           regions: The file's ultrasound regions, if it names any.
           analysis: What is colour in the clip; found in the pixels when not given.
           whole_frame: Let the network write the whole sector, not only what colour hides.
+          view: The part of the frame to work on, so that pieces of a clip are cut alike; found around the colour when not
+            given.
         """
         check_frames(frames, channels=3)
         analysis = analyse(frames, regions=regions) if analysis is None else analysis
@@ -152,7 +155,8 @@ class Translator:
                 synthesised=np.zeros(len(frames), np.float32),
                 analysis=analysis,
             )
-        return self._synthesise(frames, untouched, hidden, area, analysis, whole_frame)
+        view = View.around(area.any(axis=0), analysis.sector, self.weights) if view is None else view
+        return self._synthesise(frames, untouched, hidden, area, analysis, view, whole_frame)
 
     def _synthesise(
         self,
@@ -161,9 +165,9 @@ class Translator:
         hidden: np.ndarray,
         area: np.ndarray,
         analysis: FlowAnalysis,
+        view: View,
         whole_frame: bool,
     ) -> Translated:
-        view = View.around(area.any(axis=0), analysis.sector, self.weights)
         settings, spec = self.weights.settings, self.weights.spec
         run = compiled_window(spec)
         grey = untouched.copy()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fractions
 import pathlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import av
@@ -32,16 +34,30 @@ def write_video(path: pathlib.Path, frames: np.ndarray, *, fps: float) -> None:
         raise ValueError(f"{path}: video is written as {', '.join(CODECS)} (or .dcm), got {path.suffix or 'no suffix'}")
     if frames.dtype != np.uint8 or frames.ndim not in (3, 4):
         raise ValueError(f"frames must be uint8 [T, H, W] or [T, H, W, 3], got {frames.dtype} {list(frames.shape)}")
-    codec, options = CODECS[path.suffix.lower()]
     height, width = frames.shape[1:3]
     colour = frames.ndim == 4
+    with growing_video(path, height=height, width=width, fps=fps, colour=colour) as add:
+        for frame in frames:
+            add(frame)
+
+
+@contextlib.contextmanager
+def growing_video(
+    path: pathlib.Path, *, height: int, width: int, fps: float, colour: bool = False
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """A video that is written frame by frame: yields ``add(frame)``, uint8 ``[H, W]`` or, in colour, ``[H, W, 3]``. The file
+    appears when all went well."""
+    codec, options = CODECS[path.suffix.lower()]
     with atomic_path(path) as temporary, av.open(str(temporary), "w") as container:
         stream = container.add_stream(codec, rate=fractions.Fraction(fps).limit_denominator(1001), options=options)
         stream.width, stream.height = width, height
         stream.pix_fmt = _pixel_format(codec, colour=colour, even=height % 2 == 0 and width % 2 == 0)
-        for frame in frames:
+
+        def add(frame: np.ndarray) -> None:
             image = np.ascontiguousarray(frame)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24" if colour else "gray")))
+
+        yield add
         container.mux(stream.encode(None))
 
 
