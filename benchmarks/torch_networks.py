@@ -174,6 +174,17 @@ def last_sight(values: Tensor, seen: Tensor, radius: int) -> tuple[Tensor, Tenso
     return torch.where(known, found, 0.0), torch.where(known, 1.0 / (1.0 + age), 0.0)
 
 
+def usual_sight(values: Tensor, seen: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+    """``[N, T, H, W]``: as `cfd2gray.models.fill.usual_sight`, by a cumulative sum."""
+
+    def window_sum(x: Tensor) -> Tensor:
+        total = F.pad(x, (0, 0, 0, 0, radius + 1, radius)).cumsum(1)
+        return total[:, 2 * radius + 1 :] - total[:, : -2 * radius - 1]
+
+    total, count = window_sum(values * seen), window_sum(seen.float())
+    return total / count.clamp(min=1.0), count / (2 * radius + 1)
+
+
 def spatial_fill(values: Tensor, weight: Tensor, levels: int) -> Tensor:
     """``[B, 1, H, W]``: push-pull."""
     pyramid = [(values * weight, weight)]
@@ -201,9 +212,11 @@ class Generator(nn.Module):
         seen = hidden < 0.5
         past, past_trust = last_sight(grey, seen, self.spec.margin)
         future, future_trust = (x.flip(1) for x in last_sight(grey.flip(1), seen.flip(1), self.spec.margin))
+        usual = usual_sight(grey, seen, self.spec.margin)
         kept = slice(margin, cfd.shape[1] - margin)
         parts = (cfd, grey, hidden, past, past_trust, future, future_trust)
         cfd, grey, hidden, past, past_trust, future, future_trust = (x[:, kept] for x in parts)
+        usual = [x[:, kept] for x in usual]
         trust = past_trust + future_trust
         mixed = (past * past_trust + future * future_trust) / trust.clamp(min=1e-6)
         n, frames = grey.shape[:2]
@@ -214,7 +227,7 @@ class Generator(nn.Module):
         filled = spatial_fill(plane(mixed), plane((trust > 0).float()), self.spec.levels + 1)
         guess = plane((1.0 - hidden) * grey) + plane(hidden) * filled
         colour = (cfd - grey[:, :, None]).flatten(0, 1)
-        planes = [plane(x) for x in (hidden, past, past_trust, future, future_trust)]
+        planes = [plane(x) for x in (hidden, past, past_trust, future, future_trust, *usual)]
         evidence = torch.cat([colour, plane(grey * (1.0 - hidden)), guess, *planes], 1)
         evidence = evidence.contiguous(memory_format=torch.channels_last)
         anatomy = self.anatomy(evidence, guess, frames)

@@ -41,8 +41,8 @@ def _smooth(x: Tensor, times: int) -> Tensor:
     return x
 
 
-def _texture(predicted: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
-    """``[N, T, H, W]`` -> scalar."""
+def _texture(predicted: Tensor, truth: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """``[N, T, H, W]`` -> texture and shimmer terms."""
 
     def strength(x: Tensor) -> Tensor:
         flat = x.flatten(0, 1)[:, None]
@@ -54,7 +54,7 @@ def _texture(predicted: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
 
     still = (weights * (strength(fine(predicted)) - strength(fine(truth))).abs()).mean()
     change = strength(predicted.diff(dim=1)) - strength(truth.diff(dim=1))
-    return still + (weights[:, 1:] * change.abs()).mean()
+    return still, (weights[:, 1:] * change.abs()).mean()
 
 
 class Step:
@@ -96,13 +96,15 @@ class Step:
         flat = (x.flatten(0, 1)[:, None] for x in (grey, truth))
         similarity = ssim_map(*flat).reshape(grey.shape)
         error, bounded = (grey.detach() - truth).abs(), log_scale.clamp(-7.0, 1.0)
+        texture, shimmer = _texture(grey, truth, weights)
         change = (grey.diff(dim=1) - truth.diff(dim=1)).abs() * weights[:, 1:]
         return {
             "pixel_anatomy": charbonnier(anatomy),
             "pixel": charbonnier(grey),
             "structure": (weights * (1.0 - similarity)).mean(),
             "temporal": change.mean(),
-            "texture": _texture(grey, truth, weights),
+            "texture": texture,
+            "shimmer": shimmer,
             "confidence": (weights * (error * torch.exp(-bounded) + bounded)).mean(),
         }
 

@@ -34,13 +34,15 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.augment = augment = ml_collections.ConfigDict()
     augment.crop_probability = 0.5  # share of clips cut to a random square
-    augment.min_scale = 0.8  # smallest side of that square, as a share of the frame's
+    augment.min_scale = 0.8  # smallest side of that square, as a share of the frame's; log-uniform up to 1
     augment.max_stride = 2  # every 1st .. 2nd frame: frame-rate jitter
     augment.flip_probability = 0.0  # left and right are diagnostic
     augment.reverse_probability = 0.0  # flow and valves know the arrow of time
     augment.gain = 0.15  # largest relative change of brightness, input and target alike
     augment.gamma = 0.15  # largest relative change of the grey curve's exponent
     augment.contrast = 0.15
+    augment.smooth_probability = 0.0  # share of clips whose tissue is smoothed, input and target alike
+    augment.max_smooth = 1.5  # px, largest sigma of that smoothing
     augment.jpeg_probability = 0.3  # share of clips whose input is recompressed
     augment.jpeg_quality = (60, 95)  # libjpeg quality range
     augment.max_dilation = 3  # px by which the hidden mask grows at most, in half of the clips
@@ -69,7 +71,8 @@ def get_config() -> ml_collections.ConfigDict:
     loss.perceptual = 0.1  # VGG16 feature distance
     loss.adversarial = 0.02
     loss.temporal = 0.5  # frame-to-frame change against truth's
-    loss.texture = 0.5  # strength of speckle in space and time against truth's, wherever its grains fall
+    loss.texture = 0.5  # strength of speckle against truth's, wherever its grains fall
+    loss.shimmer = 0.5  # strength of its change from frame to frame against truth's, wherever it happens
     loss.confidence = 0.05  # likelihood of the found error under the predicted scale; does not steer the image
     loss.adversarial_kind = "hinge"  # or "least_squares"
     loss.hidden_gain = 8.0  # weight of hidden pixels over visible ones

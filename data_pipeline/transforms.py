@@ -33,7 +33,8 @@ class AugmentOptions:
 
     crop_probability: float = 0.5
     min_scale: float = 0.8
-    """Side of the random square crop, as a share of the whole picture's."""
+    """Smallest side of the random square crop, as a share of the whole picture's; small and large are as likely
+    (log-uniform). Speckle thus comes at every grain."""
     max_stride: int = 2
     """Frame-rate jitter: every 1st .. ``max_stride``-th frame, as far as the clip is long enough."""
     flip_probability: float = 0.0
@@ -44,6 +45,10 @@ class AugmentOptions:
     """The grey level is multiplied by 1 +- gain, in the input's tissue and in the target alike."""
     gamma: float = 0.15
     contrast: float = 0.15
+    smooth_probability: float = 0.0
+    """Chance that the tissue of input and target is smoothed, as many scanners do."""
+    max_smooth: float = 1.5
+    """Largest sigma of that smoothing, px of the example."""
     jpeg_probability: float = 0.3
     """Chance that the input (only) goes through a JPEG codec."""
     jpeg_quality: tuple[int, int] = (60, 95)
@@ -51,12 +56,13 @@ class AugmentOptions:
     """``hidden`` grows by 1 .. ``max_dilation`` px in half of the clips (0: never)."""
 
     def __post_init__(self) -> None:
-        for name in ("crop_probability", "flip_probability", "reverse_probability", "jpeg_probability"):
-            _check_range(name, getattr(self, name), 0.0, 1.0)
+        for name in ("crop", "flip", "reverse", "smooth", "jpeg"):
+            _check_range(f"{name}_probability", getattr(self, f"{name}_probability"), 0.0, 1.0)
         _check_range("min_scale", self.min_scale, 0.1, 1.0)
         for name in ("gain", "gamma", "contrast"):
             _check_range(name, getattr(self, name), 0.0, 0.9)
         _check_range("max_stride", self.max_stride, 1, 64)
+        _check_range("max_smooth", self.max_smooth, 0.1, 8.0)
         _check_range("max_dilation", self.max_dilation, 0, 16)
         low, high = self.jpeg_quality
         _check_range("jpeg_quality[0]", low, 1, high)
@@ -97,7 +103,7 @@ class RandomClip(grain.transforms.RandomMap):
             options.flip_probability,
             options.crop_probability,
         )
-        scale, y_share, x_share = rng.uniform(options.min_scale, 1.0), rng.random(), rng.random()
+        scale, y_share, x_share = options.min_scale ** rng.random(), rng.random(), rng.random()
 
         if self.frames > 1:
             stride = max(1, min(stride, (n_frames - 1) // (self.frames - 1)))
@@ -179,7 +185,7 @@ class ToExample(grain.transforms.Map):
 
 @dataclasses.dataclass(frozen=True)
 class Augment(grain.transforms.RandomMap):
-    """Vary how an example looks: grey curve of both sides, JPEG of the input, extent of ``hidden``."""
+    """Vary how an example looks: smoothing and grey curve of both sides, JPEG of the input, extent of ``hidden``."""
 
     options: AugmentOptions = dataclasses.field(default_factory=AugmentOptions)
 
@@ -190,13 +196,19 @@ class Augment(grain.transforms.RandomMap):
         quality = int(rng.integers(options.jpeg_quality[0], options.jpeg_quality[1] + 1))
         subsampling = _SUBSAMPLING[int(rng.integers(len(_SUBSAMPLING)))]
         dilate, radius = rng.random() < 0.5, int(rng.integers(1, max(1, options.max_dilation) + 1))
+        smooth, sigma = rng.random() < options.smooth_probability, rng.uniform(0.3, max(0.3, options.max_smooth))
 
         out = dict(element)
+        # The B-mode settings of a scanner do not touch the colour map: paint keeps its colour.
+        painted = (element["strata"] & (FLOW | OUTLINE)) != 0
+        if smooth:
+            out["grey"] = np.stack([_smoothed(frame, sigma) for frame in element["grey"]])
+            out["cfd"] = np.stack(
+                [_smoothed_around(*pair, sigma) for pair in zip(element["cfd"], painted, strict=True)]
+            )
         if options.gain or options.gamma or options.contrast:
             curve = grey_curve(gain=1 + gain, gamma=1 + gamma, contrast=1 + contrast)
-            # The B-mode gain of a scanner does not touch the colour map: paint keeps its colour.
-            painted = (element["strata"] & (FLOW | OUTLINE)) != 0
-            out["cfd"], out["grey"] = _through_table(element["cfd"], curve), _through_table(element["grey"], curve)
+            out["cfd"], out["grey"] = _through_table(out["cfd"], curve), _through_table(out["grey"], curve)
             out["cfd"][painted] = element["cfd"][painted]
         if jpeg:
             out["cfd"] = np.stack([_through_jpeg(frame, quality, subsampling) for frame in out["cfd"]])
@@ -273,6 +285,18 @@ _SUBSAMPLING = (
 
 def _through_table(array: np.ndarray, table: np.ndarray) -> np.ndarray:
     return cv2.LUT(np.ascontiguousarray(array).reshape(len(array), -1), table).reshape(array.shape)
+
+
+def _smoothed(frame: np.ndarray, sigma: float) -> np.ndarray:
+    return cv2.GaussianBlur(frame, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE).reshape(frame.shape)
+
+
+def _smoothed_around(frame: np.ndarray, painted: np.ndarray, sigma: float) -> np.ndarray:
+    """``frame [H, W, 3]`` smoothed where it is not ``painted``, without colour from there."""
+    clear = (~painted).astype(np.float32)[..., None]
+    weight = _smoothed(clear, sigma)
+    level = _smoothed(frame * clear, sigma) / np.maximum(weight, 1e-3)
+    return np.where(painted[..., None], frame, np.clip(np.rint(level), 0, 255)).astype(np.uint8)
 
 
 def _through_jpeg(frame: np.ndarray, quality: int, subsampling: int) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Texture term: speckle as strong as truth's, in space and from frame to frame, wherever its grains may fall.
+"""Texture and shimmer terms: speckle as strong as truth's, in space and from frame to frame, wherever its grains may fall.
 
-Pixel-wise terms are smallest for the average of all possible speckle, which is smooth. This term does not care where a
-grain is, only how strongly the neighbourhood varies, so that an honest uncertainty need not look like a blur.
+Pixel-wise terms are smallest for the average of all possible speckle, which is smooth and still. These terms do not care
+where a grain is, only how strongly the neighbourhood varies, so that an honest uncertainty need not look like a blur.
 """
 
 from __future__ import annotations
@@ -15,16 +15,23 @@ FLOOR = 1e-3
 
 
 def texture_error(predicted: Array, truth: Array, weights: Array, mask: Array) -> Array:
-    """Weighted mean difference of local texture strength, spatial plus temporal.
+    """Weighted mean difference of local texture strength.
 
-    Strength is the root of the local mean square (about 9 px wide) of what a 5 px average leaves over, and of the change
-    from frame to frame. Arrays ``[N, T, H, W, 1]`` in [0, 1], ``mask [N]``.
+    Strength is the root of the local mean square (about 9 px wide) of what a 5 px average leaves over. Arrays
+    ``[N, T, H, W, 1]`` in [0, 1], ``mask [N]``.
     """
-    error = weights * jnp.abs(_strength(_fine(predicted)) - _strength(_fine(truth)))
-    per_clip = jnp.mean(error, axis=(1, 2, 3, 4))
-    if predicted.shape[1] > 1:
-        change = _strength(jnp.diff(predicted, axis=1)) - _strength(jnp.diff(truth, axis=1))
-        per_clip = per_clip + jnp.mean(weights[:, 1:] * jnp.abs(change), axis=(1, 2, 3, 4))
+    return _mean_difference(_fine(predicted), _fine(truth), weights, mask)
+
+
+def shimmer_error(predicted: Array, truth: Array, weights: Array, mask: Array) -> Array:
+    """`texture_error` of the change from frame to frame instead of fine detail; 0 when there is one frame."""
+    if predicted.shape[1] < 2:
+        return jnp.zeros(())
+    return _mean_difference(jnp.diff(predicted, axis=1), jnp.diff(truth, axis=1), weights[:, 1:], mask)
+
+
+def _mean_difference(predicted: Array, truth: Array, weights: Array, mask: Array) -> Array:
+    per_clip = jnp.mean(weights * jnp.abs(_strength(predicted) - _strength(truth)), axis=(1, 2, 3, 4))
     return jnp.sum(per_clip * mask) / jnp.maximum(jnp.sum(mask), 1.0)
 
 

@@ -13,7 +13,9 @@ from cfd2gray.models.generator import Translation
 from cfd2gray.models.vgg import VGG
 
 Array = jax.Array
-TERMS = ("pixel_anatomy", "pixel", "structure", "perceptual", "adversarial", "temporal", "texture", "confidence")
+TERMS = (
+    "pixel_anatomy", "pixel", "structure", "perceptual", "adversarial", "temporal", "texture", "shimmer", "confidence",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,7 @@ class LossSpec:
     adversarial: float
     temporal: float
     texture: float
+    shimmer: float
     confidence: float
     adversarial_kind: str
     hidden_gain: float
@@ -73,6 +76,8 @@ def reconstruction_terms(
         terms["temporal"] = temporal.change_error(out.grey, truth, weights, mask)
     if spec.texture:
         terms["texture"] = texture.texture_error(out.grey, truth, weights, mask)
+    if spec.shimmer:
+        terms["shimmer"] = texture.shimmer_error(out.grey, truth, weights, mask)
     if spec.confidence:
         terms["confidence"] = pixel.laplace_likelihood(out.log_scale, out.grey, truth, weights, mask)
     return terms

@@ -2,7 +2,8 @@
 
 Colour that covers a pixel in one frame often spares it in another phase of the beat. The guess takes what the same pixel
 last showed and next shows, and where that is too long ago, the nearest visible surroundings from a pyramid of averages.
-AnatomyNet starts from it and learns the rest.
+AnatomyNet starts from it and learns the rest; beside it stands what the pixel usually shows, which is less like the moment
+but has less of the speckle of single frames.
 """
 
 from __future__ import annotations
@@ -16,6 +17,19 @@ import jax.numpy as jnp
 Array = jax.Array
 Sight = tuple[Array, Array]
 """What each pixel showed when it was last seen ``[N, H, W, 1]``, and how many frames ago (infinity: never)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What a stream knows of its earlier frames. ``last``: see `Sight`. ``values``, ``visible``: its last ``radius``
+    frames ``[N, radius, H, W, 1]``, values 0 where hidden."""
+
+    last: Sight
+    values: Array
+    visible: Array
+
+
+jax.tree_util.register_dataclass(Seen, ["last", "values", "visible"], [])
 
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601 luma weights of R, G, B."""
@@ -56,12 +70,17 @@ def last_sight(values: Array, visible: Array, *, radius: int, reverse: bool = Fa
       ``(value, trust)``: the value (0 where there is none) and ``1 / (1 + age in frames)`` (1 where the pixel is visible
       in the frame itself, 0 where it was not seen).
     """
-    value, trust, _ = follow_sight(values, visible, never_seen(values[:, 0]), radius=radius, reverse=reverse)
+    value, trust, _ = follow_sight(values, visible, _no_sight(values[:, 0]), radius=radius, reverse=reverse)
     return value, trust
 
 
-def never_seen(frame: Array) -> Sight:
+def never_seen(frame: Array, *, radius: int) -> Seen:
     """The memory of a stream before its first frame; ``frame [N, H, W, 1]`` gives shape and dtype."""
+    empty = jnp.zeros((frame.shape[0], radius, *frame.shape[1:]), frame.dtype)
+    return Seen(last=_no_sight(frame), values=empty, visible=empty)
+
+
+def _no_sight(frame: Array) -> Sight:
     return jnp.zeros_like(frame), jnp.full_like(frame, jnp.inf)
 
 
@@ -82,6 +101,41 @@ def follow_sight(
     return jnp.moveaxis(value, 0, 1), jnp.moveaxis(trust, 0, 1), after
 
 
+def usual_sight(values: Array, visible: Array, *, before: int, after: int) -> tuple[Array, Array]:
+    """What each pixel shows on average in the frames nearby in which it is seen.
+
+    Args:
+      values: ``[N, T, H, W, 1]``, 0 where hidden.
+      visible: ``[N, T, H, W, 1]``, 1 where ``values`` may be trusted, 0 where not.
+      before: Frames looked back; those before the first one count as unseen.
+      after: Frames looked ahead.
+
+    Returns:
+      ``(mean, share)``: 0 where never seen; share of the ``before + 1 + after`` frames in which the pixel was seen.
+    """
+    ends = [(0, 0), (before, after), (0, 0), (0, 0), (0, 0)]
+    width = before + 1 + after
+    total, count = (_running_sum(jnp.pad(x, ends), width) for x in (values, visible))
+    return total / jnp.maximum(count, 1.0), count / width
+
+
+def _running_sum(x: Array, width: int) -> Array:
+    """Sums over ``width`` frames, ``[N, T, ...] -> [N, T - width + 1, ...]``.
+
+    Sums of 1, 2, 4, ... frames are put together: a frame's result does not depend on where the clip starts, as that of a
+    cumulative sum would in its last digits.
+    """
+    kept, offset, reach, total = x.shape[1] - width + 1, 0, 1, None
+    while offset < width:
+        if width & reach:
+            part = x[:, offset : offset + kept]
+            total, offset = part if total is None else total + part, offset + reach
+        if offset < width:
+            x = x[:, :-reach] + x[:, reach:]
+            reach *= 2
+    return total
+
+
 def spatial_fill(values: Array, weight: Array, *, levels: int) -> Array:
     """Fill pixels of low ``weight`` from a pyramid of weighted averages (push-pull; Gortler et al. 1996).
 
@@ -100,16 +154,19 @@ def spatial_fill(values: Array, weight: Array, *, levels: int) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class FirstGuess:
-    """All ``[N, T, H, W, 1]``: the guess and the two sights it was made from, with their trust (see `last_sight`)."""
+    """All ``[N, T, H, W, 1]``: the guess, the two sights it was made from with their trust (see `last_sight`), and what
+    the pixel usually shows with the share of frames in which it is seen (see `usual_sight`)."""
 
     guess: Array
     past: Array
     past_trust: Array
     future: Array
     future_trust: Array
+    usual: Array
+    usual_share: Array
 
 
-jax.tree_util.register_dataclass(FirstGuess, ["guess", "past", "past_trust", "future", "future_trust"], [])
+jax.tree_util.register_dataclass(FirstGuess, [field.name for field in dataclasses.fields(FirstGuess)], [])
 
 
 def first_guess(grey: Array, hidden: Array, *, radius: int, levels: int, margin: int = 0) -> FirstGuess:
@@ -128,21 +185,38 @@ def first_guess(grey: Array, hidden: Array, *, radius: int, levels: int, margin:
     visible = 1.0 - hidden
     past = last_sight(grey, visible, radius=radius)
     future = last_sight(grey, visible, radius=radius, reverse=True)
+    usual = usual_sight(grey * visible, visible, before=radius, after=radius)
     kept = slice(margin, grey.shape[1] - margin)
-    return _mixed(*(x[:, kept] for x in (grey, hidden, *past, *future)), levels=levels)
+    return _mixed(*(x[:, kept] for x in (grey, hidden, *past, *future, *usual)), levels=levels)
 
 
-def guess_so_far(grey: Array, hidden: Array, before: Sight, *, radius: int, levels: int) -> tuple[FirstGuess, Sight]:
+def guess_so_far(grey: Array, hidden: Array, before: Seen, *, radius: int, levels: int) -> tuple[FirstGuess, Seen]:
     """`first_guess` without the future, for a clip that goes on from ``before``; also what is known after it."""
-    past, past_trust, after = follow_sight(grey, 1.0 - hidden, before, radius=radius)
+    visible = 1.0 - hidden
+    past, past_trust, last = follow_sight(grey, visible, before.last, radius=radius)
+    values = jnp.concatenate([before.values, grey * visible], axis=1)
+    seen = jnp.concatenate([before.visible, visible], axis=1)
+    usual, share = (x[:, radius:] for x in usual_sight(values, seen, before=radius, after=0))
     unknown = jnp.zeros_like(past)
-    return _mixed(grey, hidden, past, past_trust, unknown, unknown, levels=levels), after
+    found = _mixed(grey, hidden, past, past_trust, unknown, unknown, usual, share, levels=levels)
+    frames = grey.shape[1]
+    return found, Seen(last=last, values=values[:, frames:], visible=seen[:, frames:])
 
 
 def _mixed(
-    grey: Array, hidden: Array, past: Array, past_trust: Array, future: Array, future_trust: Array, *, levels: int
+    grey: Array,
+    hidden: Array,
+    past: Array,
+    past_trust: Array,
+    future: Array,
+    future_trust: Array,
+    usual: Array,
+    usual_share: Array,
+    *,
+    levels: int,
 ) -> FirstGuess:
     trust = past_trust + future_trust
     mixed = (past * past_trust + future * future_trust) / jnp.maximum(trust, 1e-6)
     filled = spatial_fill(mixed, (trust > 0).astype(grey.dtype), levels=levels)
-    return FirstGuess((1.0 - hidden) * grey + hidden * filled, past, past_trust, future, future_trust)
+    guess = (1.0 - hidden) * grey + hidden * filled
+    return FirstGuess(guess, past, past_trust, future, future_trust, usual, usual_share)

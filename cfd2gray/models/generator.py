@@ -10,11 +10,11 @@ from flax import nnx
 
 from cfd2gray.models.anatomy import AnatomyNet
 from cfd2gray.models.denoise import DenoiseNet
-from cfd2gray.models.fill import FirstGuess, Sight, first_guess, guess_so_far, luma, never_seen
+from cfd2gray.models.fill import FirstGuess, Seen, first_guess, guess_so_far, luma, never_seen
 from cfd2gray.models.recall import DEPTH, Recall
 
 Array = jax.Array
-EVIDENCE_CHANNELS = 10
+EVIDENCE_CHANNELS = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +86,7 @@ jax.tree_util.register_dataclass(Translation, ["anatomy", "grey", "log_scale"], 
 
 
 def evidence(cfd: Array, hidden: Array, *, fill_radius: int, levels: int, margin: int = 0) -> tuple[Array, Array]:
-    """What the networks see: colour, visible luma, mask, first guess and the sights of past and future it came from.
+    """What the networks see: colour, visible luma, mask, first guess, what the pixel last, next and usually shows.
 
     Args:
       cfd: ``[N, T, H, W, 3]`` float in [0, 1].
@@ -96,7 +96,7 @@ def evidence(cfd: Array, hidden: Array, *, fill_radius: int, levels: int, margin
       margin: Frames at either end that are only looked at.
 
     Returns:
-      ``(evidence [N, T - 2 * margin, H, W, 10] in about [-1, 1], guess [N, T - 2 * margin, H, W, 1])``.
+      ``(evidence [N, T - 2 * margin, H, W, 12] in about [-1, 1], guess [N, T - 2 * margin, H, W, 1])``.
     """
     found = first_guess(luma(cfd), hidden, radius=fill_radius, levels=levels, margin=margin)
     kept = slice(margin, cfd.shape[1] - margin)
@@ -106,7 +106,7 @@ def evidence(cfd: Array, hidden: Array, *, fill_radius: int, levels: int, margin
 def _stacked(cfd: Array, hidden: Array, found: FirstGuess) -> Array:
     grey = luma(cfd)
     colour = cfd - grey  # as its distance from grey
-    sights = [found.past, found.past_trust, found.future, found.future_trust]
+    sights = [found.past, found.past_trust, found.future, found.future_trust, found.usual, found.usual_share]
     return jnp.concatenate([colour, grey * (1.0 - hidden), found.guess, hidden, *sights], axis=-1)
 
 
@@ -114,16 +114,16 @@ def _stacked(cfd: Array, hidden: Array, found: FirstGuess) -> Array:
 class Memory:
     """What a causal generator carries from frame to frame of a stream.
 
-    ``started``: bool scalar, False before the first frame. ``sight``: see `models.fill.Sight`. ``features``: per causal
+    ``started``: bool scalar, False before the first frame. ``seen``: see `models.fill.Seen`. ``features``: per causal
     layer, see `models.recall.Recall`.
     """
 
     started: Array
-    sight: Sight
+    seen: Seen
     features: tuple[Array, ...]
 
 
-jax.tree_util.register_dataclass(Memory, ["started", "sight", "features"], [])
+jax.tree_util.register_dataclass(Memory, ["started", "seen", "features"], [])
 
 
 class Generator(nnx.Module):
@@ -151,7 +151,8 @@ class Generator(nnx.Module):
             raise ValueError(f"margin must leave frames to translate: got {margin} of {frames} frames at either end")
         if self.spec.causal:
             grey = luma(cfd)
-            found, _ = guess_so_far(grey, hidden, never_seen(grey[:, 0]), **self._evidence)
+            nothing = never_seen(grey[:, 0], radius=self.spec.margin)
+            found, _ = guess_so_far(grey, hidden, nothing, **self._evidence)
             kept = slice(margin, frames - margin)
             return self._translate(_stacked(cfd, hidden, found)[:, kept], found.guess[:, kept], Recall())
         seen, guess = evidence(cfd, hidden, fill_radius=self.spec.margin, levels=self.spec.levels + 1, margin=margin)
@@ -166,10 +167,10 @@ class Generator(nnx.Module):
         if not self.spec.causal:
             raise ValueError("only a causal network can stream; train one with model.causal = True")
         self._check_size(cfd)
-        found, sight = guess_so_far(luma(cfd), hidden, memory.sight, **self._evidence)
+        found, seen = guess_so_far(luma(cfd), hidden, memory.seen, **self._evidence)
         recall = Recall(memory.features, memory.started)
         out = self._translate(_stacked(cfd, hidden, found), found.guess, recall)
-        return out, Memory(started=jnp.ones((), bool), sight=sight, features=recall.latest)
+        return out, Memory(started=jnp.ones((), bool), seen=seen, features=recall.latest)
 
     def start(self, height: int, width: int) -> Memory:
         """The memory of one stream of frames of this size before its first frame; zeros that stand for nothing."""
@@ -183,7 +184,7 @@ class Generator(nnx.Module):
         shapes = jax.eval_shape(features, jax.ShapeDtypeStruct((1, 1, height, width, 3), jnp.float32))
         return Memory(
             started=jnp.zeros((), bool),
-            sight=never_seen(jnp.zeros((1, height, width, 1))),
+            seen=never_seen(jnp.zeros((1, height, width, 1)), radius=self.spec.margin),
             features=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes),
         )
 

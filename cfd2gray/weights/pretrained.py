@@ -14,7 +14,7 @@ from cfd2gray.files import atomic_path, sha256
 from cfd2gray.models.generator import GeneratorSpec
 
 ASSETS = pathlib.Path(__file__).parent / "assets"
-FORMAT = "cfd2gray-generator-2"
+FORMAT = "cfd2gray-generator-3"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
     python -m launch.sweep ablation --workdir sweeps/ablation --jobs 1 --evaluate --config.data.dir=records
 
 The paper (Tomic et al., arXiv 2511.03255) trains two networks with pixel-wise, adversarial and perceptual losses. Ours
-adds terms for structure, texture, time and confidence, so those are taken away too. 33 runs of ``echo_128``.
+adds terms for structure, texture, shimmer, time and confidence, so those are taken away too. 36 runs of ``echo_128``.
 Reached: not run yet.
 """
 
@@ -18,6 +18,7 @@ WITHOUT: list[Run] = [
     {"loss.perceptual": 0.0},
     {"loss.structure": 0.0},
     {"loss.texture": 0.0},
+    {"loss.shimmer": 0.0},
     {"loss.temporal": 0.0},
     {"loss.confidence": 0.0},
     {"model.denoise_blocks": 0},  # AnatomyNet alone

@@ -21,6 +21,7 @@ from data_pipeline.pack import pack
 from data_pipeline.parallel import progress_bar, run_ordered
 from data_pipeline.schema import SPLITS, VIEWS, PairRecord
 from data_pipeline.simulation.simulator import SIMULATOR_VERSION, SimulationOptions, simulate_pair
+from data_pipeline.simulation.sources import PaintedSource
 from data_pipeline.splits import split_of
 
 KINDS = ("records", "dicom", "mp4")
@@ -28,7 +29,10 @@ KINDS = ("records", "dicom", "mp4")
 
 @dataclasses.dataclass(frozen=True)
 class SimulationJob:
-    """One simulated clip: picklable, and the same bytes whenever and wherever it runs."""
+    """One simulated clip: picklable, and the same bytes whenever and wherever it runs.
+
+    ``painted``: the simulator makes the greyscale clip only, and the painter the colour over it.
+    """
 
     view: str
     seed: int
@@ -36,24 +40,28 @@ class SimulationJob:
     frames: int
     split: str
     screen: bool = False
+    painted: bool = False
 
     def __call__(self) -> PairRecord:
-        record = simulate_pair(
-            self.view,
-            self.seed,
-            height=self.size,
-            width=self.size,
-            frames=self.frames,
-            options=SimulationOptions(screen=self.screen),
-            split=self.split,
-        )
+        shape = {"height": self.size, "width": self.size, "frames": self.frames, "split": self.split}
+        if self.painted:
+            record = PaintedSource(views=(self.view,), length=self.seed + 1, **shape)[self.seed]
+        else:
+            record = simulate_pair(self.view, self.seed, options=SimulationOptions(screen=self.screen), **shape)
         return dataclasses.replace(record, params=record.params | {"split": self.split})
 
 
 def simulation_jobs(
-    *, views: Sequence[str], clips: dict[str, int], size: int, frames: int, seed: int = 0, screen: bool = False
+    *,
+    views: Sequence[str],
+    clips: dict[str, int],
+    size: int,
+    frames: int,
+    seed: int = 0,
+    screen: bool = False,
+    painted: float = 0.0,
 ) -> list[SimulationJob]:
-    """Jobs for ``clips[split]`` clips per split, views in turn, every clip another patient.
+    """Jobs for ``clips[split]`` clips per split, views in turn, every clip another patient; a share of them ``painted``.
 
     Raises:
       ValueError: For unknown views or splits, or numbers out of range.
@@ -65,8 +73,14 @@ def simulation_jobs(
         raise ValueError(f"clips must be positive numbers for splits among {SPLITS}, got {clips}")
     if not 32 <= size <= 2048 or not 1 <= frames <= 4096 or seed < 0:
         raise ValueError(f"size must be 32..2048 px, frames 1..4096 and seed >= 0, got {size}, {frames} and {seed}")
+    if not 0.0 <= painted <= 1.0:
+        raise ValueError(f"painted is a share of the clips, 0 .. 1, got {painted}")
+
+    def paint(number: int) -> bool:
+        return bool(np.random.default_rng([number, 7]).random() < painted)
+
     return [
-        SimulationJob(view, seed + number, size, frames, split, screen)
+        SimulationJob(view, seed + number, size, frames, split, screen, paint(seed + number))
         for split, count in clips.items()
         for number, view in zip(range(count), itertools.cycle(views))
     ]
@@ -81,13 +95,14 @@ def simulate(
     frames: int,
     seed: int = 0,
     kind: str = "records",
+    painted: float = 0.0,
     workers: int = 0,
 ) -> int:
     """Make ``clips`` simulated clips and write them into the folder ``out``.
 
     Args:
       out: A folder that does not exist, is empty, or holds this very simulation, unfinished.
-      views, size, frames, seed: See `simulation_jobs`.
+      views, size, frames, seed, painted: See `simulation_jobs`; only records can be painted.
       kind: ``records``: shards for training, split 80/10/10. ``dicom``, ``mp4``: per clip the colour-flow screen, the
         greyscale target beside it (``.grey``), and the facts as JSON.
       workers: Processes.
@@ -102,11 +117,13 @@ def simulate(
         raise ValueError(f"format must be one of {KINDS}, got {kind!r}")
     if clips < 1:
         raise ValueError(f"clips must be at least 1, got {clips}")
+    if painted and kind != "records":
+        raise ValueError(f"painted clips are made as records only, got format {kind!r}; see `cfd2gray paint` for clips")
     if kind == "records":
         counts = dict.fromkeys(SPLITS, 0)
         for number in range(clips):
             counts[split_of(f"simulated {seed + number}")] += 1
-        jobs = simulation_jobs(views=views, clips=counts, size=size, frames=frames, seed=seed)
+        jobs = simulation_jobs(views=views, clips=counts, size=size, frames=frames, seed=seed, painted=painted)
         return sum(shard.n_clips for shard in pack(jobs, out, workers=workers, encoding="zstd").shards)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} exists and is not empty; nothing there is touched, name another folder")

@@ -32,6 +32,25 @@ def counting(frames=9, height=16, width=16):
     )
 
 
+def test_smoothing_takes_speckle_from_both_sides_and_no_colour_into_tissue():
+    noise = rng(3).integers(60, 120, (5, 32, 32, 1), dtype=np.uint8)
+    strata = np.full((5, 32, 32), schema.SECTOR | schema.BOX, np.uint8)
+    strata[:, 8:20, 8:20] |= schema.FLOW
+    cfd = np.repeat(noise, 3, -1)
+    cfd[:, 8:20, 8:20] = (255, 0, 0)
+    pair = dataclasses.replace(make_pair(1, height=32, width=32), cfd=cfd, grey=noise, strata=strata)
+    example = ToExample(5, 32).map(pair)
+    options = dataclasses.replace(NO_AUGMENTATION, smooth_probability=1.0, max_smooth=1.5)
+    out = Augment(options).random_map(example, rng(1))
+    tissue = (strata & schema.FLOW) == 0
+    assert (out["cfd"][~tissue] == (255, 0, 0)).all()
+    assert np.ptp(out["cfd"][tissue], axis=-1).max() == 0
+    assert out["grey"].std() < 0.8 * noise.std() and out["cfd"][tissue].std() < 0.8 * noise.std()
+    far = np.zeros_like(tissue)
+    far[:, 26:] = True  # out of reach of the paint both sides are smoothed alike
+    assert np.abs(out["cfd"][far][:, :1].astype(int) - out["grey"][far]).max() <= 1
+
+
 def test_example_has_the_keys_and_dtypes_of_the_contract():
     example = ToExample(4, 16).map(Sample(record=make_pair(1), index=7))
     assert tuple(example) == schema.BATCH_KEYS

@@ -43,7 +43,7 @@ def test_the_ablation_takes_away_each_loss_and_each_network():
     changed = {
         key for run in sweep.load_sweep("ablation", []).runs for key, value in run.overrides.items() if not value
     }
-    terms = ("pixel", "adversarial", "perceptual", "structure", "texture", "temporal", "confidence")
+    terms = ("pixel", "adversarial", "perceptual", "structure", "texture", "shimmer", "temporal", "confidence")
     assert {f"loss.{term}" for term in terms} | {"model.width", "model.denoise_blocks"} <= changed
 
 

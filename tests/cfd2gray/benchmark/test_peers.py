@@ -61,6 +61,7 @@ def test_pytorch_updates_alike():
         "perceptual",
         "temporal",
         "texture",
+        "shimmer",
         "confidence",
         "adversarial",
     ):

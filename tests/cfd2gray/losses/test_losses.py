@@ -74,12 +74,25 @@ def test_texture_error_forgives_another_draw_and_finds_blur_noise_and_freezing()
         "another draw of the same speckle is nearly right, a flat grey is not"
     )
     assert other_draw < 0.5 * error(0.5 + 2.0 * (a - 0.5))
-    assert other_draw < 0.5 * error(jnp.broadcast_to(a[:, :1], SHAPE))
 
 
-def test_texture_error_has_a_gradient_on_flat_patches():
+def test_shimmer_error_forgives_another_draw_and_finds_freezing_and_flicker():
+    a, b = _clips()
+    weights = jnp.ones(SHAPE)
+
+    def error(x):
+        return float(texture.shimmer_error(x, a, weights, BOTH))
+
+    assert error(a) == 0.0 and error(a[:, ::-1]) > 0.0
+    assert error(b) < 0.3 * error(jnp.broadcast_to(a[:, :1], SHAPE))
+    assert error(b) < 0.5 * error(0.5 + 2.0 * (a - 0.5))
+    assert float(texture.shimmer_error(a[:, :1], a[:, :1], weights[:, :1], BOTH)) == 0.0
+
+
+@pytest.mark.parametrize("term", [texture.texture_error, texture.shimmer_error])
+def test_texture_terms_have_a_gradient_on_flat_patches(term):
     flat = jnp.full(SHAPE, 0.3)
-    gradient = jax.grad(lambda x: texture.texture_error(x, _clips()[0], jnp.ones(SHAPE), BOTH))(flat)
+    gradient = jax.grad(lambda x: term(x, _clips()[0], jnp.ones(SHAPE), BOTH))(flat)
     assert bool(jnp.all(jnp.isfinite(gradient)))
 
 

@@ -52,6 +52,28 @@ def test_last_sight_equals_a_plain_loop(reverse):
         np.testing.assert_allclose((value[0, t, y, x, 0], trust[0, t, y, x, 0]), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("before", "after"), [(2, 2), (3, 0), (0, 0), (5, 9)])
+def test_usual_sight_equals_a_plain_loop(before, after):
+    grey, hidden = _scene(3)
+    mean, share = jax.jit(fill.usual_sight, static_argnames=("before", "after"))(
+        grey * (1 - hidden), 1 - hidden, before=before, after=after
+    )
+    g, v = np.asarray(grey)[0, ..., 0], np.asarray(hidden)[0, ..., 0] == 0
+    for t, y, x in np.ndindex(g.shape):
+        near = slice(max(0, t - before), t + after + 1)
+        seen = g[near, y, x][v[near, y, x]]
+        expected = (seen.mean() if len(seen) else 0.0, len(seen) / (before + 1 + after))
+        np.testing.assert_allclose((mean[0, t, y, x, 0], share[0, t, y, x, 0]), expected, rtol=1e-5)
+
+
+def test_usual_sight_is_the_same_to_the_last_bit_wherever_the_clip_starts():
+    grey, hidden = _scene(4)
+    whole = fill.usual_sight(grey, 1 - hidden, before=1, after=1)
+    part = fill.usual_sight(grey[:, 2:], 1 - hidden[:, 2:], before=1, after=1)
+    for x, y in zip(whole, part, strict=True):
+        np.testing.assert_array_equal(x[:, 3:], y[:, 1:])
+
+
 def test_a_hidden_pixel_seen_soon_takes_that_value():
     grey, hidden = _scene(2)
     hidden = hidden.at[:, :, 5, 5].set(1.0).at[:, 4, 5, 5].set(0.0)
