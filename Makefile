@@ -13,10 +13,15 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[test]'
 	touch $@
 
+# The TPU compiler is 0.7 GB and only the tests of ahead-of-time compilation want it.
+$(VENV)/tpu-aot: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet -e '.[test,tpu-aot]'
+	touch $@
+
 demo: $(VENV)/installed
 	$(BIN)/cfd2gray demo --workdir demo
 
-test: $(VENV)/installed
+test: $(VENV)/tpu-aot
 	$(BIN)/python -m pytest -n $(WORKERS) tests
 
 lint: $(VENV)/installed

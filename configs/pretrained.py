@@ -28,12 +28,12 @@ def get_config() -> ml_collections.ConfigDict:
     config.loss.texture, config.loss.shimmer = 1.0, 2.0
     config.loss.adversarial = 0.03
     config.loss.perceptual_frames = 1
-    config.train.steps, config.train.warmup_anatomy, config.train.warmup = 20_000, 18_000, 100
+    config.train.steps, config.train.warmup_anatomy, config.train.warmup = 13_000, 12_300, 100
     config.train.learning_rate, config.train.discriminator_rate = 1e-3, 4e-4
     config.train.final_rate = 0.02
     config.train.ema = 0.998
     config.log.every, config.log.images_every = 100, 2_000
-    config.checkpoint.every, config.checkpoint.keep = 1_000, 2
-    config.eval.every, config.eval.clips, config.eval.batch_size, config.eval.frames = 4_000, 20, 4, 16
+    config.checkpoint.every, config.checkpoint.keep = 500, 2
+    config.eval.every, config.eval.clips, config.eval.batch_size, config.eval.frames = 3_250, 20, 4, 16
     config.eval.speckle_draws = 0
     return config

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.stats
 
 from cfd2gray.evaluation import card_sets
+from cfd2gray.evaluation.as_translated import as_translated
 from cfd2gray.evaluation.baselines import BASELINES
 from cfd2gray.evaluation.ceiling import redraws
 from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
@@ -24,6 +25,7 @@ from cfd2gray.evaluation.mass_recall import mass_recall
 from cfd2gray.evaluation.step import Predict, as_uint8
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.translation.predict import make_predict
+from cfd2gray.translation.translator import Translator
 from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.parallel import progress_bar
 from data_pipeline.schema import FLOW
@@ -100,6 +102,7 @@ def judge(weights: GeneratorWeights, *, options: CardOptions | None = None) -> C
             for shared in (True, False)
         ),
     ]
+    as_users_see = as_translated(Translator(weights))
     results, clips, sizes = {}, {}, {}
     with progress_bar("parts") as bar:
         task = bar.add_task("judge", total=len(sets) + len(card_sets.OTHER_SIZES) + 1)
@@ -109,7 +112,7 @@ def judge(weights: GeneratorWeights, *, options: CardOptions | None = None) -> C
             bar.advance(task)
         for size in card_sets.OTHER_SIZES:
             small = card_sets.painted_echo(size, paintings=max(1, options.paintings // 4), shared=True)
-            sizes[size], _, _ = _score(predict, small, options)
+            sizes[size], _, _ = _score(as_users_see, small, options)
             bar.advance(task)
         masses = _masses(predict, card_sets.with_masses(card_sets.SIZES[0], clips=options.masses))
         bar.advance(task)

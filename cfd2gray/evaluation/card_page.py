@@ -25,15 +25,23 @@ METHODS = {
 TILE = 224
 
 
-def write_card(folder: pathlib.Path, card: Card, *, title: str, commit: str = "") -> pathlib.Path:
-    """Write ``NAME.md``, ``NAME.json`` and ``NAME.jpg`` into ``folder`` (NAME: ``title`` in lower case); returns the page."""
+def write_card(folder: pathlib.Path, card: Card, *, title: str, commit: str = "", curves: str = "") -> pathlib.Path:
+    """Write ``NAME.md``, ``NAME.json`` and ``NAME.jpg`` into ``folder`` (NAME: ``title`` in lower case); returns the page.
+
+    ``curves``: SVG of the training run, written as ``NAME_training.svg``.
+    """
     stem = title.lower().replace(" ", "_")
     page = folder / f"{stem}.md"
     write_json(folder / f"{stem}.json", _numbers(card))
     with atomic_path(folder / f"{stem}.jpg") as temporary:
         cv2.imwrite(str(temporary), picture(card.clips)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    text = markdown(card, title=title, picture=f"{stem}.jpg", commit=commit)
+    if curves:
+        text += f"\n## Training\n\n![losses and validation over steps]({stem}_training.svg)\n"
+        with atomic_path(folder / f"{stem}_training.svg") as temporary:
+            temporary.write_text(curves)
     with atomic_path(page) as temporary:
-        temporary.write_text(markdown(card, title=title, picture=f"{stem}.jpg", commit=commit))
+        temporary.write_text(text)
     return page
 
 
@@ -142,7 +150,11 @@ def _size_table(sizes: Mapping[int, Mapping[str, Any]]) -> list[str]:
             result["texture_std_ratio"]["flow"],
         ]
         lines.append(f"| {size} | " + " | ".join(_number(value) for value in cells) + " |")
-    return [*lines, "", "The real echo, shared target, painted as above."]
+    return [
+        *lines,
+        "",
+        "The real echo, shared target, painted as above, through `Translator`, which works at its own size and pastes back.",
+    ]
 
 
 def _mass_table(masses: Mapping[str, Mapping[str, Any]]) -> list[str]:

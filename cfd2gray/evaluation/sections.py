@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cfd2gray.evaluation.curves import training_plots
 from cfd2gray.evaluation.findings import best_baseline, findings
 from cfd2gray.evaluation.measures import MEASURES, STRATUM_MEANINGS, STRATUM_TITLES, Measure
 from cfd2gray.evaluation.results import CEILINGS, MODEL_OUTPUTS
@@ -264,28 +265,9 @@ def confidence(result: Mapping[str, Any]) -> str:
 
 
 def training(history: Sequence[Mapping[str, Any]] | None) -> str:
-    """Curves of a run's metrics (dicts with ``step``), grouped by the part of the name before the last slash."""
-    rows = [row for row in history or () if isinstance(row.get("step"), int | float)]
-    names = sorted({k for row in rows for k, v in row.items() if k != "step" and isinstance(v, int | float)})
-    families: dict[str, list[str]] = {}
-    for name in names:
-        families.setdefault(name.rpartition("/")[0], []).append(name)
-    plots = []
-    for family, members in families.items():
-        for start in range(0, len(members), 6):
-            lines = [curve(rows, name) for name in members[start : start + 6]]
-            plots.append(f'<div class="panel">{line_plot(family or "training", lines, x_label="step")}</div>')
-    if not plots:
-        return ""
-    return section("training", "Training", "", f'<div class="two">{"".join(plots)}</div>')
-
-
-def curve(rows: Sequence[Mapping[str, Any]], name: str, *, points: int = 240) -> Line:
-    """One metric over steps, averaged into at most ``points`` bins."""
-    pairs = np.array([(row["step"], row[name]) for row in rows if isinstance(row.get(name), int | float)], float)
-    bins = np.array_split(pairs, min(len(pairs), points))
-    x, y = np.array([b.mean(axis=0) for b in bins]).T
-    return Line(label=name.rpartition("/")[2].replace("_", " "), x=x, y=y)
+    """Curves of a run's metrics (dicts with ``step``)."""
+    plots = "".join(f'<div class="panel">{plot}</div>' for plot in training_plots(history or ()))
+    return section("training", "Training", "", f'<div class="two">{plots}</div>') if plots else ""
 
 
 def settings(result: Mapping[str, Any]) -> str:

@@ -1,16 +1,23 @@
 """The model card: masses under colour, the sets it is judged on, the page."""
 
+import dataclasses
 import json
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
 
 from cfd2gray.evaluation import card_sets
+from cfd2gray.evaluation.as_translated import as_translated
 from cfd2gray.evaluation.card import Card, CardOptions
 from cfd2gray.evaluation.card_page import markdown, write_card
+from cfd2gray.evaluation.curves import training_picture
 from cfd2gray.evaluation.mass_recall import mass_recall
-from data_pipeline.schema import FLOW, LABELS
+from cfd2gray.translation.translator import Translator, luma_of
+from cfd2gray.weights.pretrained import load_pretrained
+from data_pipeline.flow import hidden_mask
+from data_pipeline.schema import BOX, FLOW, LABELS
 
 
 def mass_clip(*, hidden=True):
@@ -45,6 +52,29 @@ def test_the_real_echo_is_one_patient_with_flow_in_every_painting():
         assert ((batch["strata"] & FLOW) > 0).any() and batch["hidden"].any()
 
 
+def test_what_users_see_is_scored_at_a_size_above_the_working_one():
+    """Colour is only replaced where the batch says it is; everything else comes back to the bit."""
+    weights = load_pretrained()
+    small = dataclasses.replace(weights, settings=weights.settings | {"size": 48})
+    clips = card_sets.painted_echo(64, paintings=1, shared=True)
+    batch = next(clips.batches())
+    found = as_translated(Translator(small))(batch)
+    assert found["composited"].shape == batch["grey"].shape == found["confidence"].shape
+    levels = np.rint(255 * np.asarray(found["composited"]))[..., 0]
+    outside = (batch["strata"] & BOX == 0) & (hidden_mask(batch["strata"][0])[None] == 0)
+    np.testing.assert_array_equal(levels[outside], luma_of(batch["cfd"][0])[None][outside])
+    assert np.ptp(np.asarray(found["confidence"])) > 0.1
+
+
+def test_curves_stand_alone_as_a_picture(tmp_path):
+    history = [{"step": s, "loss/pixel": 1 / s, "val/ssim_flow": s / 9, "speed/clips_per_s": 3.0} for s in range(1, 9)]
+    drawn = training_picture(history)
+    root = ElementTree.fromstring(drawn)
+    assert len(root.findall("{http://www.w3.org/2000/svg}svg")) == 2 and "clips per s" not in drawn
+    with pytest.raises(ValueError, match="not written any metrics"):
+        training_picture([])
+
+
 def test_page_has_a_table_per_set_and_a_picture(evaluated, tmp_path):
     result, gallery = evaluated
     card = Card(
@@ -54,9 +84,12 @@ def test_page_has_a_table_per_set_and_a_picture(evaluated, tmp_path):
         sizes={96: result},
         facts={"model": "oracle", "digest": "0" * 64, "real_echo": "echo.dcm", "parameters": 10},
     )
-    page = write_card(tmp_path, card, title="Some weights", commit="abc")
+    page = write_card(tmp_path, card, title="Some weights", commit="abc", curves="<svg/>")
     text = page.read_text()
-    assert text == markdown(card, title="Some weights", picture="some_weights.jpg", commit="abc")
+    assert (tmp_path / "some_weights_training.svg").read_text() == "<svg/>" and "_training.svg)" in text
+    assert text.split("\n## Training")[0] == markdown(
+        card, title="Some weights", picture="some_weights.jpg", commit="abc"
+    )
     assert "## Simulated 32" in text and "| **model** |" in text and "| luma |" in text and "| 96 |" in text
     assert f"{result['ssim']['flow']:.3f}".lstrip("0") in text
     assert "per_clip" not in json.loads((tmp_path / "some_weights.json").read_text())["sets"]["simulated 32"]
