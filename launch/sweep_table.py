@@ -1,4 +1,7 @@
-"""What a sweep found: one row per run, as CSV, JSON and a page with a sortable table and parallel coordinates."""
+"""What a sweep found: one row per run, as CSV, JSON and a page with a sortable table and parallel coordinates.
+
+The Markdown table has one row per setting instead: runs that differ in their seed alone become a mean and a spread.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import html
 import json
 import math
 import pathlib
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +18,8 @@ from cfd2gray.files import atomic_path, write_json
 from cfd2gray.training.writer import read_history
 
 _SHOWN = ("loss/total", "val/ssim_frame", "val/ssim_flow", "val/flicker_ratio_flow", "val/texture_std_ratio_flow")
-_STRATA = ("frame", "sector", "box", "flow")
+_STRATA = ("frame", "sector", "box", "flow", "flow_eroded")
+_RATIOS = ("texture_std_ratio", "flicker_ratio")
 _WIDTH, _HEIGHT, _MARGIN = 1040, 320, 60
 
 
@@ -27,8 +32,9 @@ def read_result(folder: pathlib.Path) -> dict[str, Any]:
         found |= {"step": int(line["step"])} | {key: line[key] for key in _SHOWN if key in line}
     evaluation = folder / "evaluation" / "evaluation.json"
     if evaluation.is_file():
-        scores = json.loads(evaluation.read_text())["ssim"]
-        found |= {f"test/ssim_{stratum}": scores[stratum] for stratum in _STRATA if stratum in scores}
+        result = json.loads(evaluation.read_text())
+        found |= {f"test/ssim_{stratum}": result["ssim"][stratum] for stratum in _STRATA if stratum in result["ssim"]}
+        found |= {f"test/{name}": result[name]["flow"] for name in _RATIOS if name in result}
     return found
 
 
@@ -54,7 +60,7 @@ def rows_of(workdir: pathlib.Path) -> tuple[list[str], list[str], list[dict[str,
 
 
 def collect(workdir: pathlib.Path) -> pathlib.Path:
-    """Write ``table.csv``, ``table.json`` and ``table.html`` into ``workdir``. Returns the page's path."""
+    """Write ``table.csv``, ``table.json``, ``table.md`` and ``table.html`` into ``workdir``. Returns the page's path."""
     keys, results, rows = rows_of(workdir)
     columns = ["run", "state", *keys, *results]
     write_json(workdir / "table.json", rows)
@@ -62,10 +68,30 @@ def collect(workdir: pathlib.Path) -> pathlib.Path:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
+    with atomic_path(workdir / "table.md") as temporary:
+        temporary.write_text(markdown([key for key in keys if key != "seed"], results, rows))
     page = workdir / "table.html"
     with atomic_path(page) as temporary:
         temporary.write_text(_page(workdir.name, columns, rows, parallel_coordinates([*keys, *results], rows)))
     return page
+
+
+def markdown(keys: Sequence[str], results: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """One row per setting of ``keys``: its runs' mean of every result, with the sample standard deviation of several."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        setting = ", ".join(f"{key}={row[key]}" for key in keys if key in row) or "nothing changed"
+        groups.setdefault(setting, []).append(row)
+    shown = [name for name in results if name != "step"]
+    lines = ["| | runs | " + " | ".join(shown) + " |", "|---|---|" + "---|" * len(shown)]
+    for setting, members in groups.items():
+        cells = []
+        for name in shown:
+            values = [row[name] for row in members if isinstance(row.get(name), int | float)]
+            spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.3f}{spread}" if values else "")
+        lines.append(f"| {setting} | {len(members)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def parallel_coordinates(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:

@@ -108,6 +108,28 @@ def test_parallel_coordinates_put_values_where_they_belong():
     assert lines[0][2][1] == bottom and lines[1][2][1] == top
 
 
+def test_markdown_joins_seeds_and_says_how_far_they_spread():
+    rows = [
+        {"run": "a", "loss.pixel": 0.0, "seed": 0, "step": 5, "test/ssim_flow": 0.5},
+        {"run": "b", "loss.pixel": 0.0, "seed": 1, "step": 5, "test/ssim_flow": 0.7},
+        {"run": "c", "step": 5, "test/ssim_flow": 0.25},
+        {"run": "d", "loss.pixel": 1.0},
+    ]
+    lines = sweep_table.markdown(["loss.pixel"], ["step", "test/ssim_flow"], rows).splitlines()
+    assert lines[2:] == [
+        "| loss.pixel=0.0 | 2 | 0.600 ± 0.141 |",
+        "| nothing changed | 1 | 0.250 |",
+        "| loss.pixel=1.0 | 1 |  |",
+    ]
+
+
+def test_the_paper_sweep_gives_every_run_about_the_same_computation():
+    found = sweep.load_sweep("paper", ["data.dir=records"]).runs
+    with_critics = [run for run in found if run.overrides["train.warmup_anatomy"] == 0]
+    assert len(with_critics) == 2 and all(run.overrides["train.steps"] < 600 for run in with_critics)
+    assert [run.overrides["seed"] for run in found if "seed" in run.overrides] == [0, 1, 2]
+
+
 def test_job_arrays(tmp_path):
     text = sweep_jobs.slurm_array(["rates", "--workdir", "a b"], runs=24, at_once=4, logs=tmp_path)
     assert "#SBATCH --array=0-23%4" in text and "'a b' --only \"$SLURM_ARRAY_TASK_ID\"" in text
