@@ -57,6 +57,7 @@ def get_config() -> ml_collections.ConfigDict:
     model.fill_radius = 16  # frames either way in which the first guess looks for what is hidden: half a beat
     model.temporal = True  # False: every frame on its own (ablation)
     model.causal = False  # True: frames see earlier ones only, so that `Translator.stream` works frame by frame
+    model.remat = False  # True: the gradient keeps less and computes more; for a batch that does not fit (GPU, TPU)
     model.dtype = "float32"  # compute dtype; "bfloat16" on GPU and TPU (parameters stay float32)
 
     config.discriminator = discriminator = ml_collections.ConfigDict()

@@ -32,22 +32,32 @@ class AnatomyNet(nnx.Module):
       blocks: Residual blocks per stage.
       temporal: Whether frames see their neighbours (an ablation switches it off).
       dtype: Compute dtype; parameters are float32.
+      remat: See `Stage`.
     """
 
     def __init__(
-        self, c_in: int, *, width: int, levels: int, blocks: int, temporal: bool, dtype: jnp.dtype, rngs: nnx.Rngs
+        self,
+        c_in: int,
+        *,
+        width: int,
+        levels: int,
+        blocks: int,
+        temporal: bool,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+        remat: bool = False,
     ):
         self.levels = levels
         self.stem = Conv3x3(4 * c_in, width, dtype=dtype, rngs=rngs)
         channels = [width * 2**i for i in range(levels + 1)]
-        options = {"blocks": blocks, "dtype": dtype, "rngs": rngs}
+        stage = {"blocks": blocks, "dtype": dtype, "rngs": rngs, "remat": remat}
         for i, c in enumerate(channels):
-            setattr(self, f"encoder{i}", Stage(c, temporal=temporal, **options))
+            setattr(self, f"encoder{i}", Stage(c, temporal=temporal, **stage))
             if i < levels:
                 setattr(self, f"down{i}", Down(c, channels[i + 1], dtype=dtype, rngs=rngs))
         for i in reversed(range(levels)):
             setattr(self, f"up{i}", Up(channels[i + 1], channels[i], dtype=dtype, rngs=rngs))
-            setattr(self, f"decoder{i}", Stage(channels[i], temporal=False, **options))
+            setattr(self, f"decoder{i}", Stage(channels[i], temporal=False, **stage))
         self.head = Conv3x3(width, 4, dtype=dtype, rngs=rngs, zero=True)
 
     def __call__(self, evidence: Array, guess: Array, recall: Recall | None = None) -> tuple[Array, Array]:

@@ -24,11 +24,22 @@ class DenoiseNet(nnx.Module):
       blocks: Residual blocks.
       temporal: Whether frames see their neighbours.
       dtype: Compute dtype; parameters are float32.
+      remat: See `Stage`.
     """
 
-    def __init__(self, c_in: int, *, width: int, blocks: int, temporal: bool, dtype: jnp.dtype, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        c_in: int,
+        *,
+        width: int,
+        blocks: int,
+        temporal: bool,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+        remat: bool = False,
+    ):
         self.stem = Conv3x3(4 * (c_in + 1), width, dtype=dtype, rngs=rngs)
-        self.body = Stage(width, blocks=blocks, temporal=temporal, dtype=dtype, rngs=rngs)
+        self.body = Stage(width, blocks=blocks, temporal=temporal, dtype=dtype, rngs=rngs, remat=remat)
         self.head = Conv3x3(width, 4, dtype=dtype, rngs=rngs, zero=True)
         self.weigh = Conv3x3(width, width, dtype=dtype, rngs=rngs)
         self.doubt = Conv3x3(width, 4, dtype=dtype, rngs=rngs, zero=True)

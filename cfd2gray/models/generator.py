@@ -31,6 +31,7 @@ class GeneratorSpec:
       temporal: Whether frames see their neighbours at all.
       dtype: Compute dtype, ``float32`` or ``bfloat16``; parameters are always float32.
       causal: Whether frames see earlier frames only, which is what streaming needs. Parameters have the same shapes.
+      remat: Whether the gradient recomputes each stage instead of keeping its activations. Changes no result.
     """
 
     width: int
@@ -42,6 +43,7 @@ class GeneratorSpec:
     temporal: bool
     dtype: str
     causal: bool = False
+    remat: bool = False
 
     def __post_init__(self) -> None:
         if self.dtype not in ("float32", "bfloat16"):
@@ -132,7 +134,7 @@ class Generator(nnx.Module):
     def __init__(self, spec: GeneratorSpec, *, rngs: nnx.Rngs):
         self.spec = spec
         dtype = jnp.dtype(spec.dtype)
-        common = {"temporal": spec.temporal, "dtype": dtype, "rngs": rngs}
+        common = {"temporal": spec.temporal, "dtype": dtype, "rngs": rngs, "remat": spec.remat}
         self.anatomy = AnatomyNet(
             EVIDENCE_CHANNELS, width=max(spec.width, 1), levels=spec.levels, blocks=spec.blocks, **common
         )

@@ -113,16 +113,26 @@ class ResidualBlock(nnx.Module):
 
 
 class Stage(nnx.Module):
-    """``blocks`` residual blocks on frames, then optionally one `TemporalMix`: ``[N, T, H, W, C] -> same``."""
+    """``blocks`` residual blocks on frames, then optionally one `TemporalMix`: ``[N, T, H, W, C] -> same``.
 
-    def __init__(self, channels: int, *, blocks: int, temporal: bool, dtype: jnp.dtype, rngs: nnx.Rngs):
-        self.n_blocks, self.temporal = blocks, temporal
+    With ``remat`` the gradient recomputes what lies inside instead of keeping it: less memory, one more forward pass.
+    """
+
+    def __init__(
+        self, channels: int, *, blocks: int, temporal: bool, dtype: jnp.dtype, rngs: nnx.Rngs, remat: bool = False
+    ):
+        self.n_blocks, self.temporal, self.remat = blocks, temporal, remat
         for i in range(blocks):
             setattr(self, f"block{i}", ResidualBlock(channels, dtype=dtype, rngs=rngs))
         if temporal:
             self.time = TemporalMix(channels, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array, recall: Recall | None = None) -> Array:
+        if self.remat and recall is None:
+            return nnx.remat(Stage._run)(self, x)
+        return self._run(x, recall)
+
+    def _run(self, x: Array, recall: Recall | None = None) -> Array:
         frames = x.shape[1]
         y = fold_time(x)
         for i in range(self.n_blocks):

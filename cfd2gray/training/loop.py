@@ -161,8 +161,8 @@ def start_from(state: TrainState, weights: GeneratorWeights, spec: TrainSpec) ->
     Raises:
       ValueError: When the weights belong to a network of another shape.
     """
-    wanted = spec.generator  # neither the dtype nor the direction of time changes what the parameters are
-    if dataclasses.replace(weights.spec, dtype=wanted.dtype, causal=wanted.causal) != wanted:
+    wanted = spec.generator  # neither the dtype, nor the direction of time, nor remat changes what the parameters are
+    if dataclasses.replace(weights.spec, dtype=wanted.dtype, causal=wanted.causal, remat=wanted.remat) != wanted:
         raise ValueError(f"init: the weights are of {weights.spec}, the config asks for {wanted}")
 
     def place(old: jax.Array, new: np.ndarray) -> jax.Array:

@@ -121,3 +121,20 @@ def test_the_discriminator_sees_time_and_space():
     changed = judge(cfd, hidden, hidden.at[0, 4].set(0.5))
     assert bool(jnp.any(changed[0, 3] != logits[0, 3])), "a frame's judgement must depend on its neighbour"
     assert bool(jnp.all(changed[0, 0] == logits[0, 0]))
+
+
+def test_remat_recomputes_each_stage_and_changes_no_result():
+    """What it saves is up to the backend: XLA's CPU compiler keeps activations all the same."""
+    spec = dataclasses.replace(SPEC, blocks=2, denoise_blocks=2)
+    cfd, hidden = _clip(frames=4, size=16)
+    found, recomputed = {}, {}
+    for remat in (False, True):
+        graph, params = nnx.split(Generator(dataclasses.replace(spec, remat=remat), rngs=nnx.Rngs(0)))
+
+        def loss(params, graph=graph):
+            return jnp.mean(nnx.merge(graph, params)(cfd, hidden).grey ** 2)
+
+        found[remat] = jax.jit(jax.value_and_grad(loss))(params)
+        recomputed[remat] = str(jax.make_jaxpr(jax.grad(loss))(params)).count("remat2[")
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-7), found[True], found[False])
+    assert recomputed[False] == 0 and recomputed[True] >= 2 * spec.levels + 2
