@@ -1,7 +1,7 @@
 """The protocol by which shipped weights are judged, run from end to end: `cfd2gray card`.
 
 Every number of a model card comes from here: strata beside do-nothing baselines and the speckle ceiling, texture and
-flicker, confidence, masses under colour, other sizes.
+flicker, confidence, masses and chambers under colour, other sizes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from cfd2gray.evaluation.baselines import BASELINES
 from cfd2gray.evaluation.ceiling import redraws
 from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
 from cfd2gray.evaluation.gallery import Gallery, ReportClip
+from cfd2gray.evaluation.lumen import lumen_errors
 from cfd2gray.evaluation.mass_recall import mass_recall
 from cfd2gray.evaluation.step import Predict, as_uint8
 from cfd2gray.metrics.accumulate import Bootstrap
@@ -80,6 +81,7 @@ class Card:
     results: dict[str, dict[str, Any]]
     clips: dict[str, list[ReportClip]]
     masses: dict[str, Any]
+    lumens: dict[str, Any]
     sizes: dict[int, dict[str, Any]]
     facts: dict[str, Any]
 
@@ -105,7 +107,7 @@ def judge(weights: GeneratorWeights, *, options: CardOptions | None = None) -> C
     as_users_see = as_translated(Translator(weights))
     results, clips, sizes = {}, {}, {}
     with progress_bar("parts") as bar:
-        task = bar.add_task("judge", total=len(sets) + len(card_sets.OTHER_SIZES) + 1)
+        task = bar.add_task("judge", total=len(sets) + len(card_sets.OTHER_SIZES) + 2)
         for make in sets:
             results_of, clips_of, name = _score(predict, make(), options)
             results[name], clips[name] = results_of, clips_of
@@ -114,14 +116,16 @@ def judge(weights: GeneratorWeights, *, options: CardOptions | None = None) -> C
             small = card_sets.painted_echo(size, paintings=max(1, options.paintings // 4), shared=True)
             sizes[size], _, _ = _score(as_users_see, small, options)
             bar.advance(task)
-        masses = _masses(predict, card_sets.with_masses(card_sets.SIZES[0], clips=options.masses))
+        masses = _by_method(predict, card_sets.with_masses(card_sets.SIZES[0], clips=options.masses), mass_recall)
+        bar.advance(task)
+        lumens = _by_method(predict, card_sets.simulated(card_sets.SIZES[0], clips=options.simulated), lumen_errors)
         bar.advance(task)
     facts = {
         "model": weights.name, "digest": weights.digest, "real_echo": card_sets.real_echo()[2],
         "parameters": int(sum(np.size(x) for x in jax.tree.leaves(weights.params))),
         "spec": dataclasses.asdict(weights.spec),
     }  # fmt: skip
-    return Card(results=results, clips=clips, masses=masses, sizes=sizes, facts=facts)
+    return Card(results=results, clips=clips, masses=masses, lumens=lumens, sizes=sizes, facts=facts)
 
 
 def _score(predict: Predict, clips: card_sets.CardSet, options: CardOptions) -> tuple[dict, list[ReportClip], str]:
@@ -144,8 +148,8 @@ def _score(predict: Predict, clips: card_sets.CardSet, options: CardOptions) -> 
     return result, gallery.clips(), clips.name
 
 
-def _masses(predict: Predict, clips: card_sets.CardSet) -> dict[str, Any]:
-    """Recall per method; ``truth`` is the view without colour."""
+def _by_method(predict: Predict, clips: card_sets.CardSet, judge_pairs: Callable[[Any], Any]) -> dict[str, Any]:
+    """What ``judge_pairs`` says of (example, greyscale) pairs, per method; ``truth`` is the view without colour."""
     examples = clips.examples
     found = {"truth": [example["grey"][..., 0] for example in examples]}
     outputs = (predict(jax.device_put(batch)) for batch in clips.batches())
@@ -154,4 +158,4 @@ def _masses(predict: Predict, clips: card_sets.CardSet) -> dict[str, Any]:
     ]
     for name in ("inpaint", "temporal_median"):
         found[name] = [BASELINES[name](example["cfd"], example["hidden"]) for example in examples]
-    return {name: dataclasses.asdict(mass_recall(zip(examples, grey))) for name, grey in found.items()}
+    return {name: dataclasses.asdict(judge_pairs(zip(examples, grey))) for name, grey in found.items()}

@@ -68,6 +68,7 @@ def markdown(card: Card, *, title: str, picture: str, commit: str = "") -> str:
         lines += ["", f"## {name[0].upper() + name[1:]}", "", *_set_table(result)]
     lines += ["", "## Other sizes", "", *_size_table(card.sizes)]
     lines += ["", "## Masses under colour", "", *_mass_table(card.masses)]
+    lines += ["", "## Chambers under colour", "", *_lumen_table(card.lumens)]
     return "\n".join(lines) + "\n"
 
 
@@ -168,6 +169,18 @@ def _mass_table(masses: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [*lines, "", about]
 
 
+def _lumen_table(lumens: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = ["| | invented | closed |", "|---|---|---|"]
+    for name, found in lumens.items():
+        lines.append(f"| {name.replace('_', ' ')} | {_number(found['invented'])} | {_number(found['closed'])} |")
+    about = (
+        "Invented: share of hidden tissue that came out as dark as blood; closed: share of hidden blood that came out as "
+        f"bright as tissue (5 px averages, {next(iter(lumens.values()))['clips']} simulated clips). Truth is the view without "
+        "colour."
+    )
+    return [*lines, "", about]
+
+
 def _machine() -> str:
     kinds = sorted({device.device_kind for device in jax.devices()})
     return f"{len(jax.devices())} x {', '.join(kinds)} ({platform.machine()})"
@@ -176,4 +189,4 @@ def _machine() -> str:
 def _numbers(card: Card) -> dict[str, Any]:
     brief = {name: {k: v for k, v in result.items() if k != "per_clip"} for name, result in card.results.items()}
     sizes = {str(size): {k: v for k, v in r.items() if k != "per_clip"} for size, r in card.sizes.items()}
-    return {"facts": card.facts, "sets": brief, "sizes": sizes, "masses": card.masses}
+    return {"facts": card.facts, "sets": brief, "sizes": sizes, "masses": card.masses, "lumens": card.lumens}

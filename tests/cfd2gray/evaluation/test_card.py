@@ -13,11 +13,12 @@ from cfd2gray.evaluation.as_translated import as_translated
 from cfd2gray.evaluation.card import Card, CardOptions
 from cfd2gray.evaluation.card_page import markdown, write_card
 from cfd2gray.evaluation.curves import training_picture
+from cfd2gray.evaluation.lumen import LumenErrors, lumen_errors
 from cfd2gray.evaluation.mass_recall import mass_recall
 from cfd2gray.translation.translator import Translator, luma_of
 from cfd2gray.weights.pretrained import load_pretrained
 from data_pipeline.flow import hidden_mask
-from data_pipeline.schema import BOX, FLOW, LABELS
+from data_pipeline.schema import BOX, FLOW, LABELS, SECTOR
 
 
 def mass_clip(*, hidden=True):
@@ -52,6 +53,32 @@ def test_the_real_echo_is_one_patient_with_flow_in_every_painting():
         assert ((batch["strata"] & FLOW) > 0).any() and batch["hidden"].any()
 
 
+def lumen_clip(level=20):
+    """Left half blood, right half tissue, a band of rows under colour; the translation has ``level`` in the band."""
+    labels = np.full((2, 40, 40), LABELS.index("myocardium"), np.uint8)
+    labels[:, :, :20] = LABELS.index("lv")
+    grey = np.where(labels == LABELS.index("lv"), 20, 120).astype(np.uint8)
+    hidden = np.zeros_like(labels)
+    hidden[:, 10:30] = 1
+    found = np.where(hidden > 0, level, grey).astype(np.uint8)
+    return {"grey": grey[..., None], "labels": labels, "strata": np.full_like(labels, SECTOR), "hidden": hidden}, found
+
+
+def test_chambers_invented_and_closed_are_told_apart():
+    example, dark = lumen_clip(20)
+    truth = example["grey"][..., 0]
+    assert lumen_errors([(example, truth)]) == LumenErrors(invented=0.0, closed=0.0, clips=1)
+    found = lumen_errors([(example, dark)])
+    assert found.closed == 0.0 and found.invented > 0.9
+    found = lumen_errors([(example, lumen_clip(120)[1])])
+    assert found.invented == 0.0 and found.closed > 0.9
+    grain = truth.copy()
+    grain[:, 15:25:3, 25:40:3] = 0  # dark grains of speckle are no chamber
+    assert lumen_errors([(example, grain)]).invented == 0.0
+    with pytest.raises(ValueError, match="no clip shows blood"):
+        lumen_errors([(example | {"labels": np.zeros_like(example["labels"])}, truth)])
+
+
 def test_what_users_see_is_scored_at_a_size_above_the_working_one():
     """Colour is only replaced where the batch says it is; everything else comes back to the bit."""
     weights = load_pretrained()
@@ -81,6 +108,7 @@ def test_page_has_a_table_per_set_and_a_picture(evaluated, tmp_path):
         results={"simulated 32": result},
         clips={"simulated 32": gallery.clips()},
         masses={"truth": {"kept": 1.0, "contrast": 1.0, "frames": 3, "clips": 1}},
+        lumens={"truth": {"invented": 0.0, "closed": None, "clips": 1}},
         sizes={96: result},
         facts={"model": "oracle", "digest": "0" * 64, "real_echo": "echo.dcm", "parameters": 10},
     )
