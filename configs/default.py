@@ -118,6 +118,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.eval = evaluation = ml_collections.ConfigDict()
     evaluation.every = 5_000  # steps between evaluations on the validation split; 0: never
+    evaluation.patience = 0  # evaluations without a better SSIM under colour after which training ends early; 0: never
     evaluation.clips = 64  # clips per evaluation while training; 0: all
     evaluation.batch_size = 8
     evaluation.frames = 16  # frames per evaluated clip

@@ -53,7 +53,7 @@ class Checkpoints:
         """
         step = self._manager.latest_step()
         found = self._manager.restore(step, args=ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
-        found["model"] = {"causal": False, **found["model"]}  # a run of before there was that key
+        found["model"] = {"causal": False, "remat": False, **found["model"]}  # a run of before there were these keys
         check_same_run(found, {"format": FORMAT, **run}, where=self.folder / str(step))
         restored = self._manager.restore(
             step,

@@ -26,11 +26,12 @@ from cfd2gray.mesh import make_mesh, replicated
 from cfd2gray.models.vgg import VGG
 from cfd2gray.training.checkpoint import Checkpoints
 from cfd2gray.training.data import Batch, Stream, build_source, stream_options, training_stream
+from cfd2gray.training.plateau import Plateau
 from cfd2gray.training.state import TrainSpec, TrainState, abstract_state, create_state
 from cfd2gray.training.step import make_train_step
 from cfd2gray.training.stop import StopRequest, StopVote
 from cfd2gray.training.strips import image_strip
-from cfd2gray.training.writer import Writer
+from cfd2gray.training.writer import Writer, read_history
 from cfd2gray.translation.predict import make_predict
 from cfd2gray.weights import vgg_convert
 from cfd2gray.weights.find import find_weights
@@ -47,7 +48,7 @@ class Diverged(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a run ended: updates made, whether it was asked to stop before its last step, and the last metrics."""
+    """How a run ended: updates made, whether it was asked to stop before its end, and the last metrics."""
 
     step: int
     stopped: bool
@@ -104,6 +105,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, validate:
     predict = jax.jit(make_predict(spec.generator, feather=config.translate.feather))
     writer = Writer(workdir, tensorboard=config.log.tensorboard, active=jax.process_index() == 0)
     step, metrics, stopping = int(state.step), {}, False
+    plateau = Plateau(config.eval.patience, [line for line in read_history(workdir) if line["step"] <= step])
     meter, vote = Meter(config, stream, step), StopVote(mesh)
     to_every_device = jax.jit(lambda tree: tree, out_shardings=replicated(mesh))
 
@@ -112,7 +114,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, validate:
 
     with StopRequest() as stop, progress_bar("step", show=None if writer.active else False) as bar:
         task = bar.add_task("train", total=spec.steps, completed=step)
-        while step < spec.steps and not stopping:
+        while step < spec.steps and not stopping and not plateau.reached:
             batch = next(stream)
             state, found = update[step >= config.train.warmup_anatomy](state, batch, vgg)
             step += 1
@@ -128,13 +130,17 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, validate:
                 if writer.active:
                     writer.image(step, "strip", _strip(predict, average, batch))
             if validate is not None and due(config.eval.every):
-                writer.scalars(step, validate(config, spec, state.ema, mesh))
-            if due(config.checkpoint.every) or stopping:
+                scores = validate(config, spec, state.ema, mesh)
+                writer.scalars(step, scores)
+                plateau.add(scores)
+            if due(config.checkpoint.every) or stopping or plateau.reached:
                 checkpoints.save(state, stream, run)
     checkpoints.wait()
     checkpoints.close()
     writer.close()
-    return Outcome(step=step, stopped=step < spec.steps, metrics=metrics)
+    if plateau.reached:
+        logger.info("validation has not risen for %d evaluations: done early", config.eval.patience)
+    return Outcome(step=step, stopped=step < spec.steps and not plateau.reached, metrics=metrics)
 
 
 def check_config(config: ml_collections.ConfigDict, spec: TrainSpec) -> None:

@@ -39,6 +39,24 @@ def _losses(workdir):
     return {line["step"]: line["loss/total"] for line in read_history(workdir)}
 
 
+def test_training_ends_early_when_validation_stops_rising_and_stays_ended(records, tmp_path):
+    scores = {2: 0.5, 3: 0.6, 4: 0.55, 5: 0.6}
+    asked = []
+
+    def validate(config, spec, params, mesh):
+        asked.append(len(asked) + 1)
+        return {"val/ssim_flow": scores.get(asked[-1], 0.4)}
+
+    config = _config(records, "train.steps=9", "eval.every=1", "eval.patience=2")
+    outcome = loop.train(config, tmp_path / "run", validate=validate)
+    assert (outcome.step, outcome.stopped) == (5, False)
+    assert find_checkpoint(tmp_path / "run").name == "5"
+    again = loop.train(config, tmp_path / "run", validate=validate)
+    assert (again.step, again.stopped, len(asked)) == (5, False, 5)
+    with pytest.raises(ValueError, match="patience"):
+        loop.train(_config(records, "eval.patience=-1"), tmp_path / "other")
+
+
 def test_a_resumed_run_repeats_the_unbroken_one_bit_for_bit(records, unbroken, tmp_path):
     workdir = tmp_path / "run"
     calls = {"n": 0}
