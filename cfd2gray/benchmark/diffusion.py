@@ -29,7 +29,7 @@ LARGEST_WEIGHT = 5.0
 
 
 class Denoiser(nnx.Module):
-    """``denoiser(evidence, guess, noisy, time) -> grey``: ``evidence [N, T, H, W, 10]``, ``guess`` in [0, 1], ``noisy``
+    """``denoiser(evidence, guess, noisy, time) -> grey``: ``evidence [N, T, H, W, C]``, ``guess`` in [0, 1], ``noisy``
     around [-1, 1], both ``[N, T, H, W, 1]``, ``time [N]`` in [0, 1] (1: nothing but noise)."""
 
     def __init__(self, spec: GeneratorSpec, *, rngs: nnx.Rngs):
