@@ -1,0 +1,40 @@
+"""Simulated and painted records: shares, splits, and what is refused."""
+
+import numpy as np
+import pytest
+
+from data_pipeline.schema import FLOW
+from data_pipeline.simulation import export
+
+SETTINGS = {"views": ("A4C", "KIDNEY"), "size": 48, "frames": 4}
+
+
+def test_the_asked_share_of_clips_is_painted_in_every_view():
+    jobs = export.simulation_jobs(clips={"train": 400}, painted=0.25, **SETTINGS)
+    for view in SETTINGS["views"]:
+        share = np.mean([job.painted for job in jobs if job.view == view])
+        assert 0.15 < share < 0.35, view
+    assert not any(job.painted for job in export.simulation_jobs(clips={"train": 50}, **SETTINGS))
+    assert jobs[7:9] == export.simulation_jobs(
+        clips={"train": 2}, seed=7, painted=0.25, **SETTINGS | {"views": ("KIDNEY", "A4C")}
+    )
+
+
+def test_a_painted_job_makes_a_painted_record_of_its_split_and_the_same_twice():
+    job = export.SimulationJob("A4C", 5, 48, 4, "val", painted=True)
+    first, second = job(), job()
+    assert (first.kind, first.view, first.params["split"]) == ("painted", "A4C", "val")
+    assert (first.strata & FLOW).any() and first.cfd.shape == (4, 48, 48, 3)
+    np.testing.assert_array_equal(first.cfd, second.cfd)
+    assert export.SimulationJob("A4C", 5, 48, 4, "train", painted=True)().patient_id != first.patient_id
+    assert export.SimulationJob("A4C", 5, 48, 4, "val")().kind == "simulated"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"painted": 1.5}, "painted is a share"), ({"painted": 0.5, "kind": "mp4"}, "records only")],
+)
+def test_impossible_shares_are_refused(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        export.simulate(tmp_path / "out", clips=4, **SETTINGS | changes)
+    assert not (tmp_path / "out").exists()
