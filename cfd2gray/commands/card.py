@@ -16,7 +16,7 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument("--simulated", type=int, default=40, help="simulated clips per size")
     sub.add_argument("--paintings", type=int, default=8, help="paintings of the real echo per size and target")
     sub.add_argument("--masses", type=int, default=24, help="simulated clips with a mass under colour")
-    sub.add_argument("--run", type=pathlib.Path, help="folder of the training run; its curves go on the page")
+    sub.add_argument("--workdir", type=pathlib.Path, help="the training run, for its curves")
     sub.add_argument("--commit", default="", help="written on the page")
     sub.add_argument(
         "-o", "--out", type=pathlib.Path, required=True, help="folder for the page, its JSON and its picture"
@@ -31,7 +31,7 @@ def run_card(args: argparse.Namespace) -> int:
     from cfd2gray.training.writer import read_history
 
     use_compile_cache()
-    curves = training_picture(read_history(args.run)) if args.run else ""
+    curves = training_picture(read_history(args.workdir)) if args.workdir else ""
     options = CardOptions(simulated=args.simulated, paintings=args.paintings, masses=args.masses)
     card = judge(chosen_weights(args), options=options)
     page = write_card(args.out, card, title=args.title, commit=args.commit, curves=curves)

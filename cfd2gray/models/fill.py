@@ -76,8 +76,11 @@ def last_sight(values: Array, visible: Array, *, radius: int, reverse: bool = Fa
 
 def never_seen(frame: Array, *, radius: int) -> Seen:
     """The memory of a stream before its first frame; ``frame [N, H, W, 1]`` gives shape and dtype."""
-    empty = jnp.zeros((frame.shape[0], radius, *frame.shape[1:]), frame.dtype)
-    return Seen(last=_no_sight(frame), values=empty, visible=empty)
+
+    def empty() -> Array:  # an array of its own each time: a buffer can be donated only once
+        return jnp.zeros((frame.shape[0], radius, *frame.shape[1:]), frame.dtype)
+
+    return Seen(last=_no_sight(frame), values=empty(), visible=empty())
 
 
 def _no_sight(frame: Array) -> Sight:
@@ -101,7 +104,9 @@ def follow_sight(
     return jnp.moveaxis(value, 0, 1), jnp.moveaxis(trust, 0, 1), after
 
 
-def usual_sight(values: Array, visible: Array, *, before: int, after: int) -> tuple[Array, Array]:
+def usual_sight(
+    values: Array, visible: Array, *, before: int, after: int, margin: tuple[int, int] = (0, 0)
+) -> tuple[Array, Array]:
     """What each pixel shows on average in the frames nearby in which it is seen.
 
     Args:
@@ -109,13 +114,17 @@ def usual_sight(values: Array, visible: Array, *, before: int, after: int) -> tu
       visible: ``[N, T, H, W, 1]``, 1 where ``values`` may be trusted, 0 where not.
       before: Frames looked back; those before the first one count as unseen.
       after: Frames looked ahead.
+      margin: Frames at the start and at the end that are only looked at; the result is about the others.
 
     Returns:
       ``(mean, share)``: 0 where never seen; share of the ``before + 1 + after`` frames in which the pixel was seen.
     """
-    ends = [(0, 0), (before, after), (0, 0), (0, 0), (0, 0)]
+    # As much is cut or padded at either end as makes every window whole; where nothing is to do, XLA drops it.
+    spare = (margin[0] - before, margin[1] - after)
+    kept = slice(max(0, spare[0]), values.shape[1] - max(0, spare[1]))
+    ends = [(0, 0), (max(0, -spare[0]), max(0, -spare[1])), (0, 0), (0, 0), (0, 0)]
     width = before + 1 + after
-    total, count = (_running_sum(jnp.pad(x, ends), width) for x in (values, visible))
+    total, count = (_running_sum(jnp.pad(x[:, kept], ends), width) for x in (values, visible))
     return total / jnp.maximum(count, 1.0), count / width
 
 
@@ -185,9 +194,9 @@ def first_guess(grey: Array, hidden: Array, *, radius: int, levels: int, margin:
     visible = 1.0 - hidden
     past = last_sight(grey, visible, radius=radius)
     future = last_sight(grey, visible, radius=radius, reverse=True)
-    usual = usual_sight(grey * visible, visible, before=radius, after=radius)
+    usual = usual_sight(grey * visible, visible, before=radius, after=radius, margin=(margin, margin))
     kept = slice(margin, grey.shape[1] - margin)
-    return _mixed(*(x[:, kept] for x in (grey, hidden, *past, *future, *usual)), levels=levels)
+    return _mixed(*(x[:, kept] for x in (grey, hidden, *past, *future)), *usual, levels=levels)
 
 
 def guess_so_far(grey: Array, hidden: Array, before: Seen, *, radius: int, levels: int) -> tuple[FirstGuess, Seen]:
@@ -196,7 +205,7 @@ def guess_so_far(grey: Array, hidden: Array, before: Seen, *, radius: int, level
     past, past_trust, last = follow_sight(grey, visible, before.last, radius=radius)
     values = jnp.concatenate([before.values, grey * visible], axis=1)
     seen = jnp.concatenate([before.visible, visible], axis=1)
-    usual, share = (x[:, radius:] for x in usual_sight(values, seen, before=radius, after=0))
+    usual, share = usual_sight(values, seen, before=radius, after=0, margin=(radius, 0))
     unknown = jnp.zeros_like(past)
     found = _mixed(grey, hidden, past, past_trust, unknown, unknown, usual, share, levels=levels)
     frames = grey.shape[1]

@@ -62,6 +62,7 @@ def bad(tmp_path):
         (["train", "--config", "tiny", "--config.model.width=wide", "--workdir", "{}/run"], "model.width is int"),
         (["train", "--config", "nosuch", "--workdir", "{}/run"], "neither a .py file nor a shipped config"),
         (["simulate", "--view", "A5C", "-o", "{}/sim"], "A5C"),
+        (["card", "--workdir", "{}/empty", "-o", "{}/out"], "not written any metrics"),
         (["simulate", "--clips", "0", "-o", "{}/sim"], "clips must be at least 1"),
         (["paint", "{}/note.txt", "-o", "{}/pair"], "note.txt"),
         (["report", "{}/note.txt", "-o", "{}/page.html"], "not JSON"),

@@ -74,6 +74,15 @@ def test_usual_sight_is_the_same_to_the_last_bit_wherever_the_clip_starts():
         np.testing.assert_array_equal(x[:, 3:], y[:, 1:])
 
 
+@pytest.mark.parametrize("margin", [(0, 0), (1, 3), (2, 2), (3, 1)])
+def test_usual_sight_of_the_middle_is_the_middle_of_the_usual_sight(margin):
+    grey, hidden = _scene(5)
+    whole = fill.usual_sight(grey, 1 - hidden, before=2, after=2)
+    part = fill.usual_sight(grey, 1 - hidden, before=2, after=2, margin=margin)
+    for x, y in zip(whole, part, strict=True):
+        np.testing.assert_array_equal(x[:, margin[0] : 7 - margin[1]], y)
+
+
 def test_a_hidden_pixel_seen_soon_takes_that_value():
     grey, hidden = _scene(2)
     hidden = hidden.at[:, :, 5, 5].set(1.0).at[:, 4, 5, 5].set(0.0)
