@@ -13,6 +13,7 @@ from cfd2gray.translation.translator import Translator, luma_of
 from cfd2gray.translation.view import View
 from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.flow import LiveMasks, hidden_mask
+from data_pipeline.schema import FLOW
 from data_pipeline.simulation.simulator import simulate_pair
 from tests.cfd2gray.tiny import SPEC
 
@@ -55,6 +56,13 @@ def test_a_stream_finds_the_view_by_itself_and_a_clip_without_colour_passes_thro
     grey = np.repeat(pair.grey, 3, axis=-1)
     still = make_translator(causal=True).stream()
     np.testing.assert_array_equal(np.stack([still.push(frame) for frame in grey[:3]]), pair.grey[:3, ..., 0])
+
+
+def test_the_shipped_streaming_weights_come_far_nearer_to_truth_than_luma(pair):
+    stream = Translator.from_pretrained("streaming").stream(example=pair.cfd)
+    live = np.stack([stream.push(frame) for frame in pair.cfd]).astype(float)
+    truth, flow = pair.grey[..., 0].astype(float), (pair.strata & FLOW) > 0
+    assert np.abs(live - truth)[flow].mean() < 0.7 * np.abs(luma_of(pair.cfd) - truth)[flow].mean()
 
 
 def test_what_cannot_stream_is_refused(pair):

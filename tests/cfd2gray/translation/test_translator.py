@@ -117,7 +117,7 @@ def test_the_shipped_weights_translate(pair):
     luma = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in pair.cfd]).astype(float)
     assert np.abs(grey - truth)[flow].mean() < 0.7 * np.abs(luma - truth)[flow].mean()
     assert confidence[flow].mean() < 1
-    with pytest.raises(ValueError, match="no pretrained weights named 'x'; known: default"):
+    with pytest.raises(ValueError, match="no pretrained weights named 'x'; known: default, streaming"):
         cfd2gray.Translator.from_pretrained("x")
 
 
