@@ -44,17 +44,18 @@ def _smooth(x: Tensor, times: int) -> Tensor:
 def _texture(predicted: Tensor, truth: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """``[N, T, H, W]`` -> texture and shimmer terms."""
 
-    def strength(x: Tensor) -> Tensor:
-        flat = x.flatten(0, 1)[:, None]
-        return torch.sqrt(_smooth(flat**2, 4) + 1e-6).reshape(x.shape)
+    def strengths(x: Tensor) -> Tensor:
+        square = x.flatten(0, 1)[:, None] ** 2
+        both = torch.sqrt(_smooth(square, 4) + 1e-6), _smooth(torch.sqrt(square + 1e-6), 4)
+        return torch.stack([part.reshape(x.shape) for part in both])
 
     def fine(x: Tensor) -> Tensor:
         flat = x.flatten(0, 1)[:, None]
         return (flat - _smooth(flat, 2)).reshape(x.shape)
 
-    still = (weights * (strength(fine(predicted)) - strength(fine(truth))).abs()).mean()
-    change = strength(predicted.diff(dim=1)) - strength(truth.diff(dim=1))
-    return still, (weights[:, 1:] * change.abs()).mean()
+    still = (strengths(fine(predicted)) - strengths(fine(truth))).abs().sum(0)
+    change = (strengths(predicted.diff(dim=1)) - strengths(truth.diff(dim=1))).abs().sum(0)
+    return (weights * still).mean(), (weights[:, 1:] * change).mean()
 
 
 class Step:

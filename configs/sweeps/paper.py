@@ -4,7 +4,7 @@
     python -m launch.sweep paper --workdir sweeps/paper --jobs 1 --evaluate --config.data.dir=records
 
 Every run is given about the same computation: one with critics (VGG and discriminator) takes fewer steps, by the cost of a
-step on two CPU cores. The last setting, everything, is run with three seeds. Reached: `docs/ablation.md`.
+step on two CPU cores. The last setting, everything, is run with three seeds. Reached: not run to its end yet.
 """
 
 from cfd2gray.configs.sweeps.space import Run

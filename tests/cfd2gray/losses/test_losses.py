@@ -76,6 +76,17 @@ def test_texture_error_forgives_another_draw_and_finds_blur_noise_and_freezing()
     assert other_draw < 0.5 * error(0.5 + 2.0 * (a - 0.5))
 
 
+def test_texture_error_is_not_fooled_by_a_few_strong_dots():
+    """As much energy as truth, in every ninth pixel: the root mean square alone would call that right."""
+    a, b = _clips()
+    fine = np.asarray(a) - 0.5
+    dots = np.zeros(SHAPE, np.float32)
+    dots[:, :, ::3, ::3] = 3 * fine.std() * np.where(fine[:, :, ::3, ::3] > 0, 1, -1)
+    weights = jnp.ones(SHAPE)
+    wrong = float(texture.texture_error(jnp.asarray(0.5 + dots), a, weights, BOTH))
+    assert wrong > 2 * float(texture.texture_error(b, a, weights, BOTH))
+
+
 def test_shimmer_error_forgives_another_draw_and_finds_freezing_and_flicker():
     a, b = _clips()
     weights = jnp.ones(SHAPE)
