@@ -34,22 +34,25 @@ class FlowOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class FlowAnalysis:
-    """What `analyse` found."""
+    """What `analyse` found, or what is known already (then the defaults do)."""
 
-    geometry: Geometry
+    geometry: Geometry = Geometry()
     sector: np.ndarray
     """bool [H, W]."""
     strata: np.ndarray
     """uint8 [T, H, W], flags of the schema."""
-    kind: str
+    kind: str = "cfd"
     """``cfd``, ``power``, ``tissue``, ``bmode``, ``spectral``, ``mmode``, ``quad`` or ``other``."""
-    is_cfd: bool
-    score: float
+    score: float = 1.0
     """How certain the kind is, 0..1."""
-    reason: str
+    reason: str = "known beforehand"
     """One sentence for a person."""
-    box_found: bool
+    box_found: bool = True
     """The drawn outline of the box was seen (otherwise the box is the colour's extent)."""
+
+    @property
+    def is_cfd(self) -> bool:
+        return self.kind == "cfd"
 
 
 def analyse(
@@ -88,7 +91,6 @@ def analyse(
         sector=fan.sector,
         strata=strata,
         kind=verdict.kind,
-        is_cfd=verdict.kind == "cfd",
         score=verdict.score,
         reason=verdict.reason,
         box_found=bool(verdict.has_colour and state.box is not None and state.box.outlined),

@@ -11,7 +11,7 @@ import numpy as np
 from cfd2gray.evaluation.step import Batch, Predict
 from cfd2gray.translation.translator import Translator
 from data_pipeline.flow import FlowAnalysis
-from data_pipeline.schema import SECTOR, Geometry
+from data_pipeline.schema import SECTOR
 
 
 def as_translated(translator: Translator) -> Predict:
@@ -26,15 +26,6 @@ def as_translated(translator: Translator) -> Predict:
 
 
 def _translated(translator: Translator, cfd: np.ndarray, strata: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    analysis = FlowAnalysis(
-        geometry=Geometry(),
-        sector=((strata & SECTOR) > 0).any(axis=0),
-        strata=strata,
-        kind="cfd",
-        is_cfd=True,
-        score=1.0,
-        reason="known",
-        box_found=True,
-    )
+    analysis = FlowAnalysis(sector=((strata & SECTOR) > 0).any(axis=0), strata=strata)
     result = translator.translate(cfd, analysis=analysis)
     return result.grey.astype(np.float32) / 255.0, result.confidence

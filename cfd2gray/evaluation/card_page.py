@@ -14,7 +14,7 @@ import numpy as np
 
 from cfd2gray.evaluation.card import Card
 from cfd2gray.evaluation.gallery import ReportClip
-from cfd2gray.evaluation.results import write_json
+from cfd2gray.evaluation.results import patients_text, write_json
 from cfd2gray.files import atomic_path
 
 STRATA = ("frame", "sector", "box", "flow", "flow_eroded")
@@ -22,6 +22,8 @@ METHODS = {
     "luma": "luma", "desaturate": "desaturate", "inpaint": "inpaint", "temporal_median": "temporal median",
     "speckle_redraw": "ceiling: new speckle", "speckle_mean": "ceiling: mean of draws",
 }  # fmt: skip
+MEASURES = ("ssim", "texture_std_ratio", "flicker_ratio")
+SPEARMAN = "confidence_spearman_flow"
 TILE = 224
 
 
@@ -66,6 +68,7 @@ def markdown(card: Card, *, title: str, picture: str, commit: str = "") -> str:
     ]
     for name, result in card.results.items():
         lines += ["", f"## {name[0].upper() + name[1:]}", "", *_set_table(result)]
+    lines += ["", "## By domain", "", *_domain_table(card.results)]
     lines += ["", "## Other sizes", "", *_size_table(card.sizes)]
     lines += ["", "## Masses under colour", "", *_mass_table(card.masses)]
     lines += ["", "## Chambers under colour", "", *_lumen_table(card.lumens)]
@@ -96,7 +99,7 @@ def _tile(frame: np.ndarray) -> np.ndarray:
 
 def _set_table(result: Mapping[str, Any]) -> list[str]:
     head = [
-        f"{result['n_clips']} clips of {result['n_patients']} patient{'s' if result['n_patients'] > 1 else ''}.",
+        f"{result['n_clips']} clips of {patients_text(result['n_patients'])}.",
         "",
     ]
     lines = [
@@ -111,7 +114,7 @@ def _set_table(result: Mapping[str, Any]) -> list[str]:
         part = result["baselines"].get(key) or result.get("ceilings", {}).get(key)
         if part:
             lines.append(_row(label, part.get("ssim", part), part.get("texture_std_ratio"), part.get("flicker_ratio")))
-    spearman = result.get("confidence_spearman_flow")
+    spearman = result.get(SPEARMAN)
     tail = [] if spearman is None else ["", f"Claimed doubt against found error in flow: Spearman {spearman:.2f}."]
     return head + lines + tail
 
@@ -142,12 +145,11 @@ def _size_table(sizes: Mapping[int, Mapping[str, Any]]) -> list[str]:
         "|---|" + "---|" * 5,
     ]
     for size, result in sizes.items():
-        best = {s: max(b[s] for b in result["baselines"].values() if b.get(s) is not None) for s in ("flow", "box")}
         cells = [
             result["ssim"]["flow"],
-            best["flow"],
+            _best_baseline(result, "flow"),
             result["ssim"]["box"],
-            best["box"],
+            _best_baseline(result, "box"),
             result["texture_std_ratio"]["flow"],
         ]
         lines.append(f"| {size} | " + " | ".join(_number(value) for value in cells) + " |")
@@ -186,7 +188,39 @@ def _machine() -> str:
     return f"{len(jax.devices())} x {', '.join(kinds)} ({platform.machine()})"
 
 
+def _domain_table(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The strata of the sets that have several domains."""
+    lines = ["| | clips | flow | best do-nothing flow | box | texture | flicker |", "|---|" + "---|" * 6]
+    for name, result in results.items():
+        if len(result["by_domain"]) < 2:
+            continue
+        for domain, part in result["by_domain"].items():
+            cells = [part["ssim"]["flow"], _best_baseline(part, "flow"), part["ssim"]["box"]]
+            ratios = [_number(part[key].get("flow"), digits=2) for key in ("texture_std_ratio", "flicker_ratio")]
+            row = [str(part["n_clips"]), *map(_number, cells), *ratios]
+            lines.append(f"| {name}, {domain} | " + " | ".join(row) + " |")
+    return lines
+
+
+def _best_baseline(result: Mapping[str, Any], stratum: str) -> float | None:
+    """Of the do-nothing methods; the ceilings of new speckle are none."""
+    found = [method.get(stratum) for name, method in result["baselines"].items() if not name.startswith("speckle")]
+    return max((value for value in found if value is not None), default=None)
+
+
 def _numbers(card: Card) -> dict[str, Any]:
-    brief = {name: {k: v for k, v in result.items() if k != "per_clip"} for name, result in card.results.items()}
-    sizes = {str(size): {k: v for k, v in r.items() if k != "per_clip"} for size, r in card.sizes.items()}
-    return {"facts": card.facts, "sets": brief, "sizes": sizes, "masses": card.masses, "lumens": card.lumens}
+    sets = {name: _brief(result) for name, result in card.results.items()}
+    sizes = {str(size): _brief(result) for size, result in card.sizes.items()}
+    return {"facts": card.facts, "sets": sets, "sizes": sizes, "masses": card.masses, "lumens": card.lumens}
+
+
+def _brief(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page shows, at every depth: the measures of its tables in its strata."""
+    found = {
+        key: result[key] for key in (*STRATA, "ci95", "n_clips", "n_patients", SPEARMAN, "identity") if key in result
+    }
+    found |= {key: _brief(result[key]) for key in (*MEASURES, "anatomy") if key in result}
+    for key in ("baselines", "by_domain"):
+        if key in result:
+            found[key] = {name: _brief(part) for name, part in result[key].items()}
+    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cfd2gray.evaluation.results import CEILINGS
+from cfd2gray.evaluation.results import CEILINGS, patients_text
 
 FLICKER_RANGE = (0.85, 1.15)
 TEXTURE_RANGE = (0.85, 1.15)
@@ -173,7 +173,7 @@ def _few_patients(result: Mapping[str, Any]) -> Finding | None:
     n = result["n_patients"]
     if n >= FEW_PATIENTS:
         return None
-    people = "1 patient" if n == 1 else f"{n} patients"
+    people = patients_text(n)
     return {"level": "note", "text": f"The test set has {people}: read the intervals as rough."}
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from cfd2gray.evaluation import sections, task_sections
 from cfd2gray.evaluation.gallery import ReportClip
+from cfd2gray.evaluation.results import patients_text
 from cfd2gray.evaluation.sprites import ERROR_FULL_SCALE, SheetOptions, clip_panels
 
 __all__ = ["ReportClip", "write_report"]
@@ -158,7 +159,7 @@ def player(facts: Mapping[str, Any]) -> str:
 
 def _facts(result: Mapping[str, Any]) -> str:
     sizes = ", ".join("×".join(str(n) for n in size) for size in result["settings"].get("frame_sizes", ()))
-    people = "1 patient" if result["n_patients"] == 1 else f"{result['n_patients']} patients"
+    people = patients_text(result["n_patients"])
     clips = "1 clip" if result["n_clips"] == 1 else f"{result['n_clips']} clips"
     return f"{clips} of {people}" + (f" · {sizes} frames×height×width" if sizes else "")
 

@@ -55,6 +55,11 @@ def assemble(rows: Sequence[Row], *, bootstrap: Bootstrap, settings: Mapping[str
     return result
 
 
+def patients_text(count: int) -> str:
+    """``1 patient``, ``2 patients``."""
+    return "1 patient" if count == 1 else f"{count} patients"
+
+
 def colour_bin(fraction: float) -> str:
     """Group of a clip by the share of its sector that is painted with colour."""
     if fraction == 0:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cfd2gray.evaluation.findings import findings
-from cfd2gray.evaluation.results import CEILINGS, MODEL_OUTPUTS
+from cfd2gray.evaluation.results import CEILINGS, MODEL_OUTPUTS, patients_text
 
 TERMINAL_STRATA = {"frame": "frame", "sector": "sector", "box": "box", "flow": "flow", "flow_eroded": "inner flow"}
 OUTPUT_NAMES = {"composited": "model", "raw": "model, raw", "anatomy": "anatomy alone"}
@@ -32,7 +32,9 @@ def print_result(result: Mapping[str, Any], *, console: Console | None = None) -
     console = console or Console()
     for finding in findings(result):
         console.print(f"{_MARKS[finding['level']]} {finding['text']}", highlight=False)
-    title = f"SSIM, mean over {result['n_clips']} clips of {result['n_patients']} patients (± half the 95 % interval)"
+    title = (
+        f"SSIM, mean over {result['n_clips']} clips of {patients_text(result['n_patients'])} (± half the 95 % interval)"
+    )
     console.print(_table(title, "", [(name, rows) for _, name, rows in output_rows(result)], "ssim", 3))
     console.print(_table("PSNR, dB", "", [(name, rows) for _, name, rows in output_rows(result)], "psnr", 1))
     domains = [(f"{name} (n = {block['n_clips']})", block) for name, block in result.get("by_domain", {}).items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from cfd2gray.models.generator import GeneratorSpec
 from cfd2gray.training.state import TrainState
 
 FORMAT = 2
@@ -53,7 +55,8 @@ class Checkpoints:
         """
         step = self._manager.latest_step()
         found = self._manager.restore(step, args=ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
-        found["model"] = {"causal": False, "remat": False, **found["model"]}  # a run of before there were these keys
+        # What a run of an earlier version did not know yet has its default.
+        found["model"] = dataclasses.asdict(GeneratorSpec(**found["model"]))
         check_same_run(found, {"format": FORMAT, **run}, where=self.folder / str(step))
         restored = self._manager.restore(
             step,

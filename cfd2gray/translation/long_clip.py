@@ -11,7 +11,6 @@ from cfd2gray.translation.translator import Translated, Translator
 from cfd2gray.translation.view import COLOURED, View
 from data_pipeline.flow import FlowAnalysis, LiveMasks
 from data_pipeline.readers import ClipStream, Limits
-from data_pipeline.schema import Geometry
 
 LIMITS = Limits(max_frames=1_000_000, max_decoded_bytes=1 << 42)
 """What may be streamed; `data_pipeline.readers.Limits` bounds what is held at once."""
@@ -69,14 +68,7 @@ def translate_pieces(translator: Translator, stream: ClipStream, *, whole_frame:
 def _piece(
     translator: Translator, frames: np.ndarray, masks: LiveMasks, view: View | None, *, whole_frame: bool
 ) -> Translated:
-    analysis = FlowAnalysis(
-        geometry=Geometry(),
-        sector=masks.sector,
-        strata=np.stack([masks.strata(frame) for frame in frames]),
-        kind=masks.kind,
-        is_cfd=masks.kind == "cfd",
-        score=1.0,
-        reason=masks.reason,
-        box_found=bool(masks.box.any()),
-    )
+    strata = np.stack([masks.strata(frame) for frame in frames])
+    found = bool(masks.box.any())
+    analysis = FlowAnalysis(sector=masks.sector, strata=strata, kind=masks.kind, reason=masks.reason, box_found=found)
     return translator.translate(frames, analysis=analysis, whole_frame=whole_frame, view=view)

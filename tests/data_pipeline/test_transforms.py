@@ -32,6 +32,14 @@ def counting(frames=9, height=16, width=16):
     )
 
 
+def test_crops_of_every_scale_are_equally_likely_on_a_logarithmic_axis():
+    pair = make_pair(1, height=100, width=100)
+    plain = RandomClip(3, dataclasses.replace(NO_AUGMENTATION, crop_probability=1.0, min_scale=0.2))
+    sides = [plain.random_map(Sample(record=pair, index=0), rng(seed)).square[2] for seed in range(400)]
+    assert min(sides) >= 20 and max(sides) <= 100
+    assert np.median(sides) == pytest.approx(100 * np.sqrt(0.2), abs=6)
+
+
 def test_smoothing_takes_speckle_from_both_sides_and_no_colour_into_tissue():
     noise = rng(3).integers(60, 120, (5, 32, 32, 1), dtype=np.uint8)
     strata = np.full((5, 32, 32), schema.SECTOR | schema.BOX, np.uint8)
