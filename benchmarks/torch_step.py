@@ -41,20 +41,24 @@ def _smooth(x: Tensor, times: int) -> Tensor:
     return x
 
 
-def _texture(predicted: Tensor, truth: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def _magnitude(x: Tensor, epsilon: float) -> Tensor:
+    return torch.sqrt(x**2 + epsilon**2) - epsilon
+
+
+def _texture(predicted: Tensor, truth: Tensor, weights: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """``[N, T, H, W]`` -> texture and shimmer terms."""
 
     def strengths(x: Tensor) -> Tensor:
-        square = x.flatten(0, 1)[:, None] ** 2
-        both = torch.sqrt(_smooth(square, 4) + 1e-6), _smooth(torch.sqrt(square + 1e-6), 4)
+        flat = x.flatten(0, 1)[:, None]
+        both = torch.sqrt(_smooth(flat**2, 4) + epsilon**2), _smooth(_magnitude(flat, epsilon), 4)
         return torch.stack([part.reshape(x.shape) for part in both])
 
     def fine(x: Tensor) -> Tensor:
         flat = x.flatten(0, 1)[:, None]
         return (flat - _smooth(flat, 2)).reshape(x.shape)
 
-    still = (strengths(fine(predicted)) - strengths(fine(truth))).abs().sum(0)
-    change = (strengths(predicted.diff(dim=1)) - strengths(truth.diff(dim=1))).abs().sum(0)
+    still = _magnitude(strengths(fine(predicted)) - strengths(fine(truth)), epsilon).sum(0)
+    change = _magnitude(strengths(predicted.diff(dim=1)) - strengths(truth.diff(dim=1)), epsilon).sum(0)
     return (weights * still).mean(), (weights[:, 1:] * change).mean()
 
 
@@ -92,13 +96,13 @@ class Step:
         eps = loss.charbonnier_epsilon
 
         def charbonnier(x: Tensor) -> Tensor:
-            return (weights * (torch.sqrt((x - truth) ** 2 + eps**2) - eps)).mean()
+            return (weights * _magnitude(x - truth, eps)).mean()
 
         flat = (x.flatten(0, 1)[:, None] for x in (grey, truth))
         similarity = ssim_map(*flat).reshape(grey.shape)
         error, bounded = (grey.detach() - truth).abs(), log_scale.clamp(-7.0, 1.0)
-        texture, shimmer = _texture(grey, truth, weights)
-        change = (grey.diff(dim=1) - truth.diff(dim=1)).abs() * weights[:, 1:]
+        texture, shimmer = _texture(grey, truth, weights, eps)
+        change = _magnitude(grey.diff(dim=1) - truth.diff(dim=1), eps) * weights[:, 1:]
         return {
             "pixel_anatomy": charbonnier(anatomy),
             "pixel": charbonnier(grey),

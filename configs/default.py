@@ -22,6 +22,8 @@ def get_config() -> ml_collections.ConfigDict:
     data.mixture = (("records", 1.0),)
     data.simulated_clips = 20_000  # clips per epoch of the on-the-fly sources
     data.views = ()  # only clips of these views are used; empty: all
+    # Only clips with this kind of target: "shared" (the B-mode under the colour), "restored" (a dedicated one) or "any".
+    data.targets = "any"
     data.frames = 32  # frames per training window, evidence at its ends included (train.margin)
     data.size = 128  # px, the square the sector is resized to
     data.batch_size = 32  # clips per step over all processes
@@ -80,7 +82,7 @@ def get_config() -> ml_collections.ConfigDict:
     loss.perceptual_layers = ("relu1_2", "relu2_2", "relu3_3")
     loss.perceptual_frames = 4  # random frames per clip that go through VGG; 0: all
     loss.perceptual_weights = ""  # safetensors from `cfd2gray convert-vgg`; empty: the embedded ones
-    loss.charbonnier_epsilon = 1e-3  # of full scale: below it the pixel loss is quadratic
+    loss.charbonnier_epsilon = 1e-3  # of full scale: below it differences count quadratically, in every term
 
     # --- optimisation -------------------------------------------------------------------------------------------
     config.train = train = ml_collections.ConfigDict()

@@ -1,16 +1,23 @@
 """The recipe of the weights that ship with the package: CPU-sized network, simulated and painted clips of all views.
 
-    cfd2gray simulate --clips 4000 --painted 0.25 --size 192 --frames 56 -o records
-    cfd2gray train --config pretrained --config.data.dir=records --workdir runs/pretrained
+    cfd2gray simulate --clips 7500 --painted 0.25 --size 192 --frames 56 -o records
+    cfd2gray train --config pretrained --config.data.dir=records --workdir runs/first
+    cfd2gray train --config pretrained:further --config.init=runs/first --config.data.dir=records --workdir runs/default
+    cfd2gray train --config pretrained:streaming --config.init=runs/default --config.data.dir=records --workdir runs/streaming
 
-``MODEL_CARD.md`` says on what it was trained, how long, and what it reached.
+The second leg starts the learning rate anew (warm restart; Loshchilov & Hutter 2017); the third teaches the network to do
+without later frames. ``MODEL_CARD.md`` says on what the legs were trained, how long, and what they reached.
 """
 
 import ml_collections
 from cfd2gray.configs import default
 
+LEGS = ("first", "further", "streaming")
 
-def get_config() -> ml_collections.ConfigDict:
+
+def get_config(leg: str = "first") -> ml_collections.ConfigDict:
+    if leg not in LEGS:
+        raise ValueError(f"--config pretrained:LEG, with LEG one of {', '.join(LEGS)}; got {leg!r}")
     config = default.get_config()
     config.data.frames, config.data.size, config.data.batch_size = 36, 96, 2
     config.train.margin = 15
@@ -28,12 +35,23 @@ def get_config() -> ml_collections.ConfigDict:
     config.loss.texture, config.loss.shimmer = 1.0, 2.0
     config.loss.adversarial = 0.03
     config.loss.perceptual_frames = 1
-    config.train.steps, config.train.warmup_anatomy, config.train.warmup = 13_000, 12_300, 100
-    config.train.learning_rate, config.train.discriminator_rate = 1e-3, 4e-4
     config.train.final_rate = 0.02
     config.train.ema = 0.998
     config.log.every, config.log.images_every = 100, 2_000
     config.checkpoint.every, config.checkpoint.keep = 500, 2
-    config.eval.every, config.eval.clips, config.eval.batch_size, config.eval.frames = 3_250, 20, 4, 16
+    config.eval.every, config.eval.clips, config.eval.batch_size, config.eval.frames = 1_000, 20, 4, 16
+    config.eval.patience = 4  # the cosine's last thousands of steps gain most, so a run is not given up lightly
     config.eval.speckle_draws = 0
+    if leg == "first":
+        config.train.steps, config.train.warmup_anatomy, config.train.warmup = 13_000, 12_300, 100
+        config.train.learning_rate, config.train.discriminator_rate = 1e-3, 4e-4
+    elif leg == "further":
+        config.init = "pretrained"
+        config.train.steps, config.train.warmup_anatomy, config.train.warmup = 12_000, 11_300, 200
+        config.train.learning_rate, config.train.discriminator_rate = 7e-4, 4e-4
+    else:
+        config.init = "pretrained"
+        config.model.causal = True
+        config.train.steps, config.train.warmup_anatomy, config.train.warmup = 900, 900, 100
+        config.train.learning_rate = 3e-4
     return config

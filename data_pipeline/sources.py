@@ -19,6 +19,13 @@ from data_pipeline.transforms import Sample
 
 PERIOD = 1000
 """Places of a mixture's pattern: weights are honoured to 1/1000."""
+TARGETS = ("any", "shared", "restored")
+"""Kinds of target a selection can ask for."""
+
+
+def check_targets(targets: str) -> None:
+    if targets not in TARGETS:
+        raise ValueError(f"targets must be one of {', '.join(TARGETS)}; got {targets!r}")
 
 
 class RecordSource(Protocol):
@@ -52,31 +59,45 @@ class InMemory:
         return row_of(self.records[index])
 
 
-class OnlyViews:
-    """Those clips of a source that show one of some views.
+class Selection:
+    """Those clips of a source that show one of some views and have one kind of target.
+
+    Args:
+      source: Where the clips are.
+      views: Views to keep; none given: all of them.
+      targets: ``shared`` (the B-mode under the colour), ``restored`` (a dedicated one) or ``any``.
 
     Raises:
-      ValueError: ``views`` names no view of the schema, or no clip shows one of them.
+      ValueError: A view or kind of target that the schema does not know, or no clip is left.
     """
 
-    def __init__(self, source: RecordSource, views: Sequence[str]) -> None:
+    def __init__(self, source: RecordSource, *, views: Sequence[str] = (), targets: str = "any") -> None:
         unknown = sorted(set(views) - set(VIEWS))
-        if unknown or not views:
-            raise ValueError(f"views must be among {', '.join(VIEWS)}; got {', '.join(unknown) or 'none'}")
-        self._source, self._views = source, tuple(views)
-        self._index = [i for i in range(len(source)) if source.ids(i).view in views]
+        if unknown:
+            raise ValueError(f"views must be among {', '.join(VIEWS)}; got {', '.join(unknown)}")
+        check_targets(targets)
+        self._source, self._views, self._targets = source, tuple(views), targets
+        rows = ((i, source.ids(i)) for i in range(len(source)))
+        self._index = [
+            i for i, row in rows
+            if (not views or row.view in views) and (targets == "any" or row.shared == (targets == "shared"))
+        ]  # fmt: skip
         if not self._index:
-            raise ValueError(f"the data hold no clip of the views {', '.join(views)}; pack some, or name others")
+            raise ValueError(f"the data hold no clip with {self._asked}; pack some, or ask for others")
+
+    @property
+    def _asked(self) -> str:
+        return f"views {', '.join(self._views) or 'any'} and targets {self._targets}"
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(f"{self._source.digest}\nviews {self._views}".encode()).hexdigest()
+        return hashlib.sha256(f"{self._source.digest}\n{self._asked}".encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self._index)
 
     def __repr__(self) -> str:
-        return f"OnlyViews({self._source!r}, {self._views})"
+        return f"Selection({self._source!r}, {self._asked})"
 
     def __getitem__(self, index: int) -> PairRecord:
         return self._source[self._index[index]]

@@ -5,9 +5,10 @@
     python -m launch.sweep rates --workdir sweeps/rates --slurm --submit --config.data.dir=records
     python -m launch.sweep rates --workdir sweeps/rates --collect
 
-A sweep file has ``CONFIG`` and ``get_runs()``; see `configs/sweeps/`. ``--config.KEY=VALUE`` holds for all runs. Each run
-has its folder under --workdir and its output in ``logs/``. Started again, a sweep skips what is done and goes on with
-the rest. Exit code 0 when all runs are done, 1 when some failed, 75 when it was asked to stop.
+A sweep file has ``CONFIG`` and ``get_runs()``, a list of runs or a dict ``{setting: runs}``; see `configs/sweeps/`.
+``--config.KEY=VALUE`` holds for all runs. Each run has its folder under --workdir and its output in ``logs/``. Started
+again, a sweep skips what is done and goes on with the rest. Exit code 0 when all runs are done, 1 when some failed, 75
+when it was asked to stop.
 """
 
 from __future__ import annotations
@@ -42,11 +43,12 @@ DONE = "sweep_result.json"
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run: its number in the sweep, its folder's name and what it changes."""
+    """One run: its number in the sweep, its folder's name, what it changes, and what the sweep file calls that."""
 
     number: int
     name: str
     overrides: dict[str, Any]
+    setting: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +81,13 @@ def load_sweep(spec: str, common: Sequence[str]) -> Sweep:
     missing = [name for name in ("CONFIG", "get_runs") if not hasattr(module, name)]
     if missing:
         raise ValueError(f"{spec}: a sweep file must define CONFIG and get_runs(), {missing} missing")
-    runs = module.get_runs()
-    names = [run_name(number, overrides) for number, overrides in enumerate(runs)]
+    given = module.get_runs()
+    settings = given if isinstance(given, dict) else {"": given}
+    labels, runs = zip(*((label, run) for label, listed in settings.items() for run in listed))
+    names = [
+        folder_name(number, label) if label else run_name(number, run)
+        for number, (label, run) in enumerate(zip(labels, runs))
+    ]
     for name, overrides in zip(names, runs):
         try:
             load_config(module.CONFIG, [*common, *(f"{key}={value!r}" for key, value in overrides.items())])
@@ -88,14 +95,18 @@ def load_sweep(spec: str, common: Sequence[str]) -> Sweep:
             raise ValueError(f"run {name}: {error}") from error
     if len({json.dumps(run, sort_keys=True) for run in runs}) < len(runs):
         raise ValueError(f"{spec}: some runs are the same")
-    listed = tuple(Run(n, name, overrides) for n, (name, overrides) in enumerate(zip(names, runs)))
+    listed = tuple(Run(n, *described) for n, described in enumerate(zip(names, runs, labels)))
     return Sweep(config=module.CONFIG, runs=listed, common=tuple(common))
 
 
 def run_name(number: int, overrides: dict[str, Any]) -> str:
-    """``003-adversarial=0.0-seed=1``: number and changes, safe as a folder's name, at most 80 characters."""
-    parts = [f"{key.split('.')[-1]}={value}" for key, value in overrides.items()]
-    return re.sub(r"[^\w.=+-]+", "_", "-".join([f"{number:03}", *parts]))[:80].rstrip("-_")
+    """``003-adversarial=0.0-seed=1``: number and changes."""
+    return folder_name(number, "-".join(f"{key.split('.')[-1]}={value}" for key, value in overrides.items()))
+
+
+def folder_name(number: int, about: str) -> str:
+    """Number and text, safe as a folder's name, at most 80 characters."""
+    return re.sub(r"[^\w.=+-]+", "_", f"{number:03}-{about}")[:80].rstrip("-_")
 
 
 def claim(sweep: Sweep, workdir: pathlib.Path) -> None:

@@ -1,6 +1,7 @@
 """What a sweep found: one row per run, as CSV, JSON and a page with a sortable table and parallel coordinates.
 
-The Markdown table has one row per setting instead: runs that differ in their seed alone become a mean and a spread.
+The Markdown table has one row per setting instead: runs that the sweep file gives one name, or that differ in their seed
+alone, become a mean and a spread.
 """
 
 from __future__ import annotations
@@ -55,14 +56,15 @@ def rows_of(workdir: pathlib.Path) -> tuple[list[str], list[str], list[dict[str,
         results |= dict.fromkeys(found)
         done = (workdir / run["name"] / "sweep_result.json").is_file()
         state = "done" if done else "begun" if found else "waiting"
-        rows.append({"run": run["name"], "state": state, **run["overrides"], **found})
+        setting = {"setting": run["setting"]} if run["setting"] else {}
+        rows.append({"run": run["name"], "state": state, **setting, **run["overrides"], **found})
     return keys, list(results), rows
 
 
 def collect(workdir: pathlib.Path) -> pathlib.Path:
     """Write ``table.csv``, ``table.json``, ``table.md`` and ``table.html`` into ``workdir``. Returns the page's path."""
     keys, results, rows = rows_of(workdir)
-    columns = ["run", "state", *keys, *results]
+    columns = ["run", "state", *(["setting"] if any("setting" in row for row in rows) else []), *keys, *results]
     write_json(workdir / "table.json", rows)
     with atomic_path(workdir / "table.csv") as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="")
@@ -77,10 +79,11 @@ def collect(workdir: pathlib.Path) -> pathlib.Path:
 
 
 def markdown(keys: Sequence[str], results: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    """One row per setting of ``keys``: its runs' mean of every result, with the sample standard deviation of several."""
+    """One row per setting (its name, or else its values of ``keys``): mean and sample standard deviation of its runs."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        setting = ", ".join(f"{key}={row[key]}" for key in keys if key in row) or "nothing changed"
+        changes = ", ".join(f"{key}={row[key]}" for key in keys if key in row) or "nothing changed"
+        setting = row.get("setting", changes)
         groups.setdefault(setting, []).append(row)
     shown = [name for name in results if name != "step"]
     lines = ["| | runs | " + " | ".join(shown) + " |", "|---|---|" + "---|" * len(shown)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from cfd2gray.losses.magnitude import magnitude
 from cfd2gray.metrics.ssim import ssim_map
 
 Array = jax.Array
@@ -29,9 +30,8 @@ def _clip_mean(values: Array, mask: Array) -> Array:
 
 
 def charbonnier(predicted: Array, truth: Array, weights: Array, mask: Array, *, epsilon: float) -> Array:
-    """``mean(w * (sqrt(d^2 + eps^2) - eps))``: absolute error that is smooth at zero. Arrays ``[N, T, H, W, 1]``."""
-    difference = predicted - truth
-    return _clip_mean(weights * (jnp.sqrt(difference**2 + epsilon**2) - epsilon), mask)
+    """Weighted mean `magnitude` of the error. Arrays ``[N, T, H, W, 1]``."""
+    return _clip_mean(weights * magnitude(predicted - truth, epsilon), mask)
 
 
 def structure(predicted: Array, truth: Array, weights: Array, mask: Array) -> Array:

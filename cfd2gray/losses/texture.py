@@ -9,30 +9,31 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from cfd2gray.losses.magnitude import magnitude
+
 Array = jax.Array
-FLOOR = 1e-3
-"""Of full scale: differences between weaker textures do not count, and the root stays smooth."""
 
 
-def texture_error(predicted: Array, truth: Array, weights: Array, mask: Array) -> Array:
+def texture_error(predicted: Array, truth: Array, weights: Array, mask: Array, *, epsilon: float) -> Array:
     """Weighted mean difference of local texture strength.
 
     Strength is measured in two ways over about 9 px of what a 5 px average leaves over: root mean square and mean
     absolute value. With the first alone a few bright dots on smooth ground would do. Arrays ``[N, T, H, W, 1]`` in
-    [0, 1], ``mask [N]``.
+    [0, 1], ``mask [N]``. Textures weaker than ``epsilon`` (of full scale) do not count.
     """
-    return _mean_difference(_fine(predicted), _fine(truth), weights, mask)
+    return _mean_difference(_fine(predicted), _fine(truth), weights, mask, epsilon)
 
 
-def shimmer_error(predicted: Array, truth: Array, weights: Array, mask: Array) -> Array:
+def shimmer_error(predicted: Array, truth: Array, weights: Array, mask: Array, *, epsilon: float) -> Array:
     """`texture_error` of the change from frame to frame instead of fine detail; 0 when there is one frame."""
     if predicted.shape[1] < 2:
         return jnp.zeros(())
-    return _mean_difference(jnp.diff(predicted, axis=1), jnp.diff(truth, axis=1), weights[:, 1:], mask)
+    return _mean_difference(jnp.diff(predicted, axis=1), jnp.diff(truth, axis=1), weights[:, 1:], mask, epsilon)
 
 
-def _mean_difference(predicted: Array, truth: Array, weights: Array, mask: Array) -> Array:
-    error = sum(jnp.abs(a - b) for a, b in zip(_strengths(predicted), _strengths(truth)))
+def _mean_difference(predicted: Array, truth: Array, weights: Array, mask: Array, epsilon: float) -> Array:
+    strengths = zip(_strengths(predicted, epsilon), _strengths(truth, epsilon))
+    error = sum(magnitude(a - b, epsilon) for a, b in strengths)
     per_clip = jnp.mean(weights * error, axis=(1, 2, 3, 4))
     return jnp.sum(per_clip * mask) / jnp.maximum(jnp.sum(mask), 1.0)
 
@@ -41,9 +42,8 @@ def _fine(x: Array) -> Array:
     return x - _smooth(x, 2)
 
 
-def _strengths(x: Array) -> tuple[Array, Array]:
-    square = x**2
-    return jnp.sqrt(_smooth(square, 4) + FLOOR**2), _smooth(jnp.sqrt(square + FLOOR**2), 4)
+def _strengths(x: Array, epsilon: float) -> tuple[Array, Array]:
+    return jnp.sqrt(_smooth(x**2, 4) + epsilon**2), _smooth(magnitude(x, epsilon), 4)
 
 
 def _smooth(x: Array, times: int) -> Array:

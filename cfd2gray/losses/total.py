@@ -57,13 +57,13 @@ def reconstruction_terms(
       key: Random key for the choice of frames that VGG sees.
       dtype: Compute dtype of VGG.
     """
-    truth, mask = inputs["truth"], inputs["mask"]
+    truth, mask, epsilon = inputs["truth"], inputs["mask"], spec.charbonnier_epsilon
     weights = pixel.pixel_weights(inputs["hidden"], inputs["sector"], hidden_gain=spec.hidden_gain)
     terms: dict[str, Array] = {}
     if spec.pixel_anatomy:
-        terms["pixel_anatomy"] = pixel.charbonnier(out.anatomy, truth, weights, mask, epsilon=spec.charbonnier_epsilon)
+        terms["pixel_anatomy"] = pixel.charbonnier(out.anatomy, truth, weights, mask, epsilon=epsilon)
     if spec.pixel:
-        terms["pixel"] = pixel.charbonnier(out.grey, truth, weights, mask, epsilon=spec.charbonnier_epsilon)
+        terms["pixel"] = pixel.charbonnier(out.grey, truth, weights, mask, epsilon=epsilon)
     if spec.structure:
         terms["structure"] = pixel.structure(out.grey, truth, weights, mask)
     if spec.perceptual:
@@ -73,11 +73,11 @@ def reconstruction_terms(
             vgg, fake, real, counts, layers=spec.perceptual_layers, dtype=dtype
         )
     if spec.temporal:
-        terms["temporal"] = temporal.change_error(out.grey, truth, weights, mask)
+        terms["temporal"] = temporal.change_error(out.grey, truth, weights, mask, epsilon=epsilon)
     if spec.texture:
-        terms["texture"] = texture.texture_error(out.grey, truth, weights, mask)
+        terms["texture"] = texture.texture_error(out.grey, truth, weights, mask, epsilon=epsilon)
     if spec.shimmer:
-        terms["shimmer"] = texture.shimmer_error(out.grey, truth, weights, mask)
+        terms["shimmer"] = texture.shimmer_error(out.grey, truth, weights, mask, epsilon=epsilon)
     if spec.confidence:
         terms["confidence"] = pixel.laplace_likelihood(out.log_scale, out.grey, truth, weights, mask)
     return terms

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from cfd2gray.mesh import batch_sharding
 from data_pipeline import loader
 from data_pipeline.schema import VIEWS
-from data_pipeline.sources import OnlyViews, RecordSource
+from data_pipeline.sources import RecordSource, Selection, check_targets
 from data_pipeline.tfrecord import ShardSource
 from data_pipeline.transforms import AugmentOptions
 
@@ -31,7 +31,9 @@ def _records(config: ml_collections.ConfigDict, split: str) -> RecordSource:
     if not pathlib.Path(config.data.dir).is_dir():
         raise ValueError(f"data.dir: no such folder: {config.data.dir}")
     source = ShardSource(config.data.dir, split, verify_crc=config.data.verify_crc)
-    return OnlyViews(source, config.data.views) if config.data.views and len(source) else source
+    if len(source) == 0 or (not config.data.views and config.data.targets == "any"):
+        return source
+    return Selection(source, views=config.data.views, targets=config.data.targets)
 
 
 def _generated(kind: str) -> Callable[[ml_collections.ConfigDict, str], RecordSource]:
@@ -41,8 +43,14 @@ def _generated(kind: str) -> Callable[[ml_collections.ConfigDict, str], RecordSo
         unknown = [view for view in config.data.views if view not in VIEWS]
         if unknown:
             raise ValueError(f"data.views must be among {VIEWS[1:]}, got {unknown}")
-        source = {"simulation": sources.SimulationSource, "painted": sources.PaintedSource}[kind]
+        check_targets(config.data.targets)
+        shared = {"any": {}, "shared": {"shared_share": 1.0}, "restored": {"shared_share": 0.0}}[config.data.targets]
+        source, own = {
+            "simulation": (sources.SimulationSource, {"options": sources.SimulationOptions(**shared)}),
+            "painted": (sources.PaintedSource, shared),
+        }[kind]
         return source(
+            **own,
             split=split,
             length=config.data.simulated_clips,
             views=tuple(config.data.views) or VIEWS[1:],

@@ -14,7 +14,7 @@ from cfd2gray.launch import sweep, sweep_jobs, sweep_table
 from tests.cfd2gray.tiny import tiny_config
 from tests.launch import runs
 
-SHIPPED = ("ablation", "rates", "widths")
+SHIPPED = ("ablation", "paper", "rates", "widths")
 
 
 def test_grids_zips_draws_and_products():
@@ -114,12 +114,14 @@ def test_markdown_joins_seeds_and_says_how_far_they_spread():
         {"run": "b", "loss.pixel": 0.0, "seed": 1, "step": 5, "test/ssim_flow": 0.7},
         {"run": "c", "step": 5, "test/ssim_flow": 0.25},
         {"run": "d", "loss.pixel": 1.0},
+        {"run": "e", "loss.pixel": 1.0, "setting": "named", "test/ssim_flow": 0.125},
     ]
     lines = sweep_table.markdown(["loss.pixel"], ["step", "test/ssim_flow"], rows).splitlines()
     assert lines[2:] == [
         "| loss.pixel=0.0 | 2 | 0.600 ± 0.141 |",
         "| nothing changed | 1 | 0.250 |",
         "| loss.pixel=1.0 | 1 |  |",
+        "| named | 1 | 0.125 |",
     ]
 
 
@@ -127,7 +129,9 @@ def test_the_paper_sweep_gives_every_run_about_the_same_computation():
     found = sweep.load_sweep("paper", ["data.dir=records"]).runs
     with_critics = [run for run in found if run.overrides["train.warmup_anatomy"] == 0]
     assert len(with_critics) == 2 and all(run.overrides["train.steps"] < 600 for run in with_critics)
-    assert [run.overrides["seed"] for run in found if "seed" in run.overrides] == [0, 1, 2]
+    assert [run.overrides["seed"] for run in found if run.setting == "the whole"] == [0, 1, 2]
+    names = sweep_table.markdown([], ["step"], [{"setting": run.setting, "run": run.name} for run in found])
+    assert "| pixel only | 1 |" in names and "| the whole | 3 |" in names
 
 
 def test_job_arrays(tmp_path):

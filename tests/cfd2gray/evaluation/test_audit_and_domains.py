@@ -1,7 +1,5 @@
 """The shortcut audit on translations with and without a tell-tale, and the table of domains."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import scipy.stats
@@ -17,7 +15,6 @@ from cfd2gray.evaluation.audit import (
 from cfd2gray.evaluation.domain_report import print_domains, write_domain_page
 from cfd2gray.evaluation.domains import KNOWN, leave_one_out, row_of, split_by_training_domain, views_of
 from cfd2gray.metrics.accumulate import Bootstrap
-from data_pipeline.sources import OnlyViews
 from tests.cfd2gray.evaluation import shapes
 
 QUICK = AuditOptions(training=shapes.QUICK, folds=2, bootstrap=Bootstrap(resamples=200))
@@ -130,33 +127,3 @@ def test_domains_of_one_evaluation_are_marked_as_trained_on_or_not():
     with pytest.raises(ValueError, match="must be among"):
         split_by_training_domain({"by_domain": {}}, trained_on=["brain"])
     assert set(KNOWN) == {"heart", "fetal", "vessel", "kidney", "liver"}
-
-
-@dataclasses.dataclass
-class Row:
-    view: str
-
-
-class Source:
-    digest = "d"
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        return index * 10
-
-    def ids(self, index):
-        return Row(("A4C", "KIDNEY")[index % 2])
-
-
-def test_a_source_can_be_cut_to_some_views():
-    kidneys = OnlyViews(Source(), ["KIDNEY"])
-    assert len(kidneys) == 2
-    assert [kidneys[i] for i in range(2)] == [10, 30]
-    assert kidneys.ids(1).view == "KIDNEY"
-    assert kidneys.digest != Source.digest
-    with pytest.raises(ValueError, match="no clip of the views"):
-        OnlyViews(Source(), ["LIVER"])
-    with pytest.raises(ValueError, match="must be among"):
-        OnlyViews(Source(), ["LIVRE"])
