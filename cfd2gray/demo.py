@@ -16,6 +16,7 @@ from rich.console import Console
 
 from cfd2gray.compile_cache import use_compile_cache
 from cfd2gray.config import load_config
+from cfd2gray.cpu_cores import device_per_core
 from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
 from cfd2gray.evaluation.gallery import Gallery
 from cfd2gray.evaluation.report import write_report
@@ -55,6 +56,7 @@ def demo(workdir: pathlib.Path, *, steps: int | None = None) -> dict[str, Any]:
     console, seconds = Console(), {}
     workdir = pathlib.Path(workdir)
     config = load_config("tiny", [f"data.dir={workdir / 'records'}", *([f"train.steps={steps}"] if steps else [])])
+    device_per_core(shares=config.data.batch_size)
 
     def part(name: str, about: str):
         console.rule(f"[bold]{name}[/] {about}", align="left")

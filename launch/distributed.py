@@ -119,19 +119,21 @@ def initialise(mode: str = "auto", *, environ: Mapping[str, str] = os.environ) -
 
 
 @contextlib.contextmanager
-def together(mode: str = "auto") -> Iterator[None]:
+def together(mode: str = "auto") -> Iterator[bool]:
     """Join the other processes, and if this one fails leave at once: the others wait for it in vain otherwise.
+
+    Yields whether there are others.
 
     The first process speaks for all: the others log warnings and errors only.
     """
     if not initialise(mode):
-        yield
+        yield False
         return
     if jax.process_index():
         for name in ("cfd2gray", "data_pipeline"):
             logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        yield
+        yield True
     except BaseException as error:
         # Handlers run last in, first out: this one comes before JAX's, which would wait for everybody.
         atexit.register(_leave, exit_code(error))

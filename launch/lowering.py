@@ -113,8 +113,8 @@ def lower_translate(config: ml_collections.ConfigDict, mesh: Mesh) -> Lowered:
     params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), state.ema)
     frames, size = config.translate.window + 2 * spec.radius, config.translate.size
     size = -(-size // spec.multiple) * spec.multiple
-    cfd = jax.ShapeDtypeStruct((frames, size, size, 3), jnp.uint8, sharding=device)
-    hidden = jax.ShapeDtypeStruct((frames, size, size), jnp.uint8, sharding=device)
+    cfd = jax.ShapeDtypeStruct((1, frames, size, size, 3), jnp.uint8, sharding=device)
+    hidden = jax.ShapeDtypeStruct((1, frames, size, size), jnp.uint8, sharding=device)
     return compiled_window(spec).lower(params, cfd, hidden)
 
 

@@ -96,11 +96,13 @@ def _numbers(text: str) -> tuple[int, ...]:
 def run_evaluate(args: argparse.Namespace) -> int:
     from cfd2gray.compile_cache import use_compile_cache
     from cfd2gray.config import load_config
+    from cfd2gray.cpu_cores import device_per_core
     from cfd2gray.evaluation.run import evaluate_weights, feature_net
     from cfd2gray.evaluation.tables import print_result
 
     use_compile_cache()
     config = load_config(args.config, args.overrides)
+    device_per_core(shares=config.eval.batch_size)
     extras = _extras(args)
     net = feature_net(vgg=args.vgg, lpips=args.lpips) if args.vgg or args.lpips else None
     result = evaluate_weights(

@@ -45,17 +45,21 @@ def add_commands(add: AddCommand) -> None:
 def run_train(args: argparse.Namespace) -> int:
     from cfd2gray.launch.distributed import together
 
-    with together(args.distributed):  # before anything else of JAX
+    with together(args.distributed) as several:  # before anything else of JAX
         import jax
 
         from cfd2gray.compile_cache import use_compile_cache
         from cfd2gray.config import load_config
+        from cfd2gray.cpu_cores import device_per_core
         from cfd2gray.evaluation.run import validate
         from cfd2gray.training.loop import train
         from cfd2gray.training.stop import EXIT_STOPPED
 
         use_compile_cache()
-        outcome = train(load_config(args.config, args.overrides), args.workdir, validate=validate)
+        config = load_config(args.config, args.overrides)
+        if not several and config.mesh.data == -1 and config.mesh.fsdp == 1:
+            device_per_core(shares=config.data.batch_size // max(config.train.accumulate, 1))
+        outcome = train(config, args.workdir, validate=validate)
         if jax.process_index() == 0:
             write_result(args, {"step": outcome.step, "stopped": outcome.stopped, "metrics": outcome.metrics})
             print(f"{'stopped' if outcome.stopped else 'done'} at step {outcome.step}; {args.workdir} holds the run")

@@ -67,7 +67,7 @@ def translate_files(
         return {"translated": [facts | {"output": str(out)}], "failed": []}
 
     done, failed = [], []
-    translators = [Translator(translator.weights, device=device) for device in jax.local_devices()]
+    translators = [Translator(translator.weights, devices=[device]) for device in jax.local_devices()]
     threads = max(2, len(translators))
     with progress_bar("files") as bar, ThreadPoolExecutor(threads) as pool:
         task = bar.add_task("translate", total=len(files))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -13,14 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import NamedSharding
 
+from cfd2gray.mesh import batch_sharding, make_mesh, replicated
 from cfd2gray.models.generator import GeneratorSpec
 from cfd2gray.training.state import generator_graph
 from cfd2gray.translation.composite import blend_weights, composite
 from cfd2gray.translation.predict import confidence_of
 from cfd2gray.translation.stream import Stream
 from cfd2gray.translation.view import COLOURED, View
-from cfd2gray.translation.windows import run_windows
+from cfd2gray.translation.windows import lanes_for, run_windows
 from cfd2gray.weights.find import checkpoint_weights
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
 from data_pipeline.flow import FlowAnalysis, analyse, hidden_mask
@@ -52,13 +54,15 @@ def luma_of(frames: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def compiled_window(spec: GeneratorSpec):
+    """The jitted ``(params, cfd [N, k, H, W, 3] uint8, hidden [N, k, H, W] uint8) -> (grey, confidence)``, the results
+    ``spec.margin`` frames shorter at either end; every window is computed on the device where it lies."""
     graph = generator_graph(spec)
 
     @jax.jit
     def run(params: Any, cfd: jax.Array, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
-        cfd = cfd.astype(jnp.float32)[None] / 255.0
-        out = nnx.merge(graph, params)(cfd, hidden.astype(jnp.float32)[None, ..., None], margin=spec.margin)
-        return jnp.clip(out.grey[0, ..., 0], 0.0, 1.0), confidence_of(out.log_scale[0, ..., 0])
+        cfd = cfd.astype(jnp.float32) / 255.0
+        out = nnx.merge(graph, params)(cfd, hidden.astype(jnp.float32)[..., None], margin=spec.margin)
+        return jnp.clip(out.grey[..., 0], 0.0, 1.0), confidence_of(out.log_scale[..., 0])
 
     return run
 
@@ -71,11 +75,19 @@ class Translator:
 
     The result does not depend on how long the clip is or where its windows fall. What lies outside the colour is the
     input's luma, bit for bit, unless ``whole_frame`` is asked for.
+
+    Args:
+      weights: Of a network.
+      devices: Where to work; the windows of a clip are shared among them. By default the first device, and without an
+        accelerator all of them (see `cfd2gray.cpu_cores`).
     """
 
-    def __init__(self, weights: GeneratorWeights, *, device: jax.Device | None = None):
+    def __init__(self, weights: GeneratorWeights, *, devices: Sequence[jax.Device] | None = None):
         self.weights = weights
-        self._params = jax.device_put(weights.params, device)  # the work is done where the parameters are
+        local = jax.local_devices()
+        self._devices = tuple(devices or (local if local[0].platform == "cpu" else local[:1]))
+        self._params = jax.device_put(weights.params, self._devices[0])
+        self._placed: dict[int, tuple[Any, NamedSharding]] = {}
 
     @classmethod
     def from_pretrained(cls, name: str = "default") -> Translator:
@@ -158,6 +170,15 @@ class Translator:
         view = View.around(area.any(axis=0), analysis.sector, self.weights) if view is None else view
         return self._synthesise(frames, untouched, hidden, area, analysis, view, whole_frame)
 
+    def _on(self, lanes: int) -> Callable[[np.ndarray, np.ndarray], tuple[jax.Array, jax.Array]]:
+        """`compiled_window` over the first ``lanes`` devices, a window on each."""
+        if lanes not in self._placed:
+            mesh = make_mesh(devices=self._devices[:lanes])
+            self._placed[lanes] = jax.device_put(self.weights.params, replicated(mesh)), batch_sharding(mesh)
+        params, spread = self._placed[lanes]
+        run = compiled_window(self.weights.spec)
+        return lambda cfd, hidden: run(params, *jax.device_put((cfd, hidden), spread))
+
     def _synthesise(
         self,
         frames: np.ndarray,
@@ -169,17 +190,18 @@ class Translator:
         whole_frame: bool,
     ) -> Translated:
         settings, spec = self.weights.settings, self.weights.spec
-        run = compiled_window(spec)
+        lanes = lanes_for(len(frames), len(self._devices))
         grey = untouched.copy()
         confidence = np.ones(untouched.shape, np.float32)
         synthesised = np.zeros(len(frames), np.float32)
         feather = max(1, round(settings["feather"] / view.scale))
         windows = run_windows(
-            functools.partial(run, self._params),
+            self._on(lanes),
             view.shrink(frames, hidden, sector=analysis.sector),
             window=settings["window"],
             radius=spec.radius,
             margin=spec.margin,
+            lanes=lanes,
         )
         y, x = view.rows, view.columns
         for part, (small, small_confidence) in windows:

@@ -69,6 +69,14 @@ def test_windows_do_not_show(pair):
     assert np.abs(short.astype(int) - long.astype(int)).max() <= 1
 
 
+def test_devices_do_not_show():
+    clip = simulate_pair("A4C", 3, height=64, width=64, frames=37, split="test").cfd
+    several = make_translator()
+    results = [Translator(several.weights, devices=jax.devices()[:count])(clip).astype(int) for count in (1, 3)]
+    for found in (*results, several(clip).astype(int)):
+        assert np.abs(found - results[0]).max() <= 1
+
+
 def test_a_clip_without_colour_comes_back_unchanged(translator, pair):
     grey = pair.grey[..., 0]
     result = translator.translate(np.repeat(pair.grey, 3, axis=-1))

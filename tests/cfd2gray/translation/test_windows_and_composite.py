@@ -4,22 +4,24 @@ import pytest
 from scipy import ndimage
 
 from cfd2gray.translation.composite import blend_weights, composite
-from cfd2gray.translation.windows import run_windows
+from cfd2gray.translation.windows import lanes_for, run_windows
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5, 8, 9, 31])
 @pytest.mark.parametrize("window", [1, 4, 32])
-def test_windows_give_what_the_whole_clip_gives(frames, window):
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_windows_give_what_the_whole_clip_gives(frames, window, lanes):
     radius = 3
     clip = np.random.default_rng(0).random((frames, 4)).astype(np.float32)
 
     def blur_in_time(x):
         """A filter that reaches exactly ``radius`` frames; what happens beyond the window must not matter."""
-        return (ndimage.uniform_filter1d(x, 2 * radius + 1, axis=0, mode="constant"),)
+        assert len(x) == lanes
+        return (ndimage.uniform_filter1d(x, 2 * radius + 1, axis=1, mode="constant"),)
 
     expected = ndimage.uniform_filter1d(np.pad(clip, ((radius, radius), (0, 0)), "edge"), 2 * radius + 1, axis=0)
     found = np.empty_like(clip)
-    for part, (result,) in run_windows(blur_in_time, (clip,), window=window, radius=radius):
+    for part, (result,) in run_windows(blur_in_time, (clip,), window=window, radius=radius, lanes=lanes):
         found[part] = result
     np.testing.assert_allclose(found, expected[radius:-radius], rtol=1e-5)
 
@@ -44,3 +46,8 @@ def test_untouched_pixels_are_passed_bit_for_bit():
     merged = composite(image, other, weights)
     np.testing.assert_array_equal(merged[weights == 0], image[weights == 0])
     np.testing.assert_allclose(merged[weights == 1], other[weights == 1], atol=1e-6)
+
+
+def test_short_clips_are_not_divided_among_more_devices_than_pay():
+    assert [lanes_for(frames, 4) for frames in (1, 7, 8, 16, 32, 1000)] == [1, 1, 1, 2, 4, 4]
+    assert lanes_for(1000, 1) == 1
