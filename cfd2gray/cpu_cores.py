@@ -13,7 +13,7 @@ import jax
 ENVIRONMENT = "JAX_NUM_CPU_DEVICES"
 
 
-def device_per_core(*, shares: int = 0) -> None:
+def device_per_core(*, shares: int = 0, most: int = 64) -> None:
     """Let XLA see every core that this process may use as a device. Must come before any other JAX call.
 
     Does nothing to accelerators, nor where the number of CPU devices is already decided (``JAX_NUM_CPU_DEVICES``,
@@ -21,11 +21,12 @@ def device_per_core(*, shares: int = 0) -> None:
 
     Args:
       shares: Into how many equal parts the work can be divided at most; the number of devices divides it. 0: into any.
+      most: Devices.
     """
     if os.environ.get(ENVIRONMENT) or "host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return
     try:
-        jax.config.update("jax_num_cpu_devices", devices_for(len(os.sched_getaffinity(0)), shares))
+        jax.config.update("jax_num_cpu_devices", devices_for(min(most, len(os.sched_getaffinity(0))), shares))
     except RuntimeError:  # the backend runs: its devices are what they are
         return
 

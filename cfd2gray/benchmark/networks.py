@@ -16,11 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 
 from cfd2gray.benchmark import cost
 from cfd2gray.benchmark.work import Task, awake_params, batch_of, screen_clip, weights_of
 from cfd2gray.compile_cache import use_compile_cache
-from cfd2gray.mesh import make_mesh
+from cfd2gray.cpu_cores import devices_for
+from cfd2gray.mesh import batch_sharding, make_mesh, replicated
 from cfd2gray.models.generator import GeneratorSpec
 from cfd2gray.training.data import to_mesh
 from cfd2gray.training.loop import load_vgg
@@ -58,13 +60,31 @@ def network(task: dict[str, Any]) -> Built:
     return lambda: run(params, cfd, hidden).block_until_ready(), facts
 
 
+def network_in_windows(task: dict[str, Any]) -> Built:
+    """The same clip through `Translator.windows`, arrays on the host in and out: a window on every device."""
+    from cfd2gray.translation.translator import Translator
+
+    use_compile_cache()
+    task = Task.of(task)
+    config = task.load()
+    frames = task.frames or config.data.frames - 2 * config.train.margin
+    batch, translator = batch_of(1, frames, config.data.size), Translator(weights_of(config))
+
+    def call() -> None:
+        for _ in translator.windows(batch["cfd"][0], batch["hidden"][0]):
+            pass
+
+    return call, {"units": frames}
+
+
 def gradient(task: dict[str, Any]) -> Built:
     """The generator forward and backward to its parameters, for a mean absolute error."""
     use_compile_cache()
     task = Task.of(task)
     spec = GeneratorSpec(**task.load().model)
-    graph, params = generator_graph(spec), jax.device_put(awake_params(spec))
-    cfd, hidden = map(jnp.asarray, clip_arrays(task))
+    mesh = _mesh(task.load().data.batch_size)
+    graph, params = generator_graph(spec), jax.device_put(awake_params(spec), replicated(mesh))
+    cfd, hidden = jax.device_put(clip_arrays(task), batch_sharding(mesh))
 
     def loss(params: Any) -> jax.Array:
         return jnp.mean(jnp.abs(nnx.merge(graph, params)(cfd, hidden, margin=spec.margin).grey - 0.5))
@@ -73,13 +93,21 @@ def gradient(task: dict[str, Any]) -> Built:
     return lambda: jax.block_until_ready(run(params)), {"units": cfd.shape[0] * (cfd.shape[1] - 2 * spec.margin)}
 
 
+def _mesh(clips: int) -> Mesh:
+    """One accelerator, or as many CPU devices as share the clips evenly."""
+    devices = jax.devices()
+    return make_mesh(
+        devices=devices[: devices_for(len(devices), clips)] if devices[0].platform == "cpu" else devices[:1]
+    )
+
+
 def train_step(task: dict[str, Any], *, with_critics: bool = True) -> Built:
-    """One update of both networks, the batch already on the device."""
+    """One update of both networks, the batch already on the devices."""
     use_compile_cache()
     task = Task.of(task)
     config = task.load()
-    spec, mesh = TrainSpec.from_config(config), make_mesh(devices=jax.devices()[:1])
-    vgg = load_vgg(config, spec)
+    spec, mesh = TrainSpec.from_config(config), _mesh(config.data.batch_size)
+    vgg = jax.device_put(load_vgg(config, spec), replicated(mesh))
     held = [create_state(spec, mesh, seed=0, fsdp_min_size=config.mesh.fsdp_min_size)]
     shardings = jax.tree.map(lambda x: x.sharding, held[0])
     batch = to_mesh(batch_of(config.data.batch_size, config.data.frames, config.data.size), mesh)

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from cfd2gray import cpu_cores
 from cfd2gray.benchmark.timing import Ready, Timing, paired
 
 
@@ -27,23 +28,33 @@ class Contender:
         returns when it is done; ``facts`` is JSON.
       options: JSON.
       process: Contenders with the same word share a worker.
+      cores: Whether JAX takes every core as a device, as the commands let it. Such contenders have workers of their own.
     """
 
     name: str
     target: str
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     process: str = "jax"
+    cores: bool = False
+
+    @property
+    def worker(self) -> tuple[str, bool]:
+        """Which worker it shares."""
+        return self.process, self.cores
 
 
 class Worker:
     """One process that builds contenders and runs them on request; a line of JSON each way."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, cores: bool = False) -> None:
         # Several processes share a GPU, so none may take all of its memory at the start.
         environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_CPP_MIN_LOG_LEVEL": "3"}
         # OpenMP's threads (PyTorch's) spin while they wait, which costs them a factor of five when others want the cores.
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         environment.pop("TF_ENABLE_ONEDNN_OPTS", None)  # our own command switches TensorFlow's fast kernels off
+        environment.pop(cpu_cores.ENVIRONMENT, None)
+        if cores:
+            environment[cpu_cores.ENVIRONMENT] = str(len(os.sched_getaffinity(0)))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "cfd2gray.benchmark.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
@@ -79,12 +90,12 @@ class Worker:
 
 
 @contextlib.contextmanager
-def _workers(names: Iterable[str]) -> Iterator[dict[str, Worker]]:
-    found: dict[str, Worker] = {}
+def _workers(names: Iterable[tuple[str, bool]]) -> Iterator[dict[tuple[str, bool], Worker]]:
+    found: dict[tuple[str, bool], Worker] = {}
     try:
         for name in names:
             if name not in found:
-                found[name] = Worker()
+                found[name] = Worker(cores=name[1])
         yield found
     finally:
         for worker in found.values():
@@ -114,10 +125,10 @@ def run_paired(contenders: Sequence[Contender], *, rounds: int, block_s: float) 
     Raises:
       ValueError: When none could be built.
     """
-    with _workers(one.process for one in contenders) as workers:
+    with _workers(one.worker for one in contenders) as workers:
         ready, missing = [], {}
         for one in contenders:
-            worker = workers[one.process]
+            worker = workers[one.worker]
             try:
                 built = worker.ask(do="build", name=one.name, target=one.target, options=dict(one.options))
             except ValueError as error:

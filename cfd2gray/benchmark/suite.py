@@ -78,23 +78,28 @@ def translate(plan: Plan) -> Iterator[Section]:
     section = Section(
         name="translate",
         about="The generator on one clip ('network': arrays on the device), the Translator on a simulated screen with flow "
-        "detection and pasting, the same from file to file (FFV1 in, H.264 out), and streaming frame by frame. The peers "
-        "run the network with the same parameters and return the same pictures.",
+        "detection and pasting, the same from file to file (FFV1 in, H.264 out), and streaming frame by frame. 'in windows': "
+        "through `Translator.windows`, from host to host, a window on every CPU core, as Translator and files are measured "
+        "too. The peers run the network with the same parameters and return the same pictures.",
         unit="frames",
         settings=plan.settings(batch=1, clip_frames=LONG_CLIP),
     )
     task = dataclasses.replace(plan.task, batch=1).options()
     contenders = [
         Contender(name="network", target=OURS + "network", options={"task": task}),
+        Contender(name="network in windows", target=OURS + "network_in_windows", options={"task": task}, cores=True),
         Contender(name="streaming network", target=OURS + "stream_frame", options={"task": task}),
         Contender(name="Translator.stream", target=OURS + "live", options={"task": task}),
-        Contender(name="Translator", target=OURS + "translator", options={"task": task, "frames": LONG_CLIP}),
-        Contender(name="file to file", target=OURS + "translate_file", options={"task": task, "frames": LONG_CLIP}),
+        *(
+            Contender(name=name, target=OURS + work, options={"task": task, "frames": LONG_CLIP}, cores=True)
+            for name, work in (("Translator", "translator"), ("file to file", "translate_file"))
+        ),
     ]
     if plan.peers:
         contenders += [*_torch("network", task), _naive("obvious JAX layers", "network", task)]
     rivals = ("PyTorch eager", "PyTorch compiled", "obvious JAX layers")
-    pairs = [("network", rival) for rival in rivals] + [
+    pairs = [(ours, rival) for ours in ("network", "network in windows") for rival in rivals] + [
+        ("network in windows", "network"),
         ("Translator", "file to file"),
         ("streaming network", "network"),
     ]
@@ -106,21 +111,23 @@ def train(plan: Plan) -> Iterator[Section]:
     """Updates, gradients, and the guard on the backward pass."""
     section = Section(
         name="train",
-        about="One update of generator and discriminator with every loss term, the batch on the device. The peers make the "
-        "same update: terms and gradient norms agree.",
+        about="One update of generator and discriminator with every loss term, the batch on the device, or a part of it on "
+        "every CPU core. The peers make the same update: terms and gradient norms agree.",
         unit="clips",
         settings=plan.settings(batch=plan.task.load().data.batch_size),
     )
     task = plan.task.options()
     contenders = [
-        Contender(name="update", target=OURS + "train_step", options={"task": task}),
+        Contender(name="update", target=OURS + "train_step", options={"task": task}, cores=True),
+        Contender(name="update, one device", target=OURS + "train_step", options={"task": task}),
         Contender(
-            name="update, anatomy warm-up", target=OURS + "train_step", options={"task": task, "with_critics": False}
+            name="update, anatomy warm-up", target=OURS + "train_step", options={"task": task, "with_critics": False},
+            cores=True,
         ),
-    ]
+    ]  # fmt: skip
     if plan.peers:
         contenders += [*_torch("train_step", task), _naive("update, obvious JAX layers", "train_step", task)]
-    rivals = ("PyTorch eager", "PyTorch compiled", "update, obvious JAX layers")
+    rivals = ("update, one device", "PyTorch eager", "PyTorch compiled", "update, obvious JAX layers")
     _measure(section, plan, contenders, [("update", rival) for rival in rivals])
     yield section
 

@@ -24,11 +24,11 @@ def add_commands(add: AddCommand) -> None:
 def run_translate(args: argparse.Namespace) -> int:
     from cfd2gray.compile_cache import use_compile_cache
     from cfd2gray.cpu_cores import device_per_core
-    from cfd2gray.translation.batch import translate_files
+    from cfd2gray.translation.batch import AT_ONCE, translate_files
     from cfd2gray.translation.translator import Translator
 
     use_compile_cache()
-    device_per_core()
+    device_per_core(most=AT_ONCE)
     outcome = translate_files(
         Translator(chosen_weights(args)), args.inputs, args.out, format=args.format, whole_frame=args.whole_frame,
         confidence=args.confidence, mode=args.mode, key_file=args.key_file,

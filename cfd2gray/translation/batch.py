@@ -19,6 +19,9 @@ from cfd2gray.translation.translator import Translator
 from data_pipeline.deidentify import KeyedHasher
 from data_pipeline.parallel import progress_bar
 
+AT_ONCE = 16
+"""Cores that are used as devices: each works on a file, and every file that is worked on is held in memory."""
+
 
 def translate_files(
     translator: Translator,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -170,14 +170,30 @@ class Translator:
         view = View.around(area.any(axis=0), analysis.sector, self.weights) if view is None else view
         return self._synthesise(frames, untouched, hidden, area, analysis, view, whole_frame)
 
-    def _on(self, lanes: int) -> Callable[[np.ndarray, np.ndarray], tuple[jax.Array, jax.Array]]:
-        """`compiled_window` over the first ``lanes`` devices, a window on each."""
+    def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[tuple[slice, tuple[np.ndarray, np.ndarray]]]:
+        """The network alone, window by window, a window on each device at a time.
+
+        Args:
+          frames: uint8 ``[T, h, w, 3]`` at working size; h and w are multiples of the network's.
+          hidden: uint8 ``[T, h, w]``, 1 under colour and outline.
+
+        Yields:
+          ``(part, (grey, confidence))``: which frames, and float32 ``[len(part), h, w]`` in [0, 1] for them.
+        """
+        spec, lanes = self.weights.spec, lanes_for(len(frames), len(self._devices))
         if lanes not in self._placed:
             mesh = make_mesh(devices=self._devices[:lanes])
             self._placed[lanes] = jax.device_put(self.weights.params, replicated(mesh)), batch_sharding(mesh)
         params, spread = self._placed[lanes]
-        run = compiled_window(self.weights.spec)
-        return lambda cfd, hidden: run(params, *jax.device_put((cfd, hidden), spread))
+        run = compiled_window(spec)
+        return run_windows(
+            lambda *arrays: run(params, *jax.device_put(arrays, spread)),
+            (frames, hidden),
+            window=self.weights.settings["window"],
+            radius=spec.radius,
+            margin=spec.margin,
+            lanes=lanes,
+        )
 
     def _synthesise(
         self,
@@ -189,22 +205,13 @@ class Translator:
         view: View,
         whole_frame: bool,
     ) -> Translated:
-        settings, spec = self.weights.settings, self.weights.spec
-        lanes = lanes_for(len(frames), len(self._devices))
         grey = untouched.copy()
         confidence = np.ones(untouched.shape, np.float32)
         synthesised = np.zeros(len(frames), np.float32)
-        feather = max(1, round(settings["feather"] / view.scale))
-        windows = run_windows(
-            self._on(lanes),
-            view.shrink(frames, hidden, sector=analysis.sector),
-            window=settings["window"],
-            radius=spec.radius,
-            margin=spec.margin,
-            lanes=lanes,
-        )
+        feather = max(1, round(self.weights.settings["feather"] / view.scale))
         y, x = view.rows, view.columns
-        for part, (small, small_confidence) in windows:
+        small_frames = view.shrink(frames, hidden, sector=analysis.sector)
+        for part, (small, small_confidence) in self.windows(*small_frames):
             box = np.ones_like(hidden[part]) if whole_frame else (analysis.strata[part] & BOX)
             weights = blend_weights(area[part, y, x], box[:, y, x], feather=0 if whole_frame else feather)
             base = untouched[part, y, x].astype(np.float32)

@@ -1,6 +1,6 @@
 """The paper's ablation, term by term, at the demo's size: where losses, networks and neighbouring frames earn their place.
 
-    cfd2gray simulate --clips 1000 --painted 0.25 --size 128 --frames 32 -o records
+    cfd2gray simulate --clips 600 --painted 0.25 --size 128 --frames 32 -o records
     python -m launch.sweep paper --workdir sweeps/paper --jobs 1 --evaluate --config.data.dir=records
 
 Every run is given about the same computation: one with critics (VGG and discriminator) takes fewer steps, by the cost of a
@@ -10,7 +10,7 @@ step on two CPU cores. The whole is run with three seeds. Reached: ``docs/ablati
 from cfd2gray.configs.sweeps.space import Run
 
 CONFIG = "tiny"
-STEPS = 600
+STEPS = 400
 """Of a run without critics; some two minutes on two CPU cores."""
 
 _PIXEL: Run = {

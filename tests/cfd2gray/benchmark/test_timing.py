@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 import pathlib
 
 import jax
@@ -68,6 +69,26 @@ def test_processes_are_timed_and_a_broken_contender_is_told(monkeypatch):
         run["absent"]
     with pytest.raises(ValueError, match="nothing could be measured"):
         run_paired([Contender(name="absent", target="no_such_module:work")], rounds=1, block_s=0.1)
+
+
+def device_counter(expected):
+    if jax.device_count() != expected:
+        raise ValueError(f"{jax.device_count()} devices")
+    return lambda: None, {"units": 1}
+
+
+def test_a_contender_gets_one_device_or_every_core(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(pathlib.Path(__file__).parent))
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    here, cores = f"{__name__}:device_counter", len(os.sched_getaffinity(0))
+    run = run_paired(
+        [
+            Contender(name="one", target=here, options={"expected": 1}),
+            Contender(name="cores", target=here, options={"expected": cores}, cores=True),
+        ],
+        rounds=1, block_s=0.0,
+    )  # fmt: skip
+    assert not run.missing
 
 
 def test_a_worker_answers_every_line_and_survives_what_fails():
