@@ -12,6 +12,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cfd2gray.cpu_cores import device_per_core
     from cfd2gray.translation.translator import Translator
 
 try:
@@ -19,12 +20,17 @@ try:
 except metadata.PackageNotFoundError:  # a source tree on the path, not installed
     __version__ = "0.0.0"
 
-__all__ = ["Translator", "__version__"]
+__all__ = ["Translator", "__version__", "device_per_core"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Translator":  # loaded on use: `cfd2gray --help` should not wait for JAX
+    # Loaded on use: `cfd2gray --help` should not wait for JAX.
+    if name == "Translator":
         from cfd2gray.translation.translator import Translator
 
         return Translator
+    if name == "device_per_core":
+        from cfd2gray.cpu_cores import device_per_core
+
+        return device_per_core
     raise AttributeError(f"module 'cfd2gray' has no attribute {name!r}")

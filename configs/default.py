@@ -105,7 +105,9 @@ def get_config() -> ml_collections.ConfigDict:
 
     # --- running ------------------------------------------------------------------------------------------------
     config.mesh = mesh = ml_collections.ConfigDict()
-    mesh.data = -1  # devices over which the batch is split; -1: all that are left
+    # Devices over which the batch is split; -1: all that are left. Without an accelerator every core is a device, as far
+    # as the batch can be shared evenly.
+    mesh.data = -1
     mesh.fsdp = 1  # devices over which parameters and optimizer state are split as well
     mesh.fsdp_min_size = 16_384  # elements: smaller arrays stay replicated
 

@@ -25,12 +25,14 @@ def add_commands(add: AddCommand) -> None:
 
 def run_card(args: argparse.Namespace) -> int:
     from cfd2gray.compile_cache import use_compile_cache
+    from cfd2gray.cpu_cores import device_per_core
     from cfd2gray.evaluation.card import CardOptions, judge
     from cfd2gray.evaluation.card_page import write_card
     from cfd2gray.evaluation.curves import training_picture
     from cfd2gray.training.writer import read_history
 
     use_compile_cache()
+    device_per_core(most=8)  # each holds a clip at every size
     curves = training_picture(read_history(args.workdir)) if args.workdir else ""
     options = CardOptions(simulated=args.simulated, paintings=args.paintings, masses=args.masses)
     card = judge(chosen_weights(args), options=options)

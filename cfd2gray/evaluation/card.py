@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 import scipy.stats
+from jax.sharding import Mesh
 
 from cfd2gray.evaluation import card_sets
 from cfd2gray.evaluation.as_translated import as_translated
@@ -24,7 +25,9 @@ from cfd2gray.evaluation.gallery import Gallery, ReportClip
 from cfd2gray.evaluation.lumen import lumen_errors
 from cfd2gray.evaluation.mass_recall import mass_recall
 from cfd2gray.evaluation.step import Predict, as_uint8
+from cfd2gray.mesh import make_mesh, replicated
 from cfd2gray.metrics.accumulate import Bootstrap
+from cfd2gray.training.data import to_mesh
 from cfd2gray.translation.predict import make_predict
 from cfd2gray.translation.translator import Translator
 from cfd2gray.weights.pretrained import GeneratorWeights
@@ -93,8 +96,10 @@ def judge(weights: GeneratorWeights, *, options: CardOptions | None = None) -> C
       ValueError: When the real echo is not installed.
     """
     options = options or CardOptions()
+    mesh = make_mesh(devices=jax.local_devices())
     predict = functools.partial(
-        jax.jit(make_predict(weights.spec, feather=weights.settings["feather"])), jax.device_put(weights.params)
+        jax.jit(make_predict(weights.spec, feather=weights.settings["feather"])),
+        jax.device_put(weights.params, replicated(mesh)),
     )
     sets: list[Callable[[], card_sets.CardSet]] = [
         *(functools.partial(card_sets.simulated, size, clips=options.simulated) for size in card_sets.SIZES),
@@ -109,16 +114,18 @@ def judge(weights: GeneratorWeights, *, options: CardOptions | None = None) -> C
     with progress_bar("parts") as bar:
         task = bar.add_task("judge", total=len(sets) + len(card_sets.OTHER_SIZES) + 2)
         for make in sets:
-            results_of, clips_of, name = _score(predict, make(), options)
+            results_of, clips_of, name = _score(predict, make(), options, mesh)
             results[name], clips[name] = results_of, clips_of
             bar.advance(task)
         for size in card_sets.OTHER_SIZES:
             small = card_sets.painted_echo(size, paintings=max(1, options.paintings // 4), shared=True)
-            sizes[size], _, _ = _score(as_users_see, small, options)
+            sizes[size], _, _ = _score(as_users_see, small, options, make_mesh(devices=jax.local_devices()[:1]))
             bar.advance(task)
-        masses = _by_method(predict, card_sets.with_masses(card_sets.SIZES[0], clips=options.masses), mass_recall)
+        masses = _by_method(predict, card_sets.with_masses(card_sets.SIZES[0], clips=options.masses), mass_recall, mesh)
         bar.advance(task)
-        lumens = _by_method(predict, card_sets.simulated(card_sets.SIZES[0], clips=options.simulated), lumen_errors)
+        lumens = _by_method(
+            predict, card_sets.simulated(card_sets.SIZES[0], clips=options.simulated), lumen_errors, mesh
+        )
         bar.advance(task)
     facts = {
         "model": weights.name, "digest": weights.digest, "real_echo": card_sets.real_echo()[2],
@@ -128,7 +135,9 @@ def judge(weights: GeneratorWeights, *, options: CardOptions | None = None) -> C
     return Card(results=results, clips=clips, masses=masses, lumens=lumens, sizes=sizes, facts=facts)
 
 
-def _score(predict: Predict, clips: card_sets.CardSet, options: CardOptions) -> tuple[dict, list[ReportClip], str]:
+def _score(
+    predict: Predict, clips: card_sets.CardSet, options: CardOptions, mesh: Mesh
+) -> tuple[dict, list[ReportClip], str]:
     gallery, trust = Gallery(per_group=1), _TrustInFlow()
 
     def redraw(index: int) -> np.ndarray | None:
@@ -136,7 +145,7 @@ def _score(predict: Predict, clips: card_sets.CardSet, options: CardOptions) -> 
 
     result = evaluate(
         predict,
-        clips.batches(),
+        (to_mesh(batch, mesh) for batch in clips.batches(mesh.size)),
         clips.ids,
         options=EvaluateOptions(
             bootstrap=options.bootstrap, expected_clips=len(clips.pairs), redraw=redraw, settings={"set": clips.about}
@@ -148,14 +157,14 @@ def _score(predict: Predict, clips: card_sets.CardSet, options: CardOptions) -> 
     return result, gallery.clips(), clips.name
 
 
-def _by_method(predict: Predict, clips: card_sets.CardSet, judge_pairs: Callable[[Any], Any]) -> dict[str, Any]:
+def _by_method(
+    predict: Predict, clips: card_sets.CardSet, judge_pairs: Callable[[Any], Any], mesh: Mesh
+) -> dict[str, Any]:
     """What ``judge_pairs`` says of (example, greyscale) pairs, per method; ``truth`` is the view without colour."""
     examples = clips.examples
     found = {"truth": [example["grey"][..., 0] for example in examples]}
-    outputs = (predict(jax.device_put(batch)) for batch in clips.batches())
-    found["model"] = [
-        np.asarray(as_uint8(out["composited"]))[0].reshape(e["hidden"].shape) for out, e in zip(outputs, examples)
-    ]
+    outputs = [np.asarray(as_uint8(predict(to_mesh(batch, mesh))["composited"])) for batch in clips.batches(mesh.size)]
+    found["model"] = [clip.reshape(e["hidden"].shape) for clip, e in zip(np.concatenate(outputs), examples)]
     for name in ("inpaint", "temporal_median"):
         found[name] = [BASELINES[name](example["cfd"], example["hidden"]) for example in examples]
     return {name: dataclasses.asdict(judge_pairs(zip(examples, grey))) for name, grey in found.items()}

@@ -44,10 +44,13 @@ class CardSet:
     pairs: tuple[PairRecord, ...]
     examples: tuple[dict[str, np.ndarray], ...]
 
-    def batches(self) -> Iterator[dict[str, np.ndarray]]:
-        """One clip each, with the keys of `data_pipeline.schema.BATCH_KEYS`."""
-        for example in self.examples:
-            yield {key: np.asarray(value)[None] for key, value in example.items()}
+    def batches(self, each: int = 1) -> Iterator[dict[str, np.ndarray]]:
+        """``each`` clips at a time, with the keys of `data_pipeline.schema.BATCH_KEYS`; the last ones are filled up with
+        clips whose ``mask`` is 0."""
+        for start in range(0, len(self.examples), each):
+            some = list(self.examples[start : start + each])
+            some += [some[-1] | {"mask": np.float32(0.0)}] * (each - len(some))
+            yield {key: np.stack([np.asarray(one[key]) for one in some]) for key in some[0]}
 
     def ids(self, index: int) -> tuple[str, str, dict[str, Any]]:
         """As `evaluate` wants them."""

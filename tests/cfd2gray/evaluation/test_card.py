@@ -53,6 +53,13 @@ def test_the_real_echo_is_one_patient_with_flow_in_every_painting():
         assert ((batch["strata"] & FLOW) > 0).any() and batch["hidden"].any()
 
 
+def test_batches_hold_every_clip_once():
+    found = card_sets.painted_echo(32, paintings=3, shared=True)
+    batches = list(found.batches(2))
+    assert [batch["mask"].tolist() for batch in batches] == [[1.0, 1.0], [1.0, 0.0]]
+    assert [batch["index"].tolist() for batch in batches] == [[0, 1], [2, 2]]
+
+
 def lumen_clip(level=20):
     """Left half blood, right half tissue, a band of rows under colour; the translation has ``level`` in the band."""
     labels = np.full((2, 40, 40), LABELS.index("myocardium"), np.uint8)
