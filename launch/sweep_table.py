@@ -34,9 +34,27 @@ def read_result(folder: pathlib.Path) -> dict[str, Any]:
     evaluation = folder / "evaluation" / "evaluation.json"
     if evaluation.is_file():
         result = json.loads(evaluation.read_text())
-        found |= {f"test/ssim_{stratum}": result["ssim"][stratum] for stratum in _STRATA if stratum in result["ssim"]}
-        found |= {f"test/{name}": result[name]["flow"] for name in _RATIOS if name in result}
+        found |= {"test/clips": result["n_clips"]} | _scores(result)
     return found
+
+
+def _scores(result: Mapping[str, Any]) -> dict[str, float]:
+    found = {f"test/ssim_{stratum}": result["ssim"][stratum] for stratum in _STRATA if stratum in result["ssim"]}
+    return found | {f"test/{name}": result[name]["flow"] for name in _RATIOS if name in result}
+
+
+def do_nothing(folders: Sequence[pathlib.Path]) -> list[dict[str, Any]]:
+    """Rows of the do-nothing methods, from the first of ``folders`` that holds an evaluation; empty when none does."""
+    for folder in folders:
+        path = folder / "evaluation" / "evaluation.json"
+        if path.is_file():
+            result = json.loads(path.read_text())
+            clips = {"test/clips": result["n_clips"]}
+            return [
+                {"setting": f"*{name.replace('_', ' ')}*", "run": ""} | clips | _scores(scores)
+                for name, scores in result["baselines"].items()
+            ]
+    return []
 
 
 def rows_of(workdir: pathlib.Path) -> tuple[list[str], list[str], list[dict[str, Any]]]:
@@ -71,7 +89,8 @@ def collect(workdir: pathlib.Path) -> pathlib.Path:
         writer.writeheader()
         writer.writerows(rows)
     with atomic_path(workdir / "table.md") as temporary:
-        temporary.write_text(markdown([key for key in keys if key != "seed"], results, rows))
+        compared = do_nothing([workdir / row["run"] for row in rows])
+        temporary.write_text(markdown([key for key in keys if key != "seed"], results, [*rows, *compared]))
     page = workdir / "table.html"
     with atomic_path(page) as temporary:
         temporary.write_text(_page(workdir.name, columns, rows, parallel_coordinates([*keys, *results], rows)))
@@ -79,22 +98,34 @@ def collect(workdir: pathlib.Path) -> pathlib.Path:
 
 
 def markdown(keys: Sequence[str], results: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    """One row per setting (its name, or else its values of ``keys``): mean and sample standard deviation of its runs."""
+    """One row per setting (its name, or else its values of ``keys``): mean and sample standard deviation of its runs.
+
+    Of ``results`` those on the test split, where there are any; else all but the step.
+    """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         changes = ", ".join(f"{key}={row[key]}" for key in keys if key in row) or "nothing changed"
         setting = row.get("setting", changes)
         groups.setdefault(setting, []).append(row)
-    shown = [name for name in results if name != "step"]
-    lines = ["| | runs | " + " | ".join(shown) + " |", "|---|---|" + "---|" * len(shown)]
+    tested = [name for name in results if name.startswith("test/")]
+    shown = tested or [name for name in results if name != "step"]
+    heads = [name.removeprefix("test/").removesuffix("_ratio").replace("_", " ") for name in shown]
+    lines = ["| | runs | " + " | ".join(heads) + " |", "|---|---|" + "---|" * len(shown)]
     for setting, members in groups.items():
-        cells = []
-        for name in shown:
-            values = [row[name] for row in members if isinstance(row.get(name), int | float)]
-            spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.3f}{spread}" if values else "")
-        lines.append(f"| {setting} | {len(members)} | " + " | ".join(cells) + " |")
+        cells = [_joined([row[name] for row in members if name in row]) for name in shown]
+        trained = sum(bool(row["run"]) for row in members)
+        lines.append(f"| {setting} | {trained or ''} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _joined(values: Sequence[Any]) -> str:
+    """What all agree on, or mean and spread of numbers."""
+    if not values:
+        return ""
+    if isinstance(values[0], int) and len(set(values)) == 1:
+        return str(values[0])
+    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{spread}"
 
 
 def parallel_coordinates(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:

@@ -137,12 +137,14 @@ def run_report(args: argparse.Namespace) -> int:
 def run_domains(args: argparse.Namespace) -> int:
     from cfd2gray.compile_cache import use_compile_cache
     from cfd2gray.config import load_config
+    from cfd2gray.cpu_cores import device_per_core
     from cfd2gray.evaluation.domain_report import print_domains, write_domain_page
     from cfd2gray.evaluation.domains import KNOWN
     from cfd2gray.evaluation.run import leave_one_domain_out
 
     use_compile_cache()
     config = load_config(args.config, args.overrides)
+    device_per_core(shares=config.data.batch_size)
     domains = KNOWN if args.domains == "all" else _names(args.domains)
     outcome = leave_one_domain_out(config, args.out, domains=domains, trained_on=_names(args.trained_on))
     write_result(args, outcome)

@@ -67,12 +67,14 @@ def _no_action(args: argparse.Namespace) -> int:
 def run_build(args: argparse.Namespace) -> int:
     from cfd2gray.compile_cache import use_compile_cache
     from cfd2gray.config import load_config
+    from cfd2gray.cpu_cores import device_per_core
     from cfd2gray.evaluation.reader_build import StudyOptions, check_folder
     from cfd2gray.evaluation.run import build_reader_study
 
     use_compile_cache()
     check_folder(args.out)  # before minutes of translating
     config = load_config(args.config, args.overrides)
+    device_per_core(shares=config.eval.batch_size)
     options = StudyOptions(items=args.items, repeats=args.repeats, fps=args.fps, seed=args.seed, title=args.title)
     key = build_reader_study(config, chosen_weights(args), args.out, options=options, split=args.split)
     write_result(args, {"study": key["study"], "n_items": len(key["items"]), "page_sha256": key["page_sha256"]})

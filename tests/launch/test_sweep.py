@@ -110,18 +110,21 @@ def test_parallel_coordinates_put_values_where_they_belong():
 
 def test_markdown_joins_seeds_and_says_how_far_they_spread():
     rows = [
-        {"run": "a", "loss.pixel": 0.0, "seed": 0, "step": 5, "test/ssim_flow": 0.5},
-        {"run": "b", "loss.pixel": 0.0, "seed": 1, "step": 5, "test/ssim_flow": 0.7},
+        {"run": "a", "loss.pixel": 0.0, "seed": 0, "step": 5, "test/clips": 4, "test/ssim_flow": 0.5},
+        {"run": "b", "loss.pixel": 0.0, "seed": 1, "step": 5, "test/clips": 4, "test/ssim_flow": 0.7},
         {"run": "c", "step": 5, "test/ssim_flow": 0.25},
+        {"run": "", "setting": "*luma*", "test/clips": 4, "test/ssim_flow": 0.125},
         {"run": "d", "loss.pixel": 1.0},
         {"run": "e", "loss.pixel": 1.0, "setting": "named", "test/ssim_flow": 0.125},
     ]
-    lines = sweep_table.markdown(["loss.pixel"], ["step", "test/ssim_flow"], rows).splitlines()
+    lines = sweep_table.markdown(["loss.pixel"], ["step", "test/clips", "test/ssim_flow"], rows).splitlines()
+    assert lines[0] == "| | runs | clips | ssim flow |"
     assert lines[2:] == [
-        "| loss.pixel=0.0 | 2 | 0.600 ± 0.141 |",
-        "| nothing changed | 1 | 0.250 |",
-        "| loss.pixel=1.0 | 1 |  |",
-        "| named | 1 | 0.125 |",
+        "| loss.pixel=0.0 | 2 | 4 | 0.600 ± 0.141 |",
+        "| nothing changed | 1 |  | 0.250 |",
+        "| *luma* |  | 4 | 0.125 |",
+        "| loss.pixel=1.0 | 1 |  |  |",
+        "| named | 1 |  | 0.125 |",
     ]
 
 
