@@ -8,7 +8,7 @@ import re
 import subprocess
 
 import pytest
-from cfd2gray.configs.sweeps import space
+from cfd2gray.configs.sweeps import paper, space
 from cfd2gray.launch import sweep, sweep_jobs, sweep_table
 
 from tests.cfd2gray.tiny import tiny_config
@@ -131,7 +131,7 @@ def test_markdown_joins_seeds_and_says_how_far_they_spread():
 def test_the_paper_sweep_gives_every_run_about_the_same_computation():
     found = sweep.load_sweep("paper", ["data.dir=records"]).runs
     with_critics = [run for run in found if run.overrides["train.warmup_anatomy"] == 0]
-    assert len(with_critics) == 2 and all(run.overrides["train.steps"] < 400 for run in with_critics)
+    assert len(with_critics) == 2 and all(run.overrides["train.steps"] < paper.STEPS for run in with_critics)
     assert [run.overrides["seed"] for run in found if run.setting == "the whole"] == [0, 1, 2]
     names = sweep_table.markdown([], ["step"], [{"setting": run.setting, "run": run.name} for run in found])
     assert "| pixel only | 1 |" in names and "| the whole | 3 |" in names
