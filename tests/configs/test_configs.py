@@ -1,5 +1,6 @@
 """Every shipped config: its keys are the default's, its docstring says how to run it, its step can be built."""
 
+import dataclasses
 import importlib
 
 import jax
@@ -50,3 +51,17 @@ def test_the_other_programs_lower(program):
 def test_finetuning_starts_from_a_network_of_the_shipped_shape():
     spec, shipped = TrainSpec.from_config(load_config("finetune")).generator, load_pretrained().spec
     assert spec == shipped
+
+
+@pytest.mark.parametrize("leg", ["first", "further", "streaming"])
+def test_the_legs_of_the_shipped_weights_go_on_from_each_other(leg):
+    config = load_config(f"pretrained:{leg}")
+    spec = TrainSpec.from_config(config)
+    assert dataclasses.replace(spec.generator, causal=False) == load_pretrained().spec
+    assert (spec.generator.causal, bool(config.init)) == (leg == "streaming", leg != "first")
+    assert spec == TrainSpec.from_config(load_config("pretrained")) or leg != "first"
+
+
+def test_an_unknown_leg_is_named():
+    with pytest.raises(ValueError, match="first, further, streaming; got 'last'"):
+        load_config("pretrained:last")
