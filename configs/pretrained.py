@@ -47,7 +47,7 @@ def get_config(leg: str = "first") -> ml_collections.ConfigDict:
         config.train.learning_rate, config.train.discriminator_rate = 1e-3, 4e-4
     elif leg == "further":
         config.init = "pretrained"
-        config.train.steps, config.train.warmup_anatomy, config.train.warmup = 12_000, 11_300, 200
+        config.train.steps, config.train.warmup_anatomy, config.train.warmup = 7_500, 6_900, 200
         config.train.learning_rate, config.train.discriminator_rate = 7e-4, 4e-4
     else:
         config.init = "pretrained"
