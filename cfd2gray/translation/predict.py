@@ -14,6 +14,7 @@ from cfd2gray.models.generator import GeneratorSpec
 from cfd2gray.training.inputs import to_inputs
 from cfd2gray.training.state import generator_graph
 from cfd2gray.translation.composite import blend_weights, composite
+from cfd2gray.translation.grain import match_grain
 from data_pipeline.schema import BOX
 
 Array = jax.Array
@@ -29,7 +30,8 @@ def confidence_of(log_scale: Array) -> Array:
 def make_predict(spec: GeneratorSpec, *, feather: int) -> Callable[[Any, Mapping[str, Array]], dict[str, Array]]:
     """``predict(params, batch)`` for a batch of `data_pipeline.schema.BATCH_KEYS`.
 
-    Returns a dict of float32 ``[N, T, H, W, 1]`` in [0, 1]: ``anatomy`` (first network), ``grey`` (both networks, raw),
+    Returns a dict of float32 ``[N, T, H, W, 1]`` in [0, 1]: ``anatomy`` (first network), ``grey`` (both networks, its finest
+    octave as strong as the visible image's),
     ``composited`` (pass-through outside the colour) and ``confidence`` (1 where nothing was synthesised).
     """
     graph = generator_graph(spec)
@@ -38,7 +40,7 @@ def make_predict(spec: GeneratorSpec, *, feather: int) -> Callable[[Any, Mapping
         inputs = to_inputs(batch)
         out = nnx.merge(graph, params)(inputs["cfd"], inputs["hidden"])
         weights = blend_weights(batch["hidden"], (batch["strata"] & BOX) > 0, feather=feather)[..., None]
-        grey = jnp.clip(out.grey, 0.0, 1.0)
+        grey = jnp.clip(match_grain(out.grey, luma(inputs["cfd"]), inputs["hidden"]), 0.0, 1.0)
         return {
             "anatomy": jnp.clip(out.anatomy, 0.0, 1.0),
             "grey": grey,

@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from cfd2gray.models.fill import luma
 from cfd2gray.models.generator import GeneratorSpec, Memory
 from cfd2gray.training.state import generator_graph
 from cfd2gray.translation.composite import blend_weights, composite
+from cfd2gray.translation.grain import match_grain
 from cfd2gray.translation.view import COLOURED, View
 from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.flow import LiveMasks, hidden_mask
@@ -31,9 +33,9 @@ def compiled_advance(spec: GeneratorSpec):
 
     @functools.partial(jax.jit, donate_argnums=3)
     def run(params: Any, cfd: jax.Array, hidden: jax.Array, memory: Memory) -> tuple[jax.Array, Memory]:
-        cfd = cfd.astype(jnp.float32)[None] / 255.0
-        out, memory = nnx.merge(graph, params).advance(cfd, hidden.astype(jnp.float32)[None, ..., None], memory)
-        return jnp.clip(out.grey[0, ..., 0], 0.0, 1.0), memory
+        cfd, hidden = cfd.astype(jnp.float32)[None] / 255.0, hidden.astype(jnp.float32)[None, ..., None]
+        out, memory = nnx.merge(graph, params).advance(cfd, hidden, memory)
+        return jnp.clip(match_grain(out.grey, luma(cfd), hidden)[0, ..., 0], 0.0, 1.0), memory
 
     return run
 

@@ -16,9 +16,11 @@ from flax import nnx
 from jax.sharding import NamedSharding
 
 from cfd2gray.mesh import batch_sharding, make_mesh, replicated
+from cfd2gray.models.fill import luma
 from cfd2gray.models.generator import GeneratorSpec
 from cfd2gray.training.state import generator_graph
 from cfd2gray.translation.composite import blend_weights, composite
+from cfd2gray.translation.grain import match_grain
 from cfd2gray.translation.predict import confidence_of
 from cfd2gray.translation.stream import Stream
 from cfd2gray.translation.view import COLOURED, View
@@ -60,9 +62,11 @@ def compiled_window(spec: GeneratorSpec):
 
     @jax.jit
     def run(params: Any, cfd: jax.Array, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
-        cfd = cfd.astype(jnp.float32) / 255.0
-        out = nnx.merge(graph, params)(cfd, hidden.astype(jnp.float32)[..., None], margin=spec.margin)
-        return jnp.clip(out.grey[..., 0], 0.0, 1.0), confidence_of(out.log_scale[..., 0])
+        cfd, hidden = cfd.astype(jnp.float32) / 255.0, hidden.astype(jnp.float32)[..., None]
+        out = nnx.merge(graph, params)(cfd, hidden, margin=spec.margin)
+        kept = slice(spec.margin, cfd.shape[1] - spec.margin)
+        grey = match_grain(out.grey, luma(cfd[:, kept]), hidden[:, kept])
+        return jnp.clip(grey[..., 0], 0.0, 1.0), confidence_of(out.log_scale[..., 0])
 
     return run
 
