@@ -66,7 +66,7 @@ def test_training_split_cannot_be_scored_by_heads_trained_on_it(packed, tmp_path
 
 
 def test_domains_without_clips_are_refused_before_any_training(packed, tmp_path):
-    with pytest.raises(ValueError, match="hold no clip of the views KIDNEY"):
+    with pytest.raises(ValueError, match="hold no clip with views KIDNEY"):
         run.leave_one_domain_out(packed[0], tmp_path, domains=("kidney", "liver"))
     assert not list(tmp_path.iterdir())
 
