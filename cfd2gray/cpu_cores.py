@@ -21,7 +21,7 @@ def device_per_core(*, shares: int = 0, most: int = 64) -> None:
 
     Args:
       shares: Into how many equal parts the work can be divided at most; the number of devices divides it. 0: into any.
-      most: Devices.
+      most: Largest number of devices.
     """
     if os.environ.get(ENVIRONMENT) or "host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return

@@ -83,6 +83,8 @@ def load_sweep(spec: str, common: Sequence[str]) -> Sweep:
         raise ValueError(f"{spec}: a sweep file must define CONFIG and get_runs(), {missing} missing")
     given = module.get_runs()
     settings = given if isinstance(given, dict) else {"": given}
+    if not any(settings.values()):
+        raise ValueError(f"{spec}: get_runs() gave no run; a sweep needs at least one")
     labels, runs = zip(*((label, run) for label, listed in settings.items() for run in listed))
     names = [
         folder_name(number, label) if label else run_name(number, run)

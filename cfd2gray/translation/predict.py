@@ -30,8 +30,8 @@ def confidence_of(log_scale: Array) -> Array:
 def make_predict(spec: GeneratorSpec, *, feather: int) -> Callable[[Any, Mapping[str, Array]], dict[str, Array]]:
     """``predict(params, batch)`` for a batch of `data_pipeline.schema.BATCH_KEYS`.
 
-    Returns a dict of float32 ``[N, T, H, W, 1]`` in [0, 1]: ``anatomy`` (first network), ``grey`` (both networks, its finest
-    octave as strong as the visible image's),
+    Returns a dict of float32 ``[N, T, H, W, 1]`` in [0, 1]: ``anatomy`` (first network), ``grey`` (both networks, fine detail
+    no stronger than the visible image's),
     ``composited`` (pass-through outside the colour) and ``confidence`` (1 where nothing was synthesised).
     """
     graph = generator_graph(spec)

@@ -53,6 +53,9 @@ def test_mistakes_are_named_before_anything_starts(tmp_path, capsys):
     assert sweep.main([str(file), "--workdir", str(tmp_path / "w")]) == 2
     assert "did you mean 'train.steps'" in capsys.readouterr().err
     assert not (tmp_path / "w").exists()
+    file.write_text("CONFIG = 'tiny'\ndef get_runs():\n    return []\n")
+    assert sweep.main([str(file), "--workdir", str(tmp_path / "w")]) == 2
+    assert "gave no run" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
