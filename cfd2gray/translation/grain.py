@@ -8,8 +8,12 @@ single bright pixels two apart would give the translation away.
 
 from __future__ import annotations
 
+import functools
+import itertools
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Array = jax.Array
 HALF_BAND = (-1 / 16, 4 / 16, 10 / 16, 4 / 16, -1 / 16)
@@ -39,21 +43,22 @@ def match_grain(grey: Array, luma: Array, hidden: Array) -> Array:
     """
     level, octaves = _octaves(grey)
     visible_level, visible_octaves = _octaves(luma)
-    shares, visible_shares = _hats(level), _hats(visible_level)
-    fine, below = (_energy(part, shares * hidden)[0] for part in octaves)
-    clear = visible_shares * (1.0 - _grown(hidden)) * (visible_level > BLACK)
-    (visible_fine, count), (visible_below, _) = (_energy(part, clear) for part in visible_octaves)
+    shares, visible_shares = _shares(level), _shares(visible_level)
+    clear = (1.0 - _grown(hidden)) * (visible_level > BLACK)
+    fine, below, _ = _energies(octaves, shares, hidden)
+    visible_fine, visible_below, count = _energies(visible_octaves, visible_shares, clear)
     keep_below = _weakening(below, visible_below, count)
     # The finest octave may neither be stronger than the visible one nor more of what is left of the octave below.
     proportionate = visible_fine / jnp.maximum(visible_below, 1e-9) * below * keep_below**2
     keep_fine = _weakening(fine, jnp.minimum(visible_fine, proportionate), count)
     for part, keep in zip(octaves, (keep_fine, keep_below)):
-        grey = grey - (1.0 - jnp.sum(shares * keep, axis=-1, keepdims=True)) * part
+        factor = jnp.einsum("ntk,ntkp->ntp", keep, shares, precision="highest")
+        grey = grey - (1.0 - factor.reshape(grey.shape)) * part
     return grey
 
 
 def _weakening(energy: Array, allowed: Array, count: Array) -> Array:
-    """The factor at most 1 that brings ``energy`` down to what is ``allowed``; 1 where too few pixels say so."""
+    """The factor at most 1 that brings ``energy`` down to what is ``allowed``, per level; 1 where too few pixels say so."""
     known = (count > LEAST) & (energy > 0.0)
     return jnp.where(known, jnp.minimum(jnp.sqrt(allowed / jnp.where(known, energy, 1.0)), 1.0), 1.0)
 
@@ -65,28 +70,42 @@ def _octaves(image: Array) -> tuple[Array, tuple[Array, Array]]:
     return level, (image - smooth, smooth - level)
 
 
-def _hats(level: Array) -> Array:
-    """Share of every pixel in each of `LEVELS`, ``[N, T, H, W, len(LEVELS)]``, summing to 1: linear between neighbours."""
-    nodes = jnp.asarray(LEVELS)
-    at = jnp.interp(level, nodes, jnp.arange(len(LEVELS), dtype=level.dtype))
-    return jnp.maximum(1.0 - jnp.abs(at - jnp.arange(len(LEVELS))), 0.0)
+def _shares(level: Array) -> Array:
+    """Share of every pixel in each of `LEVELS`, ``[N, T, len(LEVELS), H * W]``, summing to 1: linear between neighbours.
+
+    Levels before pixels: what lies beside each other in memory is long, which is ten times as fast on a CPU.
+    """
+    flat = level.reshape(*level.shape[:2], 1, -1)
+    at = sum(jnp.clip((flat - low) / (high - low), 0.0, 1.0) for low, high in itertools.pairwise(LEVELS))
+    return jnp.maximum(1.0 - jnp.abs(at - jnp.arange(len(LEVELS))[:, None]), 0.0)
 
 
-def _energy(part: Array, shares: Array) -> tuple[Array, Array]:
-    """Mean square of ``part`` at each level, and how many pixels that is, ``[N, T, 1, 1, len(LEVELS)]``."""
-    count = jnp.sum(shares, axis=(2, 3), keepdims=True)
-    return jnp.sum(shares * part**2, axis=(2, 3), keepdims=True) / jnp.maximum(count, 1.0), count
+def _energies(octaves: tuple[Array, Array], shares: Array, weight: Array) -> tuple[Array, Array, Array]:
+    """Mean squares of both octaves over the weighted pixels of each level, and how many pixels those are, each
+    ``[N, T, len(LEVELS)]``."""
+    parts = jnp.stack([octaves[0] ** 2, octaves[1] ** 2, jnp.ones_like(weight)], axis=2) * weight[:, :, None]
+    parts = parts.reshape(*shares.shape[:2], 3, -1)
+    fine, below, count = jnp.moveaxis(jnp.einsum("ntkp,ntcp->ntck", shares, parts, precision="highest"), 2, 0)
+    return fine / jnp.maximum(count, 1.0), below / jnp.maximum(count, 1.0), count
 
 
 def _filtered(image: Array, taps: tuple[float, ...]) -> Array:
-    """Separable filter over height and width, edges repeated: shifted sums, which every backend fuses."""
-    reach = len(taps) // 2
-    for axis in (2, 3):
-        size = image.shape[axis]
-        ends = [jax.lax.slice_in_dim(image, k, k + 1, axis=axis) for k in (0, size - 1)]
-        wide = jnp.concatenate([ends[0]] * reach + [image] + [ends[1]] * reach, axis=axis)
-        image = sum(tap * jax.lax.slice_in_dim(wide, k, k + size, axis=axis) for k, tap in enumerate(taps))
-    return image
+    """Separable filter over height and width, edges repeated.
+
+    As matrix products: shifted sums of shifted sums would be fused into one and computed many times over.
+    """
+    rows, columns = (jnp.asarray(_band(size, taps)) for size in image.shape[2:4])
+    half = jnp.einsum("hk,ntkw->nthw", rows, image[..., 0], precision="highest")
+    return jnp.einsum("wk,nthk->nthw", columns, half, precision="highest")[..., None]
+
+
+@functools.cache
+def _band(size: int, taps: tuple[float, ...]) -> np.ndarray:
+    """The matrix ``[size, size]`` of a filter along one axis."""
+    band, reach = np.zeros((size, size), np.float32), len(taps) // 2
+    for k, tap in enumerate(taps):
+        np.add.at(band, (np.arange(size), np.clip(np.arange(size) + k - reach, 0, size - 1)), tap)
+    return band
 
 
 def _grown(hidden: Array) -> Array:
