@@ -1,2 +1,1 @@
-"""What users would pick instead, doing the same work: PyTorch, naive JAX layers, SSIM libraries, tf.data. Installed as
-`cfd2gray.peers`; every library here is optional (extra ``bench``)."""
+"""What `cfd2gray bench` measures with: paired runs, the machine's own peaks, costs counted from the programs."""

@@ -18,22 +18,22 @@ from cfd2gray.compile_cache import use_compile_cache
 from cfd2gray.config import load_config
 from cfd2gray.cpu_cores import device_per_core
 from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
-from cfd2gray.evaluation.gallery import Gallery
-from cfd2gray.evaluation.report import write_report
+from cfd2gray.evaluation.report.gallery import Gallery
+from cfd2gray.evaluation.report.page import write_report
+from cfd2gray.evaluation.report.tables import print_result
 from cfd2gray.evaluation.results import write_json
 from cfd2gray.evaluation.run import evaluate_weights
-from cfd2gray.evaluation.tables import print_result
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.training.loop import train
 from cfd2gray.translation.files import Output, translate_file
 from cfd2gray.translation.translator import Translator, luma_of
 from cfd2gray.translation.video_out import write_video
 from cfd2gray.weights.find import checkpoint_weights
-from data_pipeline import pack
-from data_pipeline.deidentify import KeyedHasher
-from data_pipeline.flow import hidden_mask
 from data_pipeline.readers import read_clip
+from data_pipeline.records import pack
 from data_pipeline.schema import DOMAINS, VIEWS, PairRecord
+from data_pipeline.screen.analysis import hidden_mask
+from data_pipeline.screen.deidentify import KeyedHasher
 from data_pipeline.simulation.export import simulation_jobs
 from data_pipeline.simulation.painter import HELD_OUT, paint_pair
 

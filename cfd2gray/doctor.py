@@ -47,7 +47,7 @@ def examine(data: pathlib.Path | None) -> tuple[dict[str, str], list[str]]:
 
 
 def _examine_records(folder: pathlib.Path, facts: dict[str, str]) -> list[str]:
-    from data_pipeline import manifest, tfrecord
+    from data_pipeline.records import manifest, tfrecord
 
     try:
         found = manifest.load(folder)

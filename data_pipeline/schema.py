@@ -187,7 +187,7 @@ class PairRecord:
 
 
 BATCH_KEYS = ("cfd", "grey", "strata", "hidden", "labels", "view", "domain", "shared", "index", "mask")
-"""Arrays of a batch, all with a leading batch axis N (see `data_pipeline.transforms.to_example`):
+"""Arrays of a batch, all with a leading batch axis N (see `data_pipeline.loading.transforms.to_example`):
 ``cfd [N,T,H,W,3]``, ``grey [N,T,H,W,1]``, ``strata``, ``hidden`` (1 where the model may not trust the input: colour,
 outline and their bleed), ``labels [N,T,H,W]`` all uint8; ``view``, ``domain`` int32 [N] (indices into VIEWS, DOMAINS);
 ``shared`` uint8 [N]; ``index`` int32 [N] (position of the clip in its source, to look its ids up); ``mask`` float32 [N]

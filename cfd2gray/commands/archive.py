@@ -58,10 +58,10 @@ def _add_sources(sub: argparse.ArgumentParser) -> None:
 
 
 def _jobs(args: argparse.Namespace, key: bytes) -> list:
-    from data_pipeline.archive_items import archive_items, read_view_csv
-    from data_pipeline.archive_pairs import archive_jobs, weak_jobs
-    from data_pipeline.census import CensusOptions, census
-    from data_pipeline.deidentify import KeyedHasher
+    from data_pipeline.census.run import CensusOptions, census
+    from data_pipeline.pairs.jobs import archive_jobs, weak_jobs
+    from data_pipeline.readers.archive import archive_items, read_view_csv
+    from data_pipeline.screen.deidentify import KeyedHasher
 
     views = read_view_csv(args.view_csv) if args.view_csv else None
     jobs = archive_jobs(
@@ -136,7 +136,7 @@ def run_pack(args: argparse.Namespace) -> int:
             _jobs(args, _pack_key(args)), args.out, runner=args.runner, options=args.runner_option, **options
         )
     else:
-        from data_pipeline.pack import pack
+        from data_pipeline.records.pack import pack
 
         manifest = pack(_jobs(args, _pack_key(args)), args.out, workers=args.workers, on_error=_teller(args), **options)
     clips = sum(shard.n_clips for shard in manifest.shards)
@@ -154,7 +154,7 @@ def _pack_key(args: argparse.Namespace) -> bytes:
 
 def _beam() -> Callable:
     try:
-        from data_pipeline.beam_pack import pack_with_beam
+        from data_pipeline.records.beam import pack_with_beam
     except ImportError:
         raise ValueError("--runner needs Apache Beam; pip install 'cfd2gray[beam]'") from None
     return pack_with_beam
@@ -163,8 +163,9 @@ def _beam() -> Callable:
 def run_census(args: argparse.Namespace) -> int:
     import rich.console
 
-    from data_pipeline import census_page, census_tables
-    from data_pipeline.census import CensusOptions, census
+    from data_pipeline.census import page as census_page
+    from data_pipeline.census import tables as census_tables
+    from data_pipeline.census.run import CensusOptions, census
 
     key = _key(args.key_file) if args.key_file or not args.out else None  # else the census keeps its own
     found = census(

@@ -33,8 +33,8 @@ def run_bench(args: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from cfd2gray.benchmark import machine, page, suite
-    from cfd2gray.benchmark.work import Task
+    from cfd2gray.benchmarks import machine, page, suite
+    from cfd2gray.benchmarks.work import Task
     from cfd2gray.compile_cache import use_compile_cache
     from cfd2gray.files import atomic_path
 

@@ -26,9 +26,9 @@ def add_commands(add: AddCommand) -> None:
 def run_card(args: argparse.Namespace) -> int:
     from cfd2gray.compile_cache import use_compile_cache
     from cfd2gray.cpu_cores import device_per_core
-    from cfd2gray.evaluation.card import CardOptions, judge
-    from cfd2gray.evaluation.card_page import write_card
-    from cfd2gray.evaluation.curves import training_picture
+    from cfd2gray.evaluation.card.judge import CardOptions, judge
+    from cfd2gray.evaluation.card.page import write_card
+    from cfd2gray.evaluation.report.curves import training_picture
     from cfd2gray.training.writer import read_history
 
     use_compile_cache()

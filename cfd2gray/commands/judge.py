@@ -97,8 +97,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from cfd2gray.compile_cache import use_compile_cache
     from cfd2gray.config import load_config
     from cfd2gray.cpu_cores import device_per_core
+    from cfd2gray.evaluation.report.tables import print_result
     from cfd2gray.evaluation.run import evaluate_weights, feature_net
-    from cfd2gray.evaluation.tables import print_result
 
     use_compile_cache()
     config = load_config(args.config, args.overrides)
@@ -115,8 +115,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
 
 def run_report(args: argparse.Namespace) -> int:
-    from cfd2gray.evaluation.compare import compare, load_result, run_names, write_comparison
-    from cfd2gray.evaluation.report import clips_of, write_report
+    from cfd2gray.evaluation.report.compare import compare, load_result, run_names, write_comparison
+    from cfd2gray.evaluation.report.page import clips_of, write_report
     from cfd2gray.training.writer import read_history
 
     results = [load_result(path) for path in args.evaluation]
@@ -138,8 +138,8 @@ def run_domains(args: argparse.Namespace) -> int:
     from cfd2gray.compile_cache import use_compile_cache
     from cfd2gray.config import load_config
     from cfd2gray.cpu_cores import device_per_core
-    from cfd2gray.evaluation.domain_report import print_domains, write_domain_page
     from cfd2gray.evaluation.domains import KNOWN
+    from cfd2gray.evaluation.report.domain_page import print_domains, write_domain_page
     from cfd2gray.evaluation.run import leave_one_domain_out
 
     use_compile_cache()

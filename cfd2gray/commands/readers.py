@@ -68,7 +68,7 @@ def run_build(args: argparse.Namespace) -> int:
     from cfd2gray.compile_cache import use_compile_cache
     from cfd2gray.config import load_config
     from cfd2gray.cpu_cores import device_per_core
-    from cfd2gray.evaluation.reader_build import StudyOptions, check_folder
+    from cfd2gray.evaluation.reader_study.build import StudyOptions, check_folder
     from cfd2gray.evaluation.run import build_reader_study
 
     use_compile_cache()
@@ -84,8 +84,8 @@ def run_build(args: argparse.Namespace) -> int:
 
 
 def run_score(args: argparse.Namespace) -> int:
-    from cfd2gray.evaluation.reader_report import print_scores, write_reader_page
-    from cfd2gray.evaluation.reader_score import read_answers, read_key, score_study
+    from cfd2gray.evaluation.reader_study.results_page import print_scores, write_reader_page
+    from cfd2gray.evaluation.reader_study.score import read_answers, read_key, score_study
 
     key = read_key(args.key)
     scores = score_study(key, [read_answers(path, key) for path in args.answers])
@@ -98,8 +98,8 @@ def run_score(args: argparse.Namespace) -> int:
 
 
 def run_power(args: argparse.Namespace) -> int:
-    from cfd2gray.evaluation.reader_report import print_power
-    from cfd2gray.evaluation.reader_score import power_table
+    from cfd2gray.evaluation.reader_study.results_page import print_power
+    from cfd2gray.evaluation.reader_study.score import power_table
 
     table = power_table(args.answers, accuracy=args.accuracy)
     write_result(args, table)
@@ -108,9 +108,9 @@ def run_power(args: argparse.Namespace) -> int:
 
 
 def run_simulate(args: argparse.Namespace) -> int:
-    from cfd2gray.evaluation.reader_build import check_folder
-    from cfd2gray.evaluation.reader_score import read_key
-    from cfd2gray.evaluation.reader_simulate import simulate_reader
+    from cfd2gray.evaluation.reader_study.build import check_folder
+    from cfd2gray.evaluation.reader_study.score import read_key
+    from cfd2gray.evaluation.reader_study.simulate import simulate_reader
     from cfd2gray.files import write_json
 
     key = read_key(args.key)

@@ -82,8 +82,8 @@ def run_contact_sheet(args: argparse.Namespace) -> int:
 
     from cfd2gray.files import atomic_path
     from data_pipeline.schema import VIEWS
-    from data_pipeline.simulation.contact_sheet import contact_sheet
     from data_pipeline.simulation.sources import SimulationSource
+    from data_pipeline.simulation.views_sheet import contact_sheet
 
     views = VIEWS[1:] if args.view == "all" else tuple(args.view.split(","))
     source = SimulationSource(

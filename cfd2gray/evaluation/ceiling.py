@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from data_pipeline.loading.sources import RecordSource
+from data_pipeline.loading.transforms import ToExample
 from data_pipeline.schema import PairRecord
 from data_pipeline.simulation.plan import SIMULATOR_VERSION
 from data_pipeline.simulation.simulator import row_of_seed, simulate_truths
-from data_pipeline.sources import RecordSource
-from data_pipeline.transforms import ToExample
 
 Redraw = Callable[[int], np.ndarray | None]
 """Index of a clip -> uint8 ``[K, T, H, W]``, its truth with K other draws of speckle; ``None`` where that is unknown."""

@@ -17,7 +17,7 @@ from jax.experimental import multihost_utils
 
 from cfd2gray.evaluation.baselines import BASELINES, local_speckle_ceiling
 from cfd2gray.evaluation.ceiling import Redraw
-from cfd2gray.evaluation.gallery import Gallery
+from cfd2gray.evaluation.report.gallery import Gallery
 from cfd2gray.evaluation.results import CEILINGS, GROUP_FACTS, assemble
 from cfd2gray.evaluation.step import Predict, as_uint8, identity_scores, make_eval_step, score, without_colour
 from cfd2gray.metrics.accumulate import Bootstrap

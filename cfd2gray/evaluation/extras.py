@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cfd2gray.evaluation.audit import AuditOptions, audit_label, audit_origin_within, audit_translation
-from cfd2gray.evaluation.downstream import (
+from cfd2gray.evaluation.evaluate import Ids
+from cfd2gray.evaluation.step import Predict
+from cfd2gray.evaluation.tasks.audit import AuditOptions, audit_label, audit_origin_within, audit_translation
+from cfd2gray.evaluation.tasks.downstream import (
     ClipCollector,
     ClipSet,
     DownstreamOptions,
@@ -19,12 +21,10 @@ from cfd2gray.evaluation.downstream import (
     translate_to,
     untranslated,
 )
-from cfd2gray.evaluation.evaluate import Ids
-from cfd2gray.evaluation.external_model import load_model
-from cfd2gray.evaluation.head_training import HeadTraining
-from cfd2gray.evaluation.recovery import recovery
-from cfd2gray.evaluation.step import Predict
-from cfd2gray.evaluation.user_labels import with_class_labels, with_label_maps
+from cfd2gray.evaluation.tasks.external_model import load_model
+from cfd2gray.evaluation.tasks.head_training import HeadTraining
+from cfd2gray.evaluation.tasks.recovery import recovery
+from cfd2gray.evaluation.tasks.user_labels import with_class_labels, with_label_maps
 from cfd2gray.metrics.accumulate import Bootstrap
 
 

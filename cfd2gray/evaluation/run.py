@@ -14,13 +14,13 @@ from jax.sharding import Mesh
 
 from cfd2gray.evaluation.ceiling import redraw_from
 from cfd2gray.evaluation.domains import KNOWN, leave_one_out, split_by_training_domain, views_of
-from cfd2gray.evaluation.downstream import ClipCollector, translate_to
 from cfd2gray.evaluation.evaluate import EvaluateOptions, Ids, evaluate
 from cfd2gray.evaluation.extras import Extras, collect_training_clips, run_extras
-from cfd2gray.evaluation.gallery import Gallery
-from cfd2gray.evaluation.reader_build import StudyCollector, StudyOptions, build_study
-from cfd2gray.evaluation.report import write_report
+from cfd2gray.evaluation.reader_study.build import StudyCollector, StudyOptions, build_study
+from cfd2gray.evaluation.report.gallery import Gallery
+from cfd2gray.evaluation.report.page import write_report
 from cfd2gray.evaluation.results import write_json
+from cfd2gray.evaluation.tasks.downstream import ClipCollector, translate_to
 from cfd2gray.mesh import make_mesh, replicated
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.metrics.perceptual import PerceptualNet, load_lpips
@@ -33,8 +33,8 @@ from cfd2gray.weights.find import checkpoint_weights
 from cfd2gray.weights.pretrained import GeneratorWeights
 from cfd2gray.weights.vgg_convert import load as load_vgg
 from cfd2gray.weights.vgg_convert import load_embedded
+from data_pipeline.loading.sources import RecordSource
 from data_pipeline.parallel import progress_bar
-from data_pipeline.sources import RecordSource
 
 
 def clip_facts(source: RecordSource, index: int) -> tuple[str, str, dict[str, Any]]:

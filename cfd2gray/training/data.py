@@ -14,11 +14,11 @@ import numpy as np
 from jax.sharding import Mesh
 
 from cfd2gray.mesh import batch_sharding
-from data_pipeline import loader
+from data_pipeline.loading import loader
+from data_pipeline.loading.sources import RecordSource, Selection, check_targets
+from data_pipeline.loading.transforms import AugmentOptions
+from data_pipeline.records.tfrecord import ShardSource
 from data_pipeline.schema import VIEWS
-from data_pipeline.sources import RecordSource, Selection, check_targets
-from data_pipeline.tfrecord import ShardSource
-from data_pipeline.transforms import AugmentOptions
 
 Batch = Mapping[str, jax.Array]
 

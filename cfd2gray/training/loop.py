@@ -36,7 +36,7 @@ from cfd2gray.translation.predict import make_predict
 from cfd2gray.weights import vgg_convert
 from cfd2gray.weights.find import find_weights
 from cfd2gray.weights.pretrained import GeneratorWeights
-from data_pipeline.loader import fingerprint
+from data_pipeline.loading.loader import fingerprint
 from data_pipeline.parallel import progress_bar
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ import jax
 from cfd2gray.files import atomic_path
 from cfd2gray.translation.files import OUTPUTS, Output, translate_file
 from cfd2gray.translation.translator import Translator
-from data_pipeline.deidentify import KeyedHasher
 from data_pipeline.parallel import progress_bar
+from data_pipeline.screen.deidentify import KeyedHasher
 
 AT_ONCE = 16
 """Cores that are used as devices: each works on a file, and every file that is worked on is held in memory."""

@@ -15,9 +15,9 @@ from cfd2gray.translation.dicom_out import write_dicom
 from cfd2gray.translation.long_clip import LIMITS, translate_pieces
 from cfd2gray.translation.translator import Translated, Translator, luma_of
 from cfd2gray.translation.video_out import CODECS, growing_video, write_sidecar, write_video
-from data_pipeline.deidentify import KeyedHasher
 from data_pipeline.readers import IngestError, open_clip, read_clip
 from data_pipeline.schema import Clip, ClipInfo
+from data_pipeline.screen.deidentify import KeyedHasher
 
 OUTPUTS = (".dcm", *CODECS, ".npy")
 

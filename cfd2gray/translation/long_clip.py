@@ -9,8 +9,8 @@ import numpy as np
 
 from cfd2gray.translation.translator import Translated, Translator
 from cfd2gray.translation.view import COLOURED, View
-from data_pipeline.flow import FlowAnalysis, LiveMasks
 from data_pipeline.readers import ClipStream, Limits
+from data_pipeline.screen.analysis import FlowAnalysis, LiveMasks
 
 LIMITS = Limits(max_frames=1_000_000, max_decoded_bytes=1 << 42)
 """What may be streamed; `data_pipeline.readers.Limits` bounds what is held at once."""

@@ -18,8 +18,8 @@ from cfd2gray.translation.composite import blend_weights, composite
 from cfd2gray.translation.grain import match_grain
 from cfd2gray.translation.view import COLOURED, View
 from cfd2gray.weights.pretrained import GeneratorWeights
-from data_pipeline.flow import LiveMasks, hidden_mask
 from data_pipeline.schema import BOX
+from data_pipeline.screen.analysis import LiveMasks, hidden_mask
 
 REVIEW = 24
 """Frames after which the first decisions about sector and box are made again, and again while no colour is seen."""
@@ -77,7 +77,7 @@ class Stream:
 
     @property
     def kind(self) -> str:
-        """What the stream was last taken for; see `data_pipeline.flow.FlowAnalysis`."""
+        """What the stream was last taken for; see `data_pipeline.screen.analysis.FlowAnalysis`."""
         return "unknown" if self._masks is None else self._masks.kind
 
     def push(self, frame: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from cfd2gray.weights.pretrained import GeneratorWeights
 CONTEXT = 24
 """px at working resolution around the colour that the network sees; its reach in space is not much wider."""
 COLOURED = ("cfd", "power")
-"""Kinds of clip whose colour hides tissue; see `data_pipeline.flow`."""
+"""Kinds of clip whose colour hides tissue; see `data_pipeline.screen.analysis`."""
 HIDDEN_SHARE = 0.25
 """A reduced pixel counts as hidden when more than this share of it is."""
 BUCKET = 32

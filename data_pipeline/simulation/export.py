@@ -16,13 +16,13 @@ import pydicom
 import pydicom.uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from data_pipeline.manifest import write_atomically
-from data_pipeline.pack import pack
 from data_pipeline.parallel import progress_bar, run_ordered
+from data_pipeline.records.manifest import write_atomically
+from data_pipeline.records.pack import pack
+from data_pipeline.records.splits import split_of
 from data_pipeline.schema import SPLITS, VIEWS, PairRecord
 from data_pipeline.simulation.simulator import SIMULATOR_VERSION, SimulationOptions, simulate_pair
 from data_pipeline.simulation.sources import PaintedSource
-from data_pipeline.splits import split_of
 
 KINDS = ("records", "dicom", "mp4")
 

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from data_pipeline.manifest import ClipRow
+from data_pipeline.records.manifest import ClipRow
 from data_pipeline.schema import SPLITS, VIEW_DOMAIN, VIEWS
 from data_pipeline.simulation.acquisition import Acquisition, AcquisitionOptions, draw_acquisition, draw_palette
 from data_pipeline.simulation.colour_maps import ColourMap

@@ -13,7 +13,8 @@ import hashlib
 import grain
 import numpy as np
 
-from data_pipeline.manifest import ClipRow
+from data_pipeline.loading.sources import RecordSource
+from data_pipeline.records.manifest import ClipRow
 from data_pipeline.schema import SPLITS, VIEWS, PairRecord
 from data_pipeline.simulation.painter import (
     PAINTER_VERSION,
@@ -30,7 +31,6 @@ from data_pipeline.simulation.simulator import (
     simulate_grey,
     simulate_pair,
 )
-from data_pipeline.sources import RecordSource
 
 MAX_LENGTH = 1 << 24
 MAX_SEED = 1 << 16

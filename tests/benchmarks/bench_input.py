@@ -27,10 +27,12 @@ from pathlib import Path
 import grain
 import numpy as np
 
-from data_pipeline import loader, pack, records
-from data_pipeline.batching import ReusingStack
+from data_pipeline.loading import loader
+from data_pipeline.loading.batching import ReusingStack
+from data_pipeline.records import example as records
+from data_pipeline.records import pack
+from data_pipeline.records.tfrecord import ShardSource
 from data_pipeline.schema import BOX, FLOW, SECTOR, PairRecord
-from data_pipeline.tfrecord import ShardSource
 
 BATCH, EPOCH = 8, 20_000
 

@@ -22,12 +22,11 @@ from pathlib import Path
 
 import cv2
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "data_pipeline"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tiny_archive import dual_screen, simulated, write_dicom  # noqa: E402
-
-from data_pipeline import pack  # noqa: E402
-from data_pipeline.archive_pairs import archive_jobs  # noqa: E402
+from data_pipeline.pairs.jobs import archive_jobs  # noqa: E402
+from data_pipeline.records import pack  # noqa: E402
+from tests.data_pipeline.tiny_archive import dual_screen, simulated, write_dicom  # noqa: E402
 
 
 def plain_loop(jobs: list) -> float:

@@ -25,9 +25,9 @@ from sklearn.model_selection import GroupKFold, cross_val_predict  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
-from data_pipeline.crop import SectorCrop  # noqa: E402
-from data_pipeline.flow import analyse  # noqa: E402
 from data_pipeline.schema import BOX, FLOW  # noqa: E402
+from data_pipeline.screen.analysis import analyse  # noqa: E402
+from data_pipeline.screen.crop import SectorCrop  # noqa: E402
 from data_pipeline.simulation.codec import Codec  # noqa: E402
 from data_pipeline.simulation.painter import TRAIN, paint_clip  # noqa: E402
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip  # noqa: E402

@@ -51,8 +51,8 @@ def real_grey() -> tuple[np.ndarray, object] | None:
     """The greyscale echocardiogram of pydicom's test files and its sector, if it is installed."""
     from pydicom.data import get_testdata_file
 
-    from data_pipeline.flow import analyse
     from data_pipeline.readers import read_clip
+    from data_pipeline.screen.analysis import analyse
 
     path = get_testdata_file("color3d_jpeg_baseline.dcm", download=False)
     if path is None:

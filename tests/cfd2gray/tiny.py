@@ -10,7 +10,7 @@ import numpy as np
 
 from cfd2gray.config import load_config
 from cfd2gray.models.generator import GeneratorSpec
-from data_pipeline import pack
+from data_pipeline.records import pack
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, PairRecord
 
 SPEC = GeneratorSpec(

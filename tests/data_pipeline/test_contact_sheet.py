@@ -1,9 +1,9 @@
 import cv2
 import numpy as np
 import pytest
-from tiny_pairs import make_pair, make_pairs
 
 from data_pipeline.contact_sheet import HEADER, contact_sheet, write_contact_sheet
+from tests.data_pipeline.tiny_pairs import make_pair, make_pairs
 
 
 def test_rows_and_columns(tmp_path):

@@ -18,7 +18,7 @@ ALLOWED = {
     "cfd2gray.configs": {"cfd2gray.configs"},
 }
 """Packages not named here (training, evaluation, translation, weights, launch, the top level) sit above all of these."""
-INSTALLED_AS = {"configs": "cfd2gray.configs", "launch": "cfd2gray.launch", "benchmarks": "cfd2gray.peers"}
+INSTALLED_AS = {"configs": "cfd2gray.configs", "launch": "cfd2gray.launch", "benchmarks": "cfd2gray.benchmarks"}
 """Folders of the repository that are installed inside the package."""
 ALLOWED_OUTSIDE = {"data_pipeline": {"jax", "flax", "optax", "orbax", "tensorflow"}}
 
@@ -77,7 +77,7 @@ def test_the_wheel_carries_its_data_and_no_generic_names(tmp_path):
     assert tops == {"cfd2gray", "data_pipeline"}
     for needed in (
         "cfd2gray/configs/default.py", "cfd2gray/launch/local.py", "cfd2gray/weights/assets/vgg16_conv3.safetensors",
-        "cfd2gray/weights/assets/VGG16.md", "cfd2gray/weights/assets/pretrained.json", "cfd2gray/evaluation/report.html",
+        "cfd2gray/weights/assets/VGG16.md", "cfd2gray/weights/assets/pretrained.json", "cfd2gray/evaluation/report/page.html",
         "data_pipeline/simulation/views/heart.py",
     ):  # fmt: skip
         assert needed in names, needed

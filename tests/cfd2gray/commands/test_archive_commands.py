@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from cfd2gray import cli
-from data_pipeline import manifest as manifests
-from data_pipeline.tfrecord import ShardSource
-from tests.data_pipeline.test_datasets import exams, write_table  # noqa: F401 (a fixture)
-from tests.data_pipeline.test_readers_video import encode
+from data_pipeline.records import manifest as manifests
+from data_pipeline.records.tfrecord import ShardSource
+from tests.data_pipeline.readers.test_datasets import exams, write_table  # noqa: F401 (a fixture)
+from tests.data_pipeline.readers.test_video import encode
 from tests.data_pipeline.tiny_archive import grey_screen, make_archive, simulated, write_dicom
 
 

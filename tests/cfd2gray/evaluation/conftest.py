@@ -7,7 +7,7 @@ import pytest
 def evaluated():
     """Result and gallery of the synthetic oracle on ten clips of five patients."""
     from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
-    from cfd2gray.evaluation.gallery import Gallery
+    from cfd2gray.evaluation.report.gallery import Gallery
     from tests.cfd2gray.evaluation import synthetic
 
     gallery = Gallery(per_group=1)

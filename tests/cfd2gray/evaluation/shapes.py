@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cfd2gray.evaluation.downstream import ClipSet
-from cfd2gray.evaluation.head_training import HeadTraining
+from cfd2gray.evaluation.tasks.downstream import ClipSet
+from cfd2gray.evaluation.tasks.head_training import HeadTraining
 from data_pipeline.schema import BOX, FLOW, SECTOR
 
 QUICK = HeadTraining(steps=40, batch_size=8, size=32, frames=2, width=8, shift=1)

@@ -10,7 +10,7 @@ import pytest
 from cfd2gray.cli import main
 from cfd2gray.training.state import generator_params
 from cfd2gray.weights import pretrained
-from data_pipeline import pack
+from data_pipeline.records import pack
 from tests.cfd2gray import tiny
 
 

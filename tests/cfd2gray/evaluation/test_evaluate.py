@@ -10,9 +10,9 @@ import skimage.metrics
 
 from cfd2gray.evaluation.baselines import BASELINES, local_speckle_ceiling
 from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
-from cfd2gray.evaluation.findings import findings
+from cfd2gray.evaluation.report.findings import findings
+from cfd2gray.evaluation.report.tables import print_result
 from cfd2gray.evaluation.results import colour_bin, write_json
-from cfd2gray.evaluation.tables import print_result
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.metrics.strata import STRATA
 from data_pipeline.schema import FLOW

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from cfd2gray.evaluation import run
-from cfd2gray.evaluation.audit import AuditOptions
 from cfd2gray.evaluation.extras import Extras, run_extras
-from cfd2gray.evaluation.reader_build import StudyOptions
-from cfd2gray.evaluation.task_sections import audit, downstream, recovery
+from cfd2gray.evaluation.reader_study.build import StudyOptions
+from cfd2gray.evaluation.report.task_sections import audit, downstream, recovery
+from cfd2gray.evaluation.tasks.audit import AuditOptions
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.training.state import generator_params
 from cfd2gray.weights.pretrained import GeneratorWeights

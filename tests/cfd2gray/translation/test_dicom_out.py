@@ -8,11 +8,11 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 from cfd2gray.translation.dicom_out import write_dicom
-from data_pipeline.deidentify import KeyedHasher
 from data_pipeline.readers import read_clip
+from data_pipeline.screen.deidentify import KeyedHasher
 from tests.data_pipeline import dicom_samples as samples
-from tests.data_pipeline.test_deidentify import plant
-from tests.data_pipeline.test_fan_fit import SHAPES, speckle
+from tests.data_pipeline.screen.test_deidentify import plant
+from tests.data_pipeline.screen.test_fan_fit import SHAPES, speckle
 
 OPTIONS = {"fps": 18.44, "model_name": "tiny-1", "weights_digest": "ab" * 32, "version": "0.1.0"}
 HASHER = KeyedHasher(b"k" * 32)

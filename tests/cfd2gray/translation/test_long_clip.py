@@ -7,9 +7,9 @@ import pytest
 
 from cfd2gray.translation import files, long_clip
 from cfd2gray.translation.video_out import write_video
-from data_pipeline.deidentify import KeyedHasher
 from data_pipeline.readers import open_clip, read_clip
 from data_pipeline.schema import ClipInfo
+from data_pipeline.screen.deidentify import KeyedHasher
 from data_pipeline.simulation.simulator import simulate_pair
 from tests.cfd2gray.translation.test_stream import make_translator
 

@@ -17,8 +17,8 @@ from cfd2gray.translation.files import Output, translate_file
 from cfd2gray.translation.translator import Translator
 from cfd2gray.translation.video_out import write_video
 from cfd2gray.weights.pretrained import GeneratorWeights, load_weights, save_weights
-from data_pipeline.deidentify import KeyedHasher
 from data_pipeline.readers import IngestError, read_clip
+from data_pipeline.screen.deidentify import KeyedHasher
 from data_pipeline.simulation.simulator import simulate_pair
 from tests.cfd2gray.tiny import SPEC
 

@@ -6,10 +6,10 @@ import grain
 import numpy as np
 import pytest
 
-from data_pipeline.manifest import row_of
+from data_pipeline.loading.sources import InMemory
+from data_pipeline.records.manifest import row_of
 from data_pipeline.simulation.painter import HELD_OUT
 from data_pipeline.simulation.sources import PaintedSource, PaintRecord, SimulationSource
-from data_pipeline.sources import InMemory
 
 TINY = {"height": 40, "width": 40, "frames": 2, "length": 6, "views": ("A4C", "CAROTID_LONG")}
 SOURCES = [SimulationSource(**TINY), PaintedSource(**TINY)]

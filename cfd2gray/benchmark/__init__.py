@@ -1,1 +1,0 @@
-"""What `cfd2gray bench` measures with: paired runs, the machine's own peaks, costs counted from the programs."""

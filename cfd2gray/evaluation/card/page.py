@@ -1,0 +1,226 @@
+"""The page of a card: tables in Markdown and a picture of the worst, median and best clips of every set."""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import jax
+import numpy as np
+
+from cfd2gray.evaluation.card.judge import Card
+from cfd2gray.evaluation.report.gallery import ReportClip
+from cfd2gray.evaluation.results import patients_text, write_json
+from cfd2gray.files import atomic_path
+
+STRATA = ("frame", "sector", "box", "flow", "flow_eroded")
+METHODS = {
+    "luma": "luma", "desaturate": "desaturate", "inpaint": "inpaint", "temporal_median": "temporal median",
+    "speckle_redraw": "ceiling: new speckle", "speckle_mean": "ceiling: mean of draws",
+}  # fmt: skip
+MEASURES = ("ssim", "texture_std_ratio", "flicker_ratio")
+SPEARMAN = "confidence_spearman_flow"
+TILE = 224
+
+
+def write_card(folder: pathlib.Path, card: Card, *, title: str, commit: str = "", curves: str = "") -> pathlib.Path:
+    """Write ``NAME.md``, ``NAME.json`` and ``NAME.jpg`` into ``folder`` (NAME: ``title`` in lower case); returns the page.
+
+    ``curves``: SVG of the training run, written as ``NAME_training.svg``.
+    """
+    stem = title.lower().replace(" ", "_")
+    page = folder / f"{stem}.md"
+    write_json(folder / f"{stem}.json", _numbers(card))
+    with atomic_path(folder / f"{stem}.jpg") as temporary:
+        cv2.imwrite(str(temporary), picture(card.clips)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    text = markdown(card, title=title, picture=f"{stem}.jpg", commit=commit)
+    if curves:
+        text += f"\n## Training\n\n![losses and validation over steps]({stem}_training.svg)\n"
+        with atomic_path(folder / f"{stem}_training.svg") as temporary:
+            temporary.write_text(curves)
+    with atomic_path(page) as temporary:
+        temporary.write_text(text)
+    return page
+
+
+def markdown(card: Card, *, title: str, picture: str, commit: str = "") -> str:
+    """The page as text."""
+    facts = card.facts
+    lines = [
+        f"# {title}",
+        "",
+        f"Made by `cfd2gray card` on {datetime.date.today().isoformat()}, {_machine()}"
+        + (f", at commit {commit}" if commit else "")
+        + f". Model `{facts['model']}`, {facts['parameters'] / 1e6:.2f} million parameters, SHA-256 "
+        f"`{facts['digest'][:16]}`. Real echo: `{facts['real_echo']}` (pydicom), one patient; never trained on, painted "
+        "with colour maps, boxes and flow that are held out of training.",
+        "",
+        "SSIM is the mean over clips; brackets are 95 % patient-bootstrap intervals (none for one patient). `inner` is the",
+        "flow stratum without its outer 5 px. Texture and flicker are ratios to truth in the flow stratum: 1 is right, below",
+        "is too smooth or too calm.",
+        "",
+        f"![worst, median and best clips of every set]({picture})",
+        "*Per clip and moment: colour flow, translation, truth.*",
+    ]
+    for name, result in card.results.items():
+        lines += ["", f"## {name[0].upper() + name[1:]}", "", *_set_table(result)]
+    lines += ["", "## By domain", "", *_domain_table(card.results)]
+    lines += ["", "## Other sizes", "", *_size_table(card.sizes)]
+    lines += ["", "## Masses under colour", "", *_mass_table(card.masses)]
+    lines += ["", "## Chambers under colour", "", *_lumen_table(card.lumens)]
+    return "\n".join(lines) + "\n"
+
+
+def picture(clips: Mapping[str, Sequence[ReportClip]]) -> np.ndarray:
+    """uint8 RGB: a row per clip, two moments each of colour flow, translation and truth."""
+    rows = []
+    for name, chosen in clips.items():
+        for clip in chosen:
+            tiles = []
+            for moment in (len(clip.grey) // 4, 3 * len(clip.grey) // 4):
+                for frames in (clip.cfd, clip.grey, clip.truth):
+                    tiles.append(_tile(frames[moment]))
+            row = np.concatenate(tiles, axis=1)
+            flow = clip.metrics.get("SSIM flow", clip.metrics.get("ssim_flow"))
+            text = f"{name}, {clip.tag}" + (f", SSIM flow {flow:.2f}" if isinstance(flow, float) else "")
+            cv2.putText(row, text, (6, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 120), 1, cv2.LINE_AA)
+            rows.append(row)
+    return np.concatenate(rows, axis=0)
+
+
+def _tile(frame: np.ndarray) -> np.ndarray:
+    rgb = frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=-1)
+    return cv2.resize(np.ascontiguousarray(rgb), (TILE, TILE), interpolation=cv2.INTER_CUBIC)
+
+
+def _set_table(result: Mapping[str, Any]) -> list[str]:
+    head = [
+        f"{result['n_clips']} clips of {patients_text(result['n_patients'])}.",
+        "",
+    ]
+    lines = [
+        "| | " + " | ".join("inner" if s == "flow_eroded" else s for s in STRATA) + " | texture | flicker |",
+        "|---|" + "---|" * (len(STRATA) + 2),
+        _row("**model**", result["ssim"], result["texture_std_ratio"], result["flicker_ratio"]),
+    ]
+    if "anatomy" in result:
+        part = result["anatomy"]
+        lines.append(_row("AnatomyNet alone", part["ssim"], part["texture_std_ratio"], part["flicker_ratio"]))
+    for key, label in METHODS.items():
+        part = result["baselines"].get(key) or result.get("ceilings", {}).get(key)
+        if part:
+            lines.append(_row(label, part.get("ssim", part), part.get("texture_std_ratio"), part.get("flicker_ratio")))
+    spearman = result.get(SPEARMAN)
+    tail = [] if spearman is None else ["", f"Claimed doubt against found error in flow: Spearman {spearman:.2f}."]
+    return head + lines + tail
+
+
+def _row(label: str, ssim: Mapping[str, Any], texture: Any, flicker: Any) -> str:
+    cells = []
+    for stratum in STRATA:
+        low, high = ((ssim.get("ci95") or {}).get(stratum) or (None, None))[:2]
+        text = _number(ssim.get(stratum))
+        cells.append(text if low is None else f"{text} [{_number(low)}, {_number(high)}]")
+    ratios = [_number((part or {}).get("flow"), digits=2) for part in (texture, flicker)]
+    return f"| {label} | " + " | ".join(cells + ratios) + " |"
+
+
+def _number(value: float | None, *, digits: int = 3) -> str:
+    return (
+        ""
+        if value is None
+        else f"{value:.{digits}f}".replace("0.", ".", 1)
+        if abs(value) < 1
+        else f"{value:.{digits}f}"
+    )
+
+
+def _size_table(sizes: Mapping[int, Mapping[str, Any]]) -> list[str]:
+    lines = [
+        "| px | model flow | best do-nothing flow | model box | best do-nothing box | texture |",
+        "|---|" + "---|" * 5,
+    ]
+    for size, result in sizes.items():
+        cells = [
+            result["ssim"]["flow"],
+            _best_baseline(result, "flow"),
+            result["ssim"]["box"],
+            _best_baseline(result, "box"),
+            result["texture_std_ratio"]["flow"],
+        ]
+        lines.append(f"| {size} | " + " | ".join(_number(value) for value in cells) + " |")
+    return [
+        *lines,
+        "",
+        "The real echo, shared target, painted as above, through `Translator`, which works at its own size and pastes back.",
+    ]
+
+
+def _mass_table(masses: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = ["| | kept | share of contrast |", "|---|---|---|"]
+    lines += [f"| {name.replace('_', ' ')} | {m['kept']:.2f} | {m['contrast']:.2f} |" for name, m in masses.items()]
+    some = next(iter(masses.values()))
+    about = (
+        f"{some['frames']} frames of {some['clips']} simulated clips in which colour hides part of a mass. Kept: at least half"
+        " of that part's contrast to the blood around it is there. Truth is the view without colour."
+    )
+    return [*lines, "", about]
+
+
+def _lumen_table(lumens: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = ["| | invented | closed |", "|---|---|---|"]
+    for name, found in lumens.items():
+        lines.append(f"| {name.replace('_', ' ')} | {_number(found['invented'])} | {_number(found['closed'])} |")
+    about = (
+        "Invented: share of hidden tissue that came out as dark as blood; closed: share of hidden blood that came out as "
+        f"bright as tissue (5 px averages, {next(iter(lumens.values()))['clips']} simulated clips). Truth is the view without "
+        "colour."
+    )
+    return [*lines, "", about]
+
+
+def _machine() -> str:
+    kinds = sorted({device.device_kind for device in jax.devices()})
+    return f"{len(jax.devices())} x {', '.join(kinds)} ({platform.machine()})"
+
+
+def _domain_table(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The strata of the sets that have several domains."""
+    lines = ["| | clips | flow | best do-nothing flow | box | texture | flicker |", "|---|" + "---|" * 6]
+    for name, result in results.items():
+        if len(result["by_domain"]) < 2:
+            continue
+        for domain, part in result["by_domain"].items():
+            cells = [part["ssim"]["flow"], _best_baseline(part, "flow"), part["ssim"]["box"]]
+            ratios = [_number(part[key].get("flow"), digits=2) for key in ("texture_std_ratio", "flicker_ratio")]
+            row = [str(part["n_clips"]), *map(_number, cells), *ratios]
+            lines.append(f"| {name}, {domain} | " + " | ".join(row) + " |")
+    return lines
+
+
+def _best_baseline(result: Mapping[str, Any], stratum: str) -> float | None:
+    """Of the do-nothing methods; the ceilings of new speckle are none."""
+    found = [method.get(stratum) for name, method in result["baselines"].items() if not name.startswith("speckle")]
+    return max((value for value in found if value is not None), default=None)
+
+
+def _numbers(card: Card) -> dict[str, Any]:
+    sets = {name: _brief(result) for name, result in card.results.items()}
+    sizes = {str(size): _brief(result) for size, result in card.sizes.items()}
+    return {"facts": card.facts, "sets": sets, "sizes": sizes, "masses": card.masses, "lumens": card.lumens}
+
+
+def _brief(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page shows, at every depth: the measures of its tables in its strata."""
+    found = {
+        key: result[key] for key in (*STRATA, "ci95", "n_clips", "n_patients", SPEARMAN, "identity") if key in result
+    }
+    found |= {key: _brief(result[key]) for key in (*MEASURES, "anatomy") if key in result}
+    for key in ("baselines", "by_domain"):
+        if key in result:
+            found[key] = {name: _brief(part) for name, part in result[key].items()}
+    return found

@@ -1,0 +1,153 @@
+"""Packing jobs for an archive: one picklable job a clip, which reads it and gives the pairs it holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+
+from data_pipeline.census.run import CensusRow
+from data_pipeline.pairs.pairing import NoPairError, PairingOptions, pairs_from_clip
+from data_pipeline.pairs.streams import StreamOptions, pair_from_recording
+from data_pipeline.pairs.weak import weak_pairs
+from data_pipeline.readers.archive import archive_items
+from data_pipeline.readers.datasets import Item, echoxflow
+from data_pipeline.schema import PairRecord
+from data_pipeline.screen.analysis import analyse
+from data_pipeline.screen.deidentify import KeyedHasher
+from data_pipeline.screen.repeats import drop_repeats
+from data_pipeline.simulation import painter
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ArchiveJob:
+    """Read one clip and pair it; raises `readers.IngestError` or `pairing.NoPairError`, which `pack` counts by code."""
+
+    item: Item
+    hasher: KeyedHasher
+    options: PairingOptions = PairingOptions()
+    paint_seeds: tuple[int, ...] = ()
+    painting: painter.PainterOptions = painter.TRAIN
+    salvage: bool = False
+    """Use the whole frames of a truncated file."""
+
+    def __call__(self) -> list[PairRecord]:
+        clip = self.item.read(salvage=self.salvage)
+        # Screen recorders write frames twice; what counts is the picture, not the black around it.
+        clip = drop_repeats(clip, sector=clip.frames.max(axis=(0, 3)) >= 8)
+        pairs = pairs_from_clip(
+            clip, hasher=self.hasher, options=self.options,
+            paint_seeds=self.paint_seeds, painting=self.painting,
+        )  # fmt: skip
+        return [_of_set(pair, self.item) for pair in pairs]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StreamJob:
+    """Read one recording of separate streams and render it once for every seed."""
+
+    item: Item
+    hasher: KeyedHasher
+    seeds: tuple[int, ...] = (0,)
+    options: StreamOptions = StreamOptions()
+
+    def __call__(self) -> list[PairRecord]:
+        recording = echoxflow.load(self.item.labels["recording"])
+        if recording is None:
+            raise NoPairError("no_streams", "a pair needs B-mode, velocity and power")
+        pairs = [pair_from_recording(recording, hasher=self.hasher, seed=n, options=self.options) for n in self.seeds]
+        return [_of_set(pair, self.item) for pair in pairs]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WeakJob:
+    """Read the colour and greyscale clips of one study and view, and offer the best neighbours as weak pairs."""
+
+    items: tuple[Item, ...]
+    hasher: KeyedHasher
+    options: PairingOptions = PairingOptions()
+
+    def __call__(self) -> list[PairRecord]:
+        clips = [item.read() for item in self.items]
+        looked = [
+            (clip, analyse(clip.frames, regions=clip.info.regions, image_type=clip.info.image_type)) for clip in clips
+        ]
+        pairs = weak_pairs(looked, hasher=self.hasher, options=self.options)
+        if not pairs:
+            raise NoPairError("unpaired", "no greyscale clip of the study and view agrees with the colour clip")
+        return [_of_set(pair, self.items[0]) for pair in pairs]
+
+
+def archive_jobs(
+    archive_dir: str | os.PathLike,
+    *,
+    key: bytes,
+    dataset: str = "",
+    views: Mapping[str, Mapping[str, str]] | None = None,
+    patient_from: str = "tags",
+    options: PairingOptions | None = None,
+    paint_seeds: Sequence[int] = (),
+    painting: painter.PainterOptions = painter.TRAIN,
+    salvage: bool = False,
+) -> list[ArchiveJob | StreamJob]:
+    """A job for every clip below a folder, in a fixed order.
+
+    Records of a public data set keep the set's own split in ``params["split"]``, which `pack` respects.
+
+    Args:
+        key: secret of the pseudonyms; the same key gives the same ids and splits again.
+        dataset, views, patient_from: as for `archive_items.archive_items`.
+        paint_seeds: greyscale clips give one painted pair for each, recordings of separate streams one rendering.
+        salvage: use the whole frames of truncated files.
+
+    Raises:
+        ValueError: when there is no such folder, or no clip in it.
+    """
+    hasher, seeds = KeyedHasher(key), tuple(paint_seeds)
+    items = archive_items(archive_dir, dataset=dataset, views=views, patient_from=patient_from)
+    return [
+        StreamJob(item=item, hasher=hasher, seeds=seeds or (0,))
+        if item.dataset == "echoxflow"
+        else ArchiveJob(
+            item=item, hasher=hasher, options=options or PairingOptions(), paint_seeds=seeds, painting=painting,
+            salvage=salvage,
+        )
+        for item in items
+    ]  # fmt: skip
+
+
+def weak_jobs(
+    items: Sequence[Item],
+    rows: Sequence[CensusRow],
+    *,
+    hasher: KeyedHasher,
+    options: PairingOptions | None = None,
+    at_most: int = 12,
+) -> list[WeakJob]:
+    """A job for every study and view that has both colour-flow and greyscale clips.
+
+    Args:
+        items, rows: of one census, in its order.
+        at_most: clips of a study and view that are held in memory together; what lies beyond is left out.
+    """
+    groups: dict[tuple[str, str, str], dict[str, list[Item]]] = {}
+    for item, row in zip(items, rows, strict=True):
+        if row.patient_known and row.study and row.view != "UNKNOWN" and row.modality in ("cfd", "bmode"):
+            group = groups.setdefault((row.patient, row.study, row.view), {"cfd": [], "bmode": []})
+            group[row.modality].append(item)
+    return [
+        WeakJob(
+            items=tuple(group["cfd"][: at_most // 2] + group["bmode"][: at_most // 2]),
+            hasher=hasher,
+            options=options or PairingOptions(),
+        )
+        for group in groups.values()
+        if group["cfd"] and group["bmode"]
+    ]
+
+
+def _of_set(pair: PairRecord, item: Item) -> PairRecord:
+    """The pair with the public data set it comes from, and that set's own split."""
+    told = {"dataset": item.dataset} if item.dataset else {}
+    told |= {"split": item.split} if item.split else {}
+    return dataclasses.replace(pair, params={**pair.params, **told}) if told else pair

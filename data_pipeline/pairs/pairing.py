@@ -1,0 +1,268 @@
+"""Pairs of a colour-flow clip and its greyscale target, out of an archive; each with kind, score and evidence.
+
+=============  ==============================================================  ========  ==========================
+kind           where it comes from                                             shared    score
+=============  ==============================================================  ========  ==========================
+``dual``       two panes of one screen, proved to be one acquisition           yes       agreement of untouched pixels
+``streams``    B-mode and colour stored apart by the scanner, same geometry    yes       the same
+``weak``       a colour and a greyscale clip of one view in one study          no        at most 0.5
+``painted``    colour painted over a greyscale clip (`simulation.painter`)     yes / no  1
+=============  ==============================================================  ========  ==========================
+
+Only pixels of the sector, minus what looks like text, and keyed hashes of identifiers enter a record (contract C8).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from data_pipeline.pairs import dual_panes
+from data_pipeline.pairs.pane_fit import fit_panes
+from data_pipeline.schema import FLOW, OUTLINE, Clip, ClipInfo, PairRecord
+from data_pipeline.screen.analysis import FlowAnalysis, analyse
+from data_pipeline.screen.crop import SectorCrop
+from data_pipeline.screen.deidentify import KeyedHasher, find_burned_text
+from data_pipeline.simulation import painter
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairingOptions:
+    """How pairs are made."""
+
+    size: int | None = 256
+    """Side of the stored pictures, px; None keeps native resolution."""
+    panes: dual_panes.PaneOptions = dual_panes.PaneOptions()
+    untouched_px: int = 5
+    """Distance from colour at which a pixel counts as untouched: half a window of SSIM."""
+    weak_scale: float = 0.03
+    """Greatest relative difference in scale of two clips that may make a weak pair."""
+    min_weak: float = 0.2
+    """Least correlation of a weak pair's untouched pixels."""
+
+
+class NoPairError(ValueError):
+    """A clip that gives no pair. ``code``: ``no_panes``, ``not_cfd``, ``unpaired``, ``lagged``, ``not_bmode``, ..."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+
+    def __reduce__(self):
+        return type(self), (self.code, str(self).partition(": ")[2])
+
+
+def pairs_from_clip(
+    clip: Clip,
+    analysis: FlowAnalysis | None = None,
+    *,
+    hasher: KeyedHasher,
+    options: PairingOptions | None = None,
+    paint_seeds: Sequence[int] = (),
+    painting: painter.PainterOptions = painter.TRAIN,
+) -> list[PairRecord]:
+    """All pairs that one clip can give by itself: ``dual`` from a dual screen, ``painted`` from a greyscale clip.
+
+    Args:
+        clip: the decoded clip, whole screen.
+        analysis: of the whole screen, when it was made already.
+        hasher: makes the pseudonyms.
+        paint_seeds: one painted pair is made of a greyscale clip for each.
+
+    Raises:
+        NoPairError: when there is none; the message says why.
+    """
+    options = options or PairingOptions()
+    panes, reason = dual_panes.find_panes(clip.frames, regions=clip.info.regions, options=options.panes)
+    if panes is not None:
+        return [dual_pair(clip, panes, hasher=hasher, options=options)]
+    if not paint_seeds:
+        raise NoPairError("no_panes", reason)
+    analysis = analysis or analyse(clip.frames, regions=clip.info.regions, image_type=clip.info.image_type)
+    return painted_pairs(clip, analysis, paint_seeds, hasher=hasher, options=options, painting=painting)
+
+
+def dual_pair(
+    clip: Clip, panes: dual_panes.DualPanes, *, hasher: KeyedHasher, options: PairingOptions | None = None
+) -> PairRecord:
+    """The pair of a dual screen; `NoPairError` when the panes are not one acquisition at one time."""
+    options = options or PairingOptions()
+    cfd = np.ascontiguousarray(clip.frames[(slice(None), *panes.colour)])
+    grey = np.ascontiguousarray(clip.frames[(slice(None), *panes.grey)])
+    evidence = {"panes_by": panes.by, "panes_ncc": round(panes.ncc, 3)}
+    return _verified_pair(
+        clip.info, cfd, grey, kind="dual", evidence=evidence, hasher=hasher, options=options, scale=panes.scale
+    )
+
+
+def pair_from_streams(
+    cfd: Clip,
+    grey: Clip,
+    *,
+    hasher: KeyedHasher,
+    cfd_times: np.ndarray | None = None,
+    grey_times: np.ndarray | None = None,
+    options: PairingOptions | None = None,
+) -> PairRecord:
+    """Pair a colour stream with the B-mode stream of the same acquisition.
+
+    Args:
+        cfd, grey: clips of equal height and width, in one geometry.
+        cfd_times, grey_times: seconds of each frame; by default both streams begin together at their own rate.
+
+    Raises:
+        NoPairError: when the streams do not show the same echoes.
+    """
+    if cfd.frames.shape[1:3] != grey.frames.shape[1:3]:
+        raise NoPairError(
+            "unpaired", f"streams must have one size, got {cfd.frames.shape[1:3]} and {grey.frames.shape[1:3]}"
+        )
+    own = np.arange(len(cfd.frames)) / cfd.info.fps if cfd_times is None else np.asarray(cfd_times, float)
+    other = np.arange(len(grey.frames)) / grey.info.fps if grey_times is None else np.asarray(grey_times, float)
+    nearest = np.abs(own[:, None] - other[None]).argmin(axis=1)
+    gap = np.abs(own - other[nearest])
+    kept = gap <= 0.5 / min(cfd.info.fps, grey.info.fps) + 1e-9  # frames without a partner are left out
+    if not kept.any():
+        raise NoPairError("unpaired", "the streams do not overlap in time")
+    evidence = {"frames_without_partner": int((~kept).sum()), "mean_gap_ms": round(1e3 * float(gap[kept].mean()), 2)}
+    return _verified_pair(
+        cfd.info, cfd.frames[kept], grey.frames[nearest[kept]], kind="streams", evidence=evidence, hasher=hasher,
+        options=options or PairingOptions(),
+    )  # fmt: skip
+
+
+def painted_pairs(
+    clip: Clip,
+    analysis: FlowAnalysis,
+    seeds: Sequence[int],
+    *,
+    hasher: KeyedHasher,
+    options: PairingOptions | None = None,
+    painting: painter.PainterOptions = painter.TRAIN,
+) -> list[PairRecord]:
+    """Paint colour flow over a greyscale clip, once for every seed."""
+    options = options or PairingOptions()
+    if analysis.kind != "bmode":
+        raise NoPairError("not_bmode", f"only greyscale clips are painted, this is {analysis.kind}: {analysis.reason}")
+    if analysis.geometry.kind == "hull":
+        raise NoPairError("no_sector", "no fan or rectangle fits the picture, so no colour box can be placed")
+    sector = analysis.sector & ~find_burned_text(clip.frames, analysis.sector)
+    crop = SectorCrop.from_geometry(analysis.geometry, sector, size=options.size)
+    grey = crop.apply(luma(clip.frames))
+    source = provenance(clip.info, {}, hasher)
+    pairs = []
+    for seed in seeds:
+        pair = painter.paint_pair(
+            grey, seed, fps=clip.info.fps, fan=crop.geometry, options=painting, clip_id=source["clip_id"],
+            patient_id=source["patient_id"], view=clip.info.view,
+        )  # fmt: skip
+        # The painted clip gets its own id from the painter; where it came from stays with it.
+        pairs.append(
+            dataclasses.replace(
+                pair,
+                source_digest=source["source_digest"],
+                params={**pair.params, "source_clip": source["clip_id"], "source_vendor": clip.info.vendor},
+            )
+        )
+    return pairs
+
+
+def _verified_pair(
+    info: ClipInfo,
+    cfd: np.ndarray,
+    grey: np.ndarray,
+    *,
+    kind: str,
+    evidence: dict[str, Any],
+    hasher: KeyedHasher,
+    options: PairingOptions,
+    scale: float = 1.0,
+) -> PairRecord:
+    """The pair of two clips of one acquisition, once they are shown to be one."""
+    flow = analyse(cfd, image_type=info.image_type)
+    if not flow.is_cfd:
+        raise NoPairError("not_cfd", f"the coloured side is {flow.kind}: {flow.reason}")
+    colour_luma, grey_luma = luma(cfd), luma(grey)
+    text = find_burned_text(cfd, flow.sector) | find_burned_text(grey, flow.sector)
+    sector = flow.sector & ~text
+    untouched = ~grown_colour(flow.strata, options.untouched_px) & _eroded(sector, options.untouched_px)
+    look = np.unique(np.linspace(0, len(cfd) - 1, options.panes.frames).astype(int))
+    fit = fit_panes(colour_luma[look], grey_luma[look], untouched[look], scale=scale)
+    grey_luma = fit.apply(grey_luma)
+    check = dual_panes.check_panes(colour_luma, grey_luma, untouched, options=options.panes)
+    if check.verdict == "lagged":
+        raise NoPairError("lagged", f"the grey side fits better {check.lag:+d} frame away than at the same time")
+    if check.verdict != "paired":
+        raise NoPairError(
+            "unpaired",
+            f"untouched pixels must agree (error < {options.panes.max_mae}, SSIM > {options.panes.min_ssim}), "
+            f"got {check.mae:.1f} and {check.ssim:.3f}: two acquisitions",
+        )
+    crop = SectorCrop.from_geometry(flow.geometry, sector, size=options.size)
+    evidence = {
+        **evidence,
+        "shift": [fit.dy, fit.dx],
+        "scale": fit.scale,
+        "mae": round(check.mae, 3),
+        "ssim": round(check.ssim, 4),
+        "text_px": int(text.sum()),
+        "flow_reason": flow.reason,
+    }
+    return PairRecord(
+        cfd=crop.apply(cfd),
+        grey=crop.apply(grey_luma)[..., None],
+        strata=crop.apply_strata(np.where(sector, flow.strata, 0).astype(np.uint8)),
+        labels=np.zeros((len(cfd), crop.size, crop.size), np.uint8),
+        kind=kind,
+        shared=True,
+        score=float(np.clip(check.ssim * (1 - check.mae / (2 * options.panes.max_mae)), 0, 1)),
+        geometry=crop.geometry,
+        **provenance(info, evidence, hasher),
+    )
+
+
+def provenance(info: ClipInfo, evidence: dict[str, Any], hasher: KeyedHasher, *, suffix: str = "") -> dict[str, Any]:
+    """The fields of a `PairRecord` that say where it comes from, without any identifier."""
+    identity = info.identity
+    # Without a patient the clip is its own: never lumped together with others, but a leak cannot be excluded.
+    patient = identity.patient or f"clip {identity.instance or info.source_digest}"
+    return {
+        "clip_id": clip_pseudonym(info, hasher, suffix=suffix),
+        "patient_id": hasher.patient(patient),
+        "view": info.view,
+        "fps": info.fps,
+        "vendor": info.vendor,
+        "source_digest": hasher.clip(info.source_digest) if info.source_digest else "",
+        "params": {
+            "pairing": evidence,
+            "flags": list(info.flags),
+            "fps_source": info.fps_source,
+            "lossy": info.lossy,
+            "patient_known": bool(identity.patient),
+        },
+    }
+
+
+def clip_pseudonym(info: ClipInfo, hasher: KeyedHasher, *, suffix: str = "") -> str:
+    """The clip id of what is made of a clip; ``suffix`` tells several apart."""
+    return hasher.clip((info.identity.instance or info.source_digest) + suffix)
+
+
+def luma(frames: np.ndarray) -> np.ndarray:
+    """Luma (BT.601) uint8 ``[T, H, W]``."""
+    return np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames])
+
+
+def grown_colour(strata: np.ndarray, px: int) -> np.ndarray:
+    """bool ``[T, H, W]``: colour and outline, grown by ``px``."""
+    kernel = np.ones((2 * px + 1, 2 * px + 1), np.uint8)
+    return np.stack([cv2.dilate((plane & (FLOW | OUTLINE)).astype(np.uint8), kernel) > 0 for plane in strata])
+
+
+def _eroded(mask: np.ndarray, px: int) -> np.ndarray:
+    kernel = np.ones((2 * px + 1, 2 * px + 1), np.uint8)
+    return cv2.erode(mask.astype(np.uint8), kernel, borderValue=0) > 0

@@ -1,0 +1,292 @@
+"""TFRecord files with random access: framing with CRC32C, a sidecar index of offsets, and the source Grain reads from.
+
+The framing is TensorFlow's (tensorflow/core/lib/io/record_writer.h): ``uint64 length, uint32 masked crc of length,
+data, uint32 masked crc of data``, little-endian; ``masked(c) = rotr(c, 15) + 0xa282ead8``. A sidecar
+``NAME.index.npy`` (int64 ``[N, 2]``: offset and length of each record's data) saves the walk over the headers; it can
+be deleted at any time and is then computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import struct
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import google_crc32c
+import numpy as np
+
+from data_pipeline.records import example as records
+from data_pipeline.records import manifest as manifests
+from data_pipeline.schema import PairRecord
+
+HEADER, FOOTER = 12, 4
+"""Bytes before and after the data of a record."""
+VERIFY_CRC = ("once", "always", "never")
+"""When checksums are checked: the first time a process reads a record (what the disk hands out is right), at every reading
+(a quarter of the time on raw records), or not at all."""
+
+
+class CorruptRecordError(ValueError):
+    """A record's bytes are not those that were written. ``path`` and ``record`` say which (``record`` may be None)."""
+
+    def __init__(self, path: str | os.PathLike, record: int | None, reason: str) -> None:
+        where = f"{path}" if record is None else f"{path}, record {record}"
+        super().__init__(
+            f"{where}: {reason}. Copy the file again (its sha256 is in {manifests.MANIFEST_NAME}), or pack again"
+        )
+        self.path, self.record = str(path), record
+
+
+def masked_crc(data: bytes | memoryview | np.ndarray) -> int:
+    """TFRecord's masked CRC32C of ``data``."""
+    if isinstance(data, memoryview):
+        data = np.frombuffer(data, np.uint8)  # the C extension takes arrays of read-only memory, but no memoryview
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+class ShardWriter:
+    """Writes one shard under a temporary name; `close` adds the index and renames both. A context manager.
+
+    Args:
+        path: final name. A file that is already there is never replaced.
+        resume: ``(offset, length)`` of records that an interrupted writer left in the temporary file; what lies behind
+            them is cut off.
+    """
+
+    def __init__(self, path: str | os.PathLike, *, resume: Sequence[tuple[int, int]] = ()) -> None:
+        self.path = Path(path)
+        if self.path.exists():
+            raise ValueError(f"{self.path} exists and is not overwritten; choose another directory or remove it")
+        self.temporary = temporary_name(self.path)
+        self._index = [(int(offset), int(length)) for offset, length in resume]
+        self._hash = hashlib.sha256()
+        self.n_bytes = self._index[-1][0] + self._index[-1][1] + FOOTER if self._index else 0
+        # Unbuffered: when `write` returns, the kernel has the record, and killing this process cannot lose it.
+        self._file = open(self.temporary, "r+b" if self._index else "wb", buffering=0)  # noqa: SIM115
+        left = self.n_bytes
+        while left:
+            block = self._file.read(min(left, 1 << 22))
+            if not block:
+                raise CorruptRecordError(self.temporary, None, f"ends {left} bytes before its last record")
+            self._hash.update(block)
+            left -= len(block)
+        self._file.truncate(self.n_bytes)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    @property
+    def sha256(self) -> str:
+        """Digest of what was written so far, hexadecimal."""
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> tuple[int, int]:
+        """Append a record; returns ``(offset, length)`` of its data."""
+        length = struct.pack("<Q", len(data))
+        header = length + struct.pack("<I", masked_crc(length))
+        footer = struct.pack("<I", masked_crc(data))
+        for piece in (header, data, footer):
+            view = memoryview(piece)
+            while view:  # an unbuffered write may be partial
+                view = view[self._file.write(view) :]
+            self._hash.update(piece)
+        place = (self.n_bytes + HEADER, len(data))
+        self._index.append(place)
+        self.n_bytes += HEADER + len(data) + FOOTER
+        return place
+
+    def close(self) -> None:
+        """Flush to the disk, write the index, and give both their names. An empty shard leaves no file."""
+        if self._file.closed:
+            return
+        os.fsync(self._file.fileno())
+        self._file.close()
+        if not self._index:
+            os.unlink(self.temporary)
+            return
+        # The index first: a shard under its final name always has one.
+        save_index(self.path, np.array(self._index, np.int64))
+        os.replace(self.temporary, self.path)
+
+    def suspend(self) -> None:
+        """Close the temporary file and leave it there, to be resumed."""
+        self._file.close()
+
+    def abort(self) -> None:
+        """Drop what was written."""
+        self._file.close()
+        self.temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        self.close() if kind is None else self.abort()
+
+
+def temporary_name(path: str | os.PathLike) -> Path:
+    """The name a shard has while it is being written."""
+    return Path(f"{path}.part")
+
+
+def index_name(path: str | os.PathLike) -> Path:
+    """The name of a shard's index file."""
+    return Path(f"{path}.index.npy")
+
+
+def save_index(path: str | os.PathLike, index: np.ndarray) -> None:
+    """Write the sidecar index of a shard by renaming."""
+    temporary = Path(f"{index_name(path)}.tmp")
+    with open(temporary, "wb") as file:
+        np.save(file, index)
+    os.replace(temporary, index_name(path))
+
+
+def scan_index(path: str | os.PathLike) -> np.ndarray:
+    """Walk over the headers of a shard: int64 ``[N, 2]``, offset and length of every record's data.
+
+    Raises:
+        CorruptRecordError: when a header's checksum is wrong or the file ends inside a record.
+    """
+    places: list[tuple[int, int]] = []
+    size = os.path.getsize(path)
+    at = 0
+    with open(path, "rb") as file:
+        while at < size:
+            file.seek(at)
+            header = file.read(HEADER)
+            if len(header) < HEADER:
+                raise CorruptRecordError(path, len(places), "the file ends inside this record's header")
+            length, crc = struct.unpack("<QI", header)
+            if masked_crc(header[:8]) != crc:
+                raise CorruptRecordError(path, len(places), "the checksum of its length is wrong")
+            if at + HEADER + length + FOOTER > size:
+                raise CorruptRecordError(path, len(places), "the file ends inside this record")
+            places.append((at + HEADER, length))
+            at += HEADER + length + FOOTER
+    return np.array(places, np.int64).reshape(-1, 2)
+
+
+def read_index(path: str | os.PathLike) -> np.ndarray:
+    """The index of a shard from its sidecar, or from the headers when the sidecar is missing or does not fit."""
+    try:
+        index = np.load(index_name(path), allow_pickle=False)
+        if index.ndim == 2 and index[-1].sum() + FOOTER == os.path.getsize(path):
+            return index.astype(np.int64, copy=False)
+    except (OSError, ValueError, IndexError, EOFError):
+        pass
+    return scan_index(path)
+
+
+class ShardSource:
+    """Random access to the records of one split of a packed directory: a source for ``grain.MapDataset.source``.
+
+    Files are memory-mapped when first touched, in each process for itself; the object pickles small. Arrays of
+    records stored ``raw`` are read-only views of the page cache.
+
+    Args:
+        directory: the packed directory, its ``manifest.json``, or a loaded `manifest.Manifest`.
+        split: ``train``, ``val`` or ``test``.
+        verify_crc: when a record's checksum is checked, one of `VERIFY_CRC`.
+
+    Raises:
+        ValueError: when the directory is no complete data set, the split is empty, or a shard is missing or has
+            another size than the manifest says.
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike | manifests.Manifest, split: str = "train", *, verify_crc: str = "once"
+    ) -> None:
+        if verify_crc not in VERIFY_CRC:
+            raise ValueError(f"verify_crc must be one of {VERIFY_CRC}, got {verify_crc!r}")
+        self.manifest = directory if isinstance(directory, manifests.Manifest) else manifests.load(directory)
+        self.split, self.verify_crc = split, verify_crc
+        shards = self.manifest.shards_of(split)
+        self._paths = [str(Path(self.manifest.directory) / shard.file) for shard in shards]
+        indices = []
+        for path, shard in zip(self._paths, shards):
+            size = os.path.getsize(path) if os.path.exists(path) else None
+            if size != shard.n_bytes:
+                found = "is missing" if size is None else f"has {size} bytes"
+                raise CorruptRecordError(path, None, f"the shard {found}, the manifest says {shard.n_bytes} bytes")
+            index = read_index(path)
+            if len(index) != shard.n_clips:
+                raise CorruptRecordError(path, None, f"{len(index)} records, the manifest says {shard.n_clips}")
+            indices.append(index)
+        self._index = np.concatenate(indices)
+        self._starts = np.cumsum([0] + [len(index) for index in indices])
+        self._reset()
+
+    def _reset(self) -> None:
+        self._maps: dict[int, memoryview] = {}
+        self._checked = bytearray(len(self._index))  # 1: this process has seen that its checksum is right
+        self._rows: list[manifests.ClipRow] | None = None
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict:
+        return {
+            name: value for name, value in self.__dict__.items() if name not in ("_maps", "_checked", "_rows", "_lock")
+        }
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._reset()
+
+    def __repr__(self) -> str:
+        return f"ShardSource({self.manifest.name}, {self.split}, {len(self)} clips, {self.digest[:12]})"
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @property
+    def digest(self) -> str:
+        """Names the data and the split, wherever they lie."""
+        return hashlib.sha256(f"{self.manifest.digest} {self.split}".encode()).hexdigest()
+
+    def serialized(self, index: int) -> memoryview:
+        """The bytes of a record as they lie in the file, checked as ``verify_crc`` says."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"clip {index} of {len(self)}")
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        data = self._maps.get(number)
+        if data is None:
+            data = self._map(number)
+        offset, length = (int(value) for value in self._index[index])
+        record = data[offset : offset + length]
+        if self.verify_crc == "always" or (self.verify_crc == "once" and not self._checked[index]):
+            stored = int.from_bytes(data[offset + length : offset + length + FOOTER], "little")
+            if masked_crc(record) != stored:
+                own = int(index - self._starts[number])
+                raise CorruptRecordError(self._paths[number], own, "the checksum of its data is wrong")
+            self._checked[index] = 1
+        return record
+
+    def __getitem__(self, index: int) -> PairRecord:
+        record = self.serialized(index)
+        try:
+            return records.decode(record)
+        except ValueError as error:
+            number = int(np.searchsorted(self._starts, index, side="right")) - 1
+            raise CorruptRecordError(self._paths[number], int(index - self._starts[number]), str(error)) from None
+
+    def ids(self, index: int) -> manifests.ClipRow:
+        """What the manifest knows of a clip, without touching its record."""
+        if self._rows is None:
+            self._rows = manifests.load_rows(self.manifest, self.split)
+        return self._rows[index]
+
+    def _map(self, number: int) -> memoryview:
+        with self._lock:
+            if number not in self._maps:
+                with open(self._paths[number], "rb") as file:
+                    self._maps[number] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            return self._maps[number]

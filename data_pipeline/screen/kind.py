@@ -1,0 +1,217 @@
+"""Is it colour flow? A kind, a score and a reason from the pixels; tags only break ties."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from data_pipeline.schema import Geometry, Region
+from data_pipeline.screen import layout as screen_layout
+from data_pipeline.screen.colour_bar import ColourBar, find_colour_bar, hue_shares
+from data_pipeline.screen.colour_box import ColourBox, box_masks
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KindOptions:
+    """Thresholds: priors, to be changed where they do not fit."""
+
+    present: float = 0.001
+    """Share of the sector that must be coloured, in pieces thicker than text, for a frame to count."""
+    frames: float = 0.2
+    """Share of frames that must count."""
+    everywhere: float = 0.6
+    """Share of the sector above which colour is an overlay of another kind (elastography, colour B-mode, contrast)."""
+    marks_green: float = 0.5
+    """Share of the coloured pixels that are green from which they are markers, unless the colour bar has green."""
+    tissue_box: float = 0.4
+    """Tissue Doppler colours at least this share of the box,"""
+    tissue_bright: float = 0.08
+    """leaves at most this share of it bright and uncoloured,"""
+    tissue_steady: float = 0.85
+    """and at least this share of what is ever coloured is coloured nearly always."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the pixels say."""
+
+    black: bool
+    quad: bool
+    swept: str | None
+    coloured_frames: float
+    """Share of frames with colour."""
+    share: float
+    """Median share of the sector that is coloured, over frames with colour."""
+    red: float
+    blue: float
+    green: float
+    """Shares of the coloured pixels by hue: 340..60, 160..260, 70..160 degrees."""
+    orange: float
+    """Share of the coloured pixels that are light orange to yellow."""
+    outlined: bool
+    bar: ColourBar | None
+    """The legend beside the sector."""
+    box_share: float
+    bright_uncoloured: float
+    steady: float
+    """Of the box and its frames, see `KindOptions`."""
+
+    @property
+    def variance(self) -> bool:
+        """The legend shows a variance map."""
+        return self.bar is not None and self.bar.green > 0.1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A kind with its certainty."""
+
+    kind: str
+    has_colour: bool
+    score: float
+    reason: str
+
+
+def evidence(
+    frames: np.ndarray,
+    some: np.ndarray,
+    coloured: np.ndarray,
+    ground: tuple[slice, slice],
+    sector: np.ndarray,
+    box: ColourBox | None,
+    geometry: Geometry,
+    options: KindOptions,
+) -> Evidence:
+    """Collect `Evidence`.
+
+    Args:
+      frames: uint8 [T, H, W, 3], the clip.
+      some: uint8 [n, H, W, 3], frames spread over it.
+      coloured: bool [n, h, w], their colour masks inside ``ground``.
+      ground: rows and columns of the sector's bounding box.
+      sector: bool [H, W].
+      box: located colour box, if any.
+      geometry: of the sector in coordinates of ``ground``.
+    """
+    area = max(int(sector.sum()), 1)
+    # text and callipers are one or two pixels wide, flow is not; in small images everything is thin
+    kernel = np.ones((3, 3) if min(sector.shape) >= 200 else (2, 2), np.uint8)
+    thick = np.array([cv2.morphologyEx(m.astype(np.uint8), cv2.MORPH_OPEN, kernel).sum() for m in coloured]) / area
+    counted = thick >= options.present
+    shares = coloured.sum(axis=(1, 2)) / area
+    pixels = some[(slice(None), *ground)][coloured]
+    pixels = pixels[:: max(len(pixels) // 100_000, 1)]
+    pixels = pixels[pixels.max(axis=1).astype(int) - pixels.min(axis=1) > 60]  # codecs smear wrong hues faintly
+    red, blue, green = hue_shares(pixels)
+    orange = 0.0
+    if len(pixels):
+        r, g, b = pixels.astype(np.int16).T
+        orange = float(((r > 150) & (g > 0.45 * r) & (b < 0.5 * r)).mean())
+    box_share = bright = steady = 0.0
+    if box is not None:
+        inside = box_masks(box, geometry, coloured.shape[1:])[0] & sector[ground]
+        size = max(int(inside.sum()), 1)
+        box_share = float(coloured[:, inside].sum(axis=1).mean() / size)
+        luma = some[(slice(None), *ground)][..., 1][:, inside]
+        bright = float(((luma > 70) & ~coloured[:, inside]).sum(axis=1).mean() / size)
+        often = coloured[:, inside].mean(axis=0)
+        steady = float((often > 0.8).sum() / max((often > 0).sum(), 1))
+    return Evidence(
+        black=screen_layout.is_black(some),
+        quad=screen_layout.is_quad(some),
+        swept=screen_layout.sweep(frames[:16]),
+        coloured_frames=float(counted.mean()),
+        share=float(np.median(shares[counted])) if counted.any() else 0.0,
+        red=red,
+        blue=blue,
+        green=green,
+        orange=orange,
+        outlined=box is not None and box.outlined,
+        bar=find_colour_bar(some[len(some) // 2], sector),
+        box_share=box_share,
+        bright_uncoloured=bright,
+        steady=steady,
+    )
+
+
+def judge(seen: Evidence, *, regions: tuple[Region, ...], image_type: tuple[str, ...], options: KindOptions) -> Verdict:
+    """The kind of a clip from its `Evidence` and tags."""
+    layout = _layout(seen, regions)
+    if layout is not None:
+        return layout
+    marks = seen.coloured_frames >= options.frames and seen.green > options.marks_green and not seen.variance
+    if seen.coloured_frames < options.frames or marks:
+        return Verdict(
+            kind="bmode",
+            has_colour=False,
+            score=0.9 if marks else 1.0 - seen.coloured_frames,
+            reason="green marks and no flow" if marks else f"colour in {seen.coloured_frames:.0%} of frames",
+        )
+    if seen.share > options.everywhere:
+        return Verdict(
+            kind="other", has_colour=False, score=0.8, reason=f"colour over {seen.share:.0%} of the sector: an overlay"
+        )
+    if (
+        seen.box_share > options.tissue_box
+        and seen.bright_uncoloured < options.tissue_bright
+        and seen.steady > options.tissue_steady
+    ):
+        return Verdict(
+            kind="tissue",
+            has_colour=False,
+            score=0.7,
+            reason="the tissue is coloured and the blood is not: tissue Doppler",
+        )
+    described = (
+        f"colour over {seen.share:.1%} of the sector in {seen.coloured_frames:.0%} of frames, red {seen.red:.0%}, "
+        f"blue {seen.blue:.0%}, outline {'seen' if seen.outlined else 'not seen'}"
+    )
+    tags = _type_bits(image_type)
+    power = _power(seen, tags)
+    if power > 0:
+        return Verdict(kind="power", has_colour=True, score=power, reason=f"one warm hue path; {described}")
+    score = 0.5 + 0.2 * seen.outlined + 0.15 * (min(seen.red, seen.blue) > 0.02) + 0.1 * (seen.share >= 0.003)
+    tagged = any(region.data_type == 2 for region in regions) or bool(tags & 2)
+    return Verdict(kind="cfd", has_colour=True, score=round(min(score + 0.05 * tagged, 1.0), 3), reason=described)
+
+
+def _layout(seen: Evidence, regions: tuple[Region, ...]) -> Verdict | None:
+    if seen.black:
+        return Verdict(kind="other", has_colour=False, score=1.0, reason="no signal: the frames are black")
+    for kind, wanted, formats in (("spectral", (3, 4), (3,)), ("mmode", (), (2,))):
+        if any(r.data_type in wanted or r.spatial_format in formats for r in regions):
+            return Verdict(kind=kind, has_colour=False, score=0.9, reason=f"the header names a {kind} region")
+    if seen.swept is not None:
+        return Verdict(kind=seen.swept, has_colour=False, score=0.7, reason="only a wandering band of columns changes")
+    if seen.quad:
+        return Verdict(kind="quad", has_colour=False, score=0.7, reason="four panes with a dark cross between them")
+    return None
+
+
+def _power(seen: Evidence, tags: int) -> float:
+    """Certainty of power Doppler, 0 when the map has a second hue path."""
+    if seen.bar is not None:
+        return 0.9 if max(seen.bar.blue, seen.bar.green) < 0.05 and seen.blue < 0.1 else 0.0
+    if seen.blue > 0.02 or seen.green > 0.05:
+        return 0.0
+    if tags & 4:
+        return 0.8
+    if tags & 2:
+        return 0.0
+    # no legend: flow in one direction is mostly dark red, a power map runs through orange to yellow
+    return 0.55 if seen.blue < 0.005 and seen.orange > 0.25 else 0.0
+
+
+def _type_bits(image_type: tuple[str, ...]) -> int:
+    """Value 4 of Image Type as a sum (PS3.3 C.8.5.6.1.1): 1 = 2-D, 2 = colour Doppler, 4 = power; 0 when absent.
+
+    Files write it as a hexadecimal number (0003) or as one digit per bit (0011).
+    """
+    if len(image_type) < 4 or image_type[3] == "OTHER":
+        return 0
+    digits = image_type[3].rjust(4, "0")[-4:]
+    if set(digits) <= {"0", "1"}:
+        return (digits[3] == "1") | (digits[2] == "1") << 1 | (digits[1] == "1") << 2
+    return int(digits, 16)

@@ -1,0 +1,171 @@
+import csv
+import json
+import stat
+
+import pytest
+
+from data_pipeline import parallel
+from data_pipeline.census import page as census_page
+from data_pipeline.census import run as census_module
+from data_pipeline.census import tables as census_tables
+from data_pipeline.census.run import Census, CensusOptions, CensusRow, census
+from data_pipeline.readers.archive import read_view_csv
+from tests.data_pipeline.tiny_archive import make_archive
+
+KEY = b"a secret of the hospital"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    return make_archive(tmp_path_factory.mktemp("census") / "archive")
+
+
+@pytest.fixture(scope="module")
+def found(archive):
+    return census(archive, key=KEY)
+
+
+def test_every_file_has_its_row(found):
+    seen = [(row.modality, row.code or row.view) for row in found.rows]
+    assert seen == [
+        ("unreadable", "unknown_format"), ("bmode", "A4C"), ("cfd", "A4C"), ("cfd", "A4C"), ("cfd", "PLAX"),
+        ("unreadable", "not_ultrasound"), ("dual", "A4C"), ("still", "PLAX"), ("unreadable", "truncated"),
+    ]  # fmt: skip
+    assert found.rows[7].shows == "bmode"
+    assert len({row.patient for row in found.rows if row.patient_known}) == 3
+    assert found.rows[1].patient == found.rows[2].patient != found.rows[3].patient
+    assert (found.rows[1].fps, found.rows[1].n_frames, found.rows[1].vendor) == (20.0, 5, "Philips")
+
+
+def test_gain_and_balance(found):
+    total = census_tables.gain(found.rows)
+    assert (total.clips, total.more_clips, total.patients, total.more_patients) == (2, 3, 2, 1)
+    a4c, plax = (census_tables.balance(found)[view] for view in ("A4C", "PLAX"))
+    assert (a4c.clips, a4c.more_clips, a4c.patients, a4c.more_patients) == (2, 2, 2, 1)
+    assert (plax.clips, plax.more_clips, plax.patients, plax.more_patients) == (0, 1, 0, 1)
+    assert census_tables.imbalance(census_tables.balance(found)) == (float("inf"), 4.0)
+    assert census_tables.headline(found) == (
+        "2 usable greyscale clips of 2 patients; translation would add 3 clips (150% more) and 1 patients who have none"
+    )
+    assert census_tables.patterns(found) == [(("both", "missing"), 2), (("recoverable", "recoverable"), 1)]
+
+
+def test_summary_counts_every_file_once(found):
+    summary = census_tables.summary(found)
+    assert sum(summary["modalities"].values()) == summary["files"] == 9
+    assert summary["unreadable"] == {"not_ultrasound": 1, "truncated": 1, "unknown_format": 1}
+    assert summary["views"]["PLAX"]["clip_factor"] is None and summary["views"]["A4C"]["clip_factor"] == 2.0
+    assert sum(census_tables.cells(found).values()) == 9
+
+
+def test_files_carry_no_identifier(found, tmp_path):
+    census_tables.write_csv(found, tmp_path / "c.csv")
+    census_tables.write_json(found, tmp_path / "c.json")
+    census_page.write_html(found, tmp_path / "c.html", title="Census <of> ours")
+    texts = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert set(texts) == {"c.csv", "c.json", "c.html"}
+    for text in texts.values():
+        assert not [secret for secret in ("SECRET", "Doe", "DOE", "IM1", "1.2.4", str(tmp_path)) if secret in text]
+    rows = list(csv.DictReader(texts["c.csv"].splitlines()))
+    assert sum(int(row["clips"]) for row in rows) == 9
+    assert json.loads(texts["c.json"])["translation"]["more_clips"] == 3
+    page = texts["c.html"]
+    assert "Census &lt;of&gt; ours" in page and "http" not in page and "<script" not in page
+    assert page.count('class="cell recoverable"') == 2 and "truncated" in page
+
+
+def test_terminal_table_renders(found):
+    import io
+
+    import rich.console
+
+    out = io.StringIO()
+    rich.console.Console(file=out, width=160).print(census_tables.terminal_table(found))
+    assert "A4C" in out.getvalue() and "unreadable" in out.getvalue() and "+2" in out.getvalue()
+
+
+def test_workers_and_resume_give_the_same(archive, found, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    assert census(archive, out_dir=out, key=KEY, workers=2) == found
+    journal = out / "census.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:4]) + lines[4][:30])  # killed in the middle of a line
+    looked = []
+
+    def counting(function, tasks, *, workers):
+        for task, outcome in run_ordered(function, tasks, workers=workers):
+            looked.append(task)
+            yield task, outcome
+
+    run_ordered = parallel.run_ordered
+    monkeypatch.setattr(parallel, "run_ordered", counting)
+    assert census(archive, out_dir=out, key=KEY) == found
+    assert len(looked) == 5
+    assert census(archive, out_dir=out, key=KEY) == found and len(looked) == 5
+    with pytest.raises(ValueError, match="exists; resume that census"):
+        census(archive, out_dir=out, key=KEY, resume=False)
+
+
+def test_key_is_kept_for_its_owner(archive, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    (small / "IM1.dcm").write_bytes((archive / "a" / "IM1.dcm").read_bytes())
+    first = census(small, out_dir=tmp_path / "out")
+    (tmp_path / "out" / "census.jsonl").unlink()
+    assert census(small, out_dir=tmp_path / "out") == first
+    assert stat.S_IMODE((tmp_path / "out" / "census.key").stat().st_mode) == 0o600
+    assert census(small) != first  # a new key each time when there is nowhere to keep it
+
+
+def test_view_csv_and_folders_override(archive, tmp_path):
+    table = tmp_path / "views.csv"
+    table.write_text("file,view,patient\nb/IM1.dcm,A2C,P9\ncut SECRET-D,psax,\n")
+    rows = census(archive, key=KEY, view_csv=table).rows
+    assert rows[3].view == "A2C" and rows[8].view == "PSAX" and rows[8].modality == "unreadable"
+    assert rows[3].patient != rows[4].patient
+    rows = census(archive, key=KEY, options=CensusOptions(patient_from="folder")).rows
+    assert rows[1].patient == rows[2].patient != rows[3].patient and rows[8].patient == rows[6].patient
+
+
+def test_out_dir_inside_the_archive_is_not_counted(tmp_path):
+    (tmp_path / "x.txt").write_text("x")
+    out = tmp_path / "census"
+    assert len(census(tmp_path, out_dir=out, key=KEY).rows) == 1
+    assert len(census(tmp_path, out_dir=out, key=KEY).rows) == 1
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [("name,view\n", "must have the columns"), ("file,view\na,A5C\n", "line 2: needs a file and a view"),
+     ("file,view\n,A4C\n", "for no file")],
+)  # fmt: skip
+def test_bad_csv_names_the_line(tmp_path, text, message):
+    path = tmp_path / "v.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_view_csv(path)
+
+
+def test_bad_folders(tmp_path):
+    with pytest.raises(ValueError, match="is not a folder"):
+        census(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="holds no file"):
+        census(tmp_path)
+    with pytest.raises(ValueError, match="is no file"):
+        read_view_csv(tmp_path / "v.csv")
+    with pytest.raises(ValueError, match="patient_from"):
+        CensusOptions(patient_from="guess")
+
+
+def test_many_patterns_are_cut(monkeypatch):
+    monkeypatch.setattr(census_page, "MAX_PATTERNS", 2)
+    views = ("A4C", "A2C", "PLAX", "PSAX")
+    rows = [
+        CensusRow(clip=f"{p}{v}", modality="cfd", patient=str(p), view=v)
+        for p in range(16) for n, v in enumerate(views) if p >> n & 1
+    ]  # fmt: skip
+    page = census_page.page(Census(rows=tuple(rows)))
+    assert "in 13 rarer patterns" in page
+    assert census_module.GREYSCALE == ("bmode", "dual")
+    empty = census_page.page(Census(rows=(CensusRow(clip="c", modality="unreadable", code="corrupt"),)))
+    assert "No greyscale and no colour-flow video was found" in empty

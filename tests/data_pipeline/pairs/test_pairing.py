@@ -1,0 +1,139 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from data_pipeline.pairs import pairing
+from data_pipeline.pairs.jobs import archive_jobs
+from data_pipeline.pairs.weak import weak_pairs
+from data_pipeline.readers.archive import read_view_csv
+from data_pipeline.records import example as records
+from data_pipeline.records import pack
+from data_pipeline.records.tfrecord import ShardSource
+from data_pipeline.schema import FLOW, SECTOR, Clip, ClipInfo, Identity
+from data_pipeline.screen.analysis import analyse
+from data_pipeline.screen.deidentify import KeyedHasher
+from tests.data_pipeline.tiny_archive import dual_screen, grey_screen, make_archive, simulated
+
+HASHER = KeyedHasher(b"a secret of the hospital")
+NATIVE = pairing.PairingOptions(size=None)
+
+
+def clip_of(frames, *, instance="1.2.3.4", patient="SECRET", view="A4C", **info):
+    fields = dict(
+        format="dicom", height=frames.shape[1], width=frames.shape[2], n_frames=len(frames), fps=20.0,
+        fps_source="FrameTime", view=view, identity=Identity(patient=patient, study="SECRET-STUDY", instance=instance),
+        source_digest="d" * 64,
+    )  # fmt: skip
+    return Clip(frames=np.ascontiguousarray(frames), info=ClipInfo(**{**fields, **info}))
+
+
+@pytest.mark.parametrize("axis", [1, 0])
+def test_dual_pair_holds_what_was_on_the_screen(axis):
+    truth = simulated("A4C", 1)
+    (pair,) = pairing.pairs_from_clip(clip_of(dual_screen(truth, axis=axis)), hasher=HASHER, options=NATIVE)
+    assert (pair.kind, pair.shared, pair.view) == ("dual", True, "A4C")
+    assert 0.4 < pair.score <= 1
+    evidence = pair.params["pairing"]
+    assert evidence["mae"] < 4 and evidence["ssim"] > 0.95 and evidence["shift"] == [0, 0]
+    # The colour lies where it was painted: bring the truth into the crop's coordinates.
+    dy, dx = (round(pair.geometry.dy), round(pair.geometry.dx))
+    panes_y, panes_x = (20, 5) if axis else (5, 20)
+    found = np.argwhere((pair.strata & FLOW)[0])
+    true = np.argwhere((truth.strata & FLOW)[0])
+    pane_start = np.array([panes_y, panes_x])
+    shift = np.median(true, axis=0) - (np.median(found, axis=0) + (dy, dx))
+    assert np.all(shift + pane_start >= -6) and np.all(shift <= 6)
+    overlap = (pair.strata[0] & FLOW).astype(bool).sum() / (truth.strata[0] & FLOW).astype(bool).sum()
+    assert 0.7 < overlap < 1.5
+    outside = (pair.strata & SECTOR) == 0
+    assert pair.grey[..., 0][outside].max() < 30 and pair.cfd[outside].max() < 30
+
+
+def test_identifiers_stay_behind():
+    pair = pairing.pairs_from_clip(clip_of(dual_screen(simulated())), hasher=HASHER)[0]
+    data = records.encode(pair)
+    for secret in (b"SECRET", b"1.2.3.4", b"d" * 64, b"DOE"):
+        assert secret not in data
+    assert pair.patient_id == HASHER.patient("SECRET") and pair.cfd.shape[1:3] == (256, 256)
+    nobody = pairing.pairs_from_clip(clip_of(dual_screen(simulated()), patient=""), hasher=HASHER)[0]
+    assert nobody.params["patient_known"] is False and nobody.patient_id != pair.patient_id
+
+
+def test_refusals_have_codes():
+    truth = simulated()
+    for frames, code in [
+        (truth.cfd, "no_panes"),
+        (grey_screen(truth), "no_panes"),
+        (dual_screen(truth, grey=np.roll(truth.grey, 1, axis=0)), "lagged"),
+        (dual_screen(truth, grey=np.clip(truth.grey.astype(int) + 12, 0, 255).astype(np.uint8)), "unpaired"),
+    ]:
+        with pytest.raises(pairing.NoPairError) as caught:
+            pairing.pairs_from_clip(clip_of(frames), hasher=HASHER)
+        assert caught.value.code == code, str(caught.value)
+
+
+def test_painted_pairs_come_from_greyscale_clips_only():
+    truth = simulated()
+    pairs = pairing.pairs_from_clip(
+        clip_of(grey_screen(truth)), hasher=HASHER, options=pairing.PairingOptions(size=96), paint_seeds=(3, 4)
+    )
+    assert [pair.kind for pair in pairs] == ["painted"] * 2 and len({pair.clip_id for pair in pairs}) == 2
+    assert {pair.patient_id for pair in pairs} == {HASHER.patient("SECRET")}
+    assert pairs[0].cfd.shape == (5, 96, 96, 3) and pairs[0].params["source_clip"] == HASHER.clip("1.2.3.4")
+    with pytest.raises(pairing.NoPairError, match="only greyscale clips are painted"):
+        pairing.pairs_from_clip(clip_of(truth.cfd), hasher=HASHER, paint_seeds=(3,))
+
+
+def test_streams_are_matched_in_time_and_verified():
+    truth = simulated("A4C", 1)
+    grey = np.repeat(grey_screen(truth), 2, axis=0)  # the B-mode stream runs twice as fast
+    grey[1::2] = 255 - grey[1::2]
+    pair = pairing.pair_from_streams(clip_of(truth.cfd), clip_of(grey, fps=40.0), hasher=HASHER, options=NATIVE)
+    assert (pair.kind, pair.shared, len(pair.cfd)) == ("streams", True, 5)
+    assert pair.params["pairing"]["frames_without_partner"] == 0
+    times = np.arange(5) / 20.0
+    short = pairing.pair_from_streams(
+        clip_of(truth.cfd), clip_of(grey_screen(truth)[1:]), hasher=HASHER, cfd_times=times, grey_times=times[1:],
+        options=NATIVE,
+    )  # fmt: skip
+    assert len(short.cfd) in (4, 5)
+    with pytest.raises(pairing.NoPairError, match="unpaired"):
+        pairing.pair_from_streams(clip_of(truth.cfd), clip_of(255 - grey_screen(truth)), hasher=HASHER, options=NATIVE)
+    with pytest.raises(pairing.NoPairError, match="one size"):
+        pairing.pair_from_streams(clip_of(truth.cfd), clip_of(grey_screen(truth)[:, :150]), hasher=HASHER)
+
+
+def test_weak_pairs_need_one_patient_study_and_view():
+    truth = simulated("A4C", 1)
+    cfd, grey = clip_of(truth.cfd, instance="1"), clip_of(grey_screen(truth), instance="2")
+    known = [(clip, analyse(clip.frames)) for clip in (cfd, grey)]
+    (pair,) = weak_pairs(known, hasher=HASHER)
+    assert (pair.kind, pair.shared) == ("weak", False) and 0.1 <= pair.score <= 0.5
+    assert pair.params["pairing"]["other_clip"] == HASHER.clip("2")
+    for change in ({"view": "A2C"}, {"identity": dataclasses.replace(grey.info.identity, study="another")}):
+        other = Clip(frames=grey.frames, info=dataclasses.replace(grey.info, **change))
+        assert weak_pairs([known[0], (other, known[1][1])], hasher=HASHER) == []
+
+
+def test_an_archive_is_packed(tmp_path):
+    archive = make_archive(tmp_path / "archive")
+    (tmp_path / "views.csv").write_text("file,view,patient\nc/IM1.dcm,PLAX,Z\n")
+    key = b"another secret of the hospital"
+    jobs = archive_jobs(
+        archive, key=key, views=read_view_csv(tmp_path / "views.csv"),
+        options=pairing.PairingOptions(size=64), paint_seeds=(1,),
+    )  # fmt: skip
+    assert key.decode() not in repr(jobs)
+    manifest = pack.pack(jobs, tmp_path / "out", fractions=[("train", 1.0)])
+    table = manifest.counts["train"]
+    assert table["kind"] == {"dual": 1, "painted": 2} and table["view"] == {"A4C": 1, "PLAX": 2}
+    assert manifest.errors == {"not_bmode": 3, "not_ultrasound": 1, "truncated": 1, "unknown_format": 1}
+    everything = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
+    for secret in (b"SECRET", b"DOE", b"Doe", b"IM1", b"1.2.5", key):
+        assert secret not in everything
+    source = ShardSource(tmp_path / "out")
+    dual = next(clip for clip in (source[i] for i in range(len(source))) if clip.kind == "dual")
+    assert dual.patient_id == KeyedHasher(key).patient("Z") and dual.view == "PLAX"
+    json.dumps(dual.params)
