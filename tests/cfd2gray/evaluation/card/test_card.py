@@ -12,9 +12,9 @@ from cfd2gray.evaluation.card import sets as card_sets
 from cfd2gray.evaluation.card.as_translated import as_translated
 from cfd2gray.evaluation.card.judge import Card, CardOptions
 from cfd2gray.evaluation.card.page import markdown, write_card
-from cfd2gray.evaluation.report.curves import training_picture
 from cfd2gray.evaluation.tasks.lumen import LumenErrors, lumen_errors
 from cfd2gray.evaluation.tasks.mass_recall import mass_recall
+from cfd2gray.pages.curves import training_picture
 from cfd2gray.translation.translator import Translator, luma_of
 from cfd2gray.weights.pretrained import load_pretrained
 from data_pipeline.schema import BOX, FLOW, LABELS, SECTOR
