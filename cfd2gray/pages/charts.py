@@ -35,7 +35,7 @@ _RC = {
     "axes.titleweight": "semibold", "axes.titlecolor": COLOURS["ink"], "text.color": COLOURS["ink"],
     "axes.labelcolor": COLOURS["soft"], "xtick.labelcolor": COLOURS["soft"], "ytick.labelcolor": COLOURS["soft"],
     "xtick.major.size": 0, "ytick.major.size": 0, "grid.color": COLOURS["line"], "grid.linewidth": 0.8,
-    "axes.grid": True, "axes.axisbelow": True, "legend.frameon": False, "legend.fontsize": 8.5,
+    "axes.facecolor": "none", "axes.grid": True, "axes.axisbelow": True, "legend.frameon": False, "legend.fontsize": 8.5,
     "axes.spines.left": False, "axes.spines.right": False, "axes.spines.top": False, "axes.spines.bottom": False,
     "lines.linewidth": 1.7, "lines.solid_joinstyle": "round", "font.family": "DejaVu Sans",
 }  # fmt: skip
@@ -77,9 +77,8 @@ class _Drawing:
     def __init__(self, width: float, height: float, columns: int = 1, *, rows: int = 1, share_x: bool = False) -> None:
         """``width`` and ``height`` in CSS pixels."""
         self.width = width
-        with mpl.rc_context(_RC):
-            self.figure = Figure(figsize=(width / 96, height / 96), layout="constrained")
-            self.axes = self.figure.subplots(rows, columns, squeeze=False, sharex=share_x).ravel()
+        self.figure = Figure(figsize=(width / 96, height / 96), layout="constrained")
+        self.axes = self.figure.subplots(rows, columns, squeeze=False, sharex=share_x).ravel()
         self._said: list[str] = []
 
     def say(self, artist, text: str) -> None:
@@ -90,9 +89,8 @@ class _Drawing:
     def svg(self, title: str, *, page: bool = True) -> Markup:
         """The drawing as ``<svg>``; with the page's colours, or (``page=False``) as a file that stands alone."""
         buffer = io.StringIO()
-        with mpl.rc_context(_RC):
-            self.figure.patch.set_visible(not page)
-            FigureCanvasSVG(self.figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+        self.figure.patch.set_visible(not page)
+        FigureCanvasSVG(self.figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
         text = buffer.getvalue()
         text = text[text.index("<svg") :]
         text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
@@ -114,6 +112,7 @@ class _Drawing:
         return Markup(re.sub(r"\n\s*", "\n", text))
 
 
+@mpl.rc_context(_RC)
 def interval_plot(facets: Sequence[Facet], *, digits: int = 3, shared: bool = True, width: int = 1040) -> Markup:
     """Dots with intervals, one row per label and one panel per facet, on a shared scale unless ``shared`` is false."""
     names = [dot.label for dot in facets[0].dots]
@@ -146,6 +145,7 @@ def _draw_dot(drawing: _Drawing, axes, row: int, dot: Dot, title: str, digits: i
     drawing.say(mark, f"{dot.label}, {title}: {with_interval(dot.value, ends, digits)}")
 
 
+@mpl.rc_context(_RC)
 def line_plot(title: str, lines: Sequence[Line], *, x_label: str, width: int = 500, height: int = 270) -> Markup:
     """Curves over a common x axis, with a legend."""
     drawing = _Drawing(width, height)
@@ -153,6 +153,7 @@ def line_plot(title: str, lines: Sequence[Line], *, x_label: str, width: int = 5
     return drawing.svg(title)
 
 
+@mpl.rc_context(_RC)
 def line_plots(panels: Sequence[tuple[str, Sequence[Line]]], *, x_label: str) -> str:
     """Panels ``(title, lines)`` two by two as one SVG file that stands alone."""
     rows = -(-len(panels) // 2)
@@ -175,6 +176,7 @@ def _draw_lines(drawing: _Drawing, axes, title: str, lines: Sequence[Line], x_la
         axes.legend(labelcolor=COLOURS["soft"], ncols=min(3, len(lines)), handlelength=1.2)
 
 
+@mpl.rc_context(_RC)
 def strip_plot(title: str, groups: Sequence[tuple[str, Sequence[float], str]], *, width: int = 500) -> Markup:
     """Every value as a point, one row per ``(label, values, kind)``, with median and quartiles drawn over them."""
     drawing = _Drawing(width, 70 + 38 * len(groups))
@@ -198,6 +200,7 @@ def strip_plot(title: str, groups: Sequence[tuple[str, Sequence[float], str]], *
     return drawing.svg(title)
 
 
+@mpl.rc_context(_RC)
 def scatter_plot(
     title: str, groups: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, x_label: str, width: int = 500
 ) -> Markup:
@@ -219,6 +222,7 @@ def scatter_plot(
 _LOW_TO_HIGH = LinearSegmentedColormap.from_list("low to high", ["#5a6db5", "#a8478b", "#d06a1c"])
 
 
+@mpl.rc_context(_RC)
 def parallel_plot(
     names: Sequence[str],
     heights: Sequence[Sequence[float | None]],
@@ -240,7 +244,7 @@ def parallel_plot(
     axes.set_xticks(range(len(names)), names)
     axes.xaxis.tick_top()
     for place, (low, high) in enumerate(ends):
-        axes.axvline(place, color=COLOURS["line"], linewidth=1.2)
+        axes.plot((place, place), (0, 1), color=COLOURS["soft"], linewidth=1)
         axes.text(place, -0.04, low, ha="center", va="top", color=COLOURS["soft"])
         axes.text(place, 1.04, high, ha="center", va="bottom", color=COLOURS["soft"])
     for row, text in zip(heights, said):
