@@ -104,7 +104,7 @@ def test_curves_stand_alone_as_a_picture(tmp_path):
     history = [{"step": s, "loss/pixel": 1 / s, "val/ssim_flow": s / 9, "speed/clips_per_s": 3.0} for s in range(1, 9)]
     drawn = training_picture(history)
     root = ElementTree.fromstring(drawn)
-    assert len(root.findall("{http://www.w3.org/2000/svg}svg")) == 2 and "clips per s" not in drawn
+    assert root.tag.endswith("svg") and drawn.count('<g id="axes_') == 2 and "clips per s" not in drawn
     with pytest.raises(ValueError, match="not written any metrics"):
         training_picture([])
 
