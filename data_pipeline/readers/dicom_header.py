@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from pydicom import uid as uids
 
+from data_pipeline.readers.dicom_file import DicomFile
+from data_pipeline.readers.dicom_terms import image_type_terms, vendor_name
 from data_pipeline.readers.errors import IngestError
-from data_pipeline.readers.stream import sane_fps
-from data_pipeline.schema import Identity, Region
+from data_pipeline.readers.stream import sane_fps, with_rate_flags
+from data_pipeline.schema import ClipInfo, Identity, Region
 
 _IMAGE = "1.2.840.10008.5.1.4.1.1."
 ULTRASOUND_CLASSES = frozenset(_IMAGE + tail for tail in ("6.1", "3.1", "6", "3"))
@@ -191,3 +194,41 @@ def identity(ds: pydicom.Dataset) -> Identity:
         series=str(get(ds, "SeriesInstanceUID", "")),
         instance=str(get(ds, "SOPInstanceUID", "")),
     )
+
+
+def clip_info(
+    file: DicomFile, *, height: int, width: int, n_frames: int | None, digest: str, flags: tuple[str, ...]
+) -> ClipInfo:
+    """`ClipInfo` from the header of ``file``."""
+    ds = file.dataset
+    found, region_flags = regions(ds, height=height, width=width)
+    fps, fps_source = frame_rate(ds)
+    image_type = get(ds, "ImageType", ())
+    image_type = (image_type,) if isinstance(image_type, str) else tuple(str(value) for value in image_type)
+    flags += region_flags
+    if n_frames == 1:
+        flags += ("still",)
+    elif n_frames is not None and integer(ds, "NumberOfFrames") != n_frames:
+        flags += ("frame_count_mismatch",)
+    return ClipInfo(
+        format="dicom",
+        height=height,
+        width=width,
+        n_frames=n_frames,
+        fps=fps,
+        fps_source=fps_source,
+        cm_per_px=pixel_size(found),
+        regions=found,
+        view=view(ds),
+        vendor=vendor_name(str(get(ds, "Manufacturer", ""))),
+        lossy=str(get(ds, "LossyImageCompression", "")) == "01" or _is_lossy(file.transfer_syntax),
+        image_type=image_type_terms(image_type),
+        flags=with_rate_flags(flags, fps_source),
+        identity=identity(ds),
+        source_digest=digest,
+    )
+
+
+def _is_lossy(syntax: uids.UID) -> bool:
+    lossless = (uids.JPEGLossless, uids.JPEGLosslessSV1, uids.JPEGLSLossless, uids.JPEG2000Lossless, uids.RLELossless)
+    return syntax.is_compressed and syntax not in (*lossless, uids.HTJ2KLossless, uids.HTJ2KLosslessRPCL)
