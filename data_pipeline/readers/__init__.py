@@ -33,7 +33,8 @@ def open_clip(
     any_modality: bool = False,
     digest: bool = True,
 ) -> ClipStream:
-    """Open one clip: a DICOM, video, GIF, still image, folder or zip of images, NumPy, NIfTI or MetaImage file.
+    """Open one clip: a DICOM, video, GIF, still image, folder or zip of images, NumPy, NIfTI, Analyze,
+    MetaImage, NRRD or zea HDF5 file.
 
     Args:
       path: file or folder. What it is follows from its content, not its name.
@@ -81,6 +82,10 @@ def open_clip(
         from data_pipeline.readers.metaimage import open_metaimage
 
         return open_metaimage(path, limits=limits, digest=sha)
+    if found in ("nrrd", "hdf5"):
+        from data_pipeline.readers.volumes import open_volume
+
+        return open_volume(path, limits=limits, format=found, digest=sha)
     raise IngestError("unknown_format", path, f"{found} is not a single clip; use the reader of its data set")
 
 

@@ -37,6 +37,8 @@ def open_video(file: DicomFile, *, limits: Limits, digest: str, flags: tuple[str
 
     probe = video.probe(file.path, stream, limits=limits, code="unsupported_codec")
     info = clip_info(file, height=probe.height, width=probe.width, n_frames=probe.n_frames, digest=digest, flags=flags)
+    if probe.pixel_aspect != 1 and info.pixel_aspect == 1:
+        info = video.replace(info, pixel_aspect=probe.pixel_aspect)
     if info.fps_source == "assumed":
         fps, source = sane_fps(probe.fps, "container")
         kept = tuple(flag for flag in info.flags if flag != "assumed_fps" or source == "assumed")
