@@ -6,14 +6,17 @@ set (``dataset``) is read by its own layout: its tables give view, patient, fram
 
 from __future__ import annotations
 
+import collections
 import csv
 import dataclasses
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from data_pipeline.readers import datasets
 from data_pipeline.readers.datasets.base import Item
+from data_pipeline.readers.walk import Found, walk
 from data_pipeline.schema import VIEWS
 
 PATIENT_FROM = ("tags", "folder")
@@ -26,6 +29,7 @@ def archive_items(
     dataset: str = "",
     views: Mapping[str, Mapping[str, str]] | None = None,
     patient_from: str = "tags",
+    follow_links: bool = False,
 ) -> list[Item]:
     """The clips below a folder, in a fixed order. What their headers are to be asked for is left empty.
 
@@ -35,6 +39,7 @@ def archive_items(
             its tables list and that are not there are left out.
         views: from `read_view_csv`; overrides what the set says.
         patient_from: one of `PATIENT_FROM`; plain archives only.
+        follow_links: read symbolic links too; plain archives only.
 
     Raises:
         ValueError: when there is no such folder, no clip in it, or an argument is unknown.
@@ -44,12 +49,16 @@ def archive_items(
     if patient_from not in PATIENT_FROM:
         raise ValueError(f"patient_from must be one of {PATIENT_FROM}, got {patient_from!r}")
     if not dataset:
-        return [_plain(file, archive, views or {}, patient_from) for file in files_below(archive)]
+        plain = [_plain(file, archive, patient_from) for file in files_below(archive, follow_links=follow_links)]
+        rows = _rows_by_path(plain, archive, views or {})
+        return [_told(item, rows.get(item.path)) for item in plain]
     if not archive.is_dir():
         raise ValueError(f"{archive} is not a folder; give the top folder of the data set")
     name = datasets.checked_name(dataset)
     listed = list(datasets.items(name, archive))
-    items = [_told(item, archive, views or {}) for item in listed if item.exists]
+    there = [item for item in listed if item.exists]
+    rows = _rows_by_path(there, archive, views or {}) if views else {}
+    items = [_told(item, rows.get(item.path)) for item in there]
     if not items:
         raise ValueError(
             f"no clip of {name} in {archive} ({len(listed)} are listed); the layout it should have is: "
@@ -76,40 +85,67 @@ def read_view_csv(path: str | os.PathLike) -> dict[str, dict[str, str]]:
                     f"{path}, line {reader.line_num}: needs a file and a view of {', '.join(VIEWS)}, "
                     f"got {row['view']!r} for {'a' if name else 'no'} file"
                 )
+            if name in table:
+                raise ValueError(f"{path}, line {reader.line_num}: {name} has a line already; keep one of them")
             table[name] = {"view": view, "patient": (row.get("patient") or "").strip()}
     return table
 
 
-def files_below(archive: Path) -> list[Path]:
-    """Regular files below a folder, sorted, without hidden ones, links and DICOMDIR; ``ValueError`` for none."""
+def files_below(archive: Path, *, follow_links: bool = False) -> list[Path]:
+    """Clips below a folder, sorted (see `walk.walk`), hidden files and what only lies beside clips left out.
+
+    Raises:
+        ValueError: for no folder, and for one without a file.
+    """
     if not archive.is_dir():
         raise ValueError(f"{archive} is not a folder; give the top folder of the archive")
-    found: list[Path] = []
-    for folder, folders, files in os.walk(archive):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(folder) / name
-            if not name.startswith(".") and name.upper() != "DICOMDIR" and not path.is_symlink() and path.is_file():
-                found.append(path)
+    left_out: collections.Counter[str] = collections.Counter()
+    found = list(walk(archive, left_out, follow_links=follow_links))
+    if told := Found((), left_out).told():
+        print(told, file=sys.stderr)
     if not found:
         raise ValueError(f"{archive} holds no file; give the top folder of the archive")
     return found
 
 
-def _plain(file: Path, archive: Path, views: Mapping[str, Mapping[str, str]], patient_from: str) -> Item:
+def _plain(file: Path, archive: Path, patient_from: str) -> Item:
     parts = file.relative_to(archive).parts
     folder = parts[0] if patient_from == "folder" and len(parts) > 1 else ""
-    return _told(Item(dataset="", path=str(file), patient=folder), archive, views)
+    return Item(dataset="", path=str(file), patient=folder)
 
 
-def _told(item: Item, archive: Path, views: Mapping[str, Mapping[str, str]]) -> Item:
-    """The item with what the CSV says of it: by its path below the archive, its name, its name without the suffix."""
-    if not views:
-        return item
-    path = Path(item.path)
-    forms = (path.relative_to(archive).as_posix(), path.name, Path(path.name.removesuffix(".gz")).stem)
-    row = next((views[form] for form in forms if form in views), None)
+def _told(item: Item, row: Mapping[str, str] | None) -> Item:
+    """The item with what the CSV says of it."""
     if row is None:
         return item
     known = {"view": row["view"]} | ({"patient": row["patient"]} if row["patient"] else {})
     return dataclasses.replace(item, **known)
+
+
+def _rows_by_path(
+    items: list[Item], archive: Path, views: Mapping[str, Mapping[str, str]]
+) -> dict[str, Mapping[str, str]]:
+    """The CSV's row of each path: by the path below the archive, else by the name, with or without its suffix.
+
+    Raises ``ValueError`` for a name that several files have. Rows of no file are counted on standard error.
+    """
+    below: dict[str, str] = {}
+    named: dict[str, set[str]] = collections.defaultdict(set)
+    for item in items:
+        path = Path(item.path)
+        below[path.relative_to(archive).as_posix()] = item.path
+        named[path.name].add(item.path)
+        named[Path(path.name.removesuffix(".gz")).stem].add(item.path)
+    found: dict[str, Mapping[str, str]] = {}
+    unmatched = 0
+    for name, row in views.items():
+        paths = {below[name]} if name in below else named.get(name, set())
+        if len(paths) > 1:
+            raise ValueError(
+                f"the view table's line for {name} fits {len(paths)} files; name each by its path below {archive}"
+            )
+        unmatched += not paths
+        found |= {path: row for path in paths if name in below or path not in found}
+    if unmatched:
+        print(f"{unmatched} of {len(views)} lines of the view table name no file here", file=sys.stderr)
+    return found
