@@ -128,7 +128,7 @@ def test_view_csv_and_folders_override(archive, tmp_path):
 
 
 def test_out_dir_inside_the_archive_is_not_counted(tmp_path):
-    (tmp_path / "x.txt").write_text("x")
+    (tmp_path / "x.dat").write_text("x")
     out = tmp_path / "census"
     assert len(census(tmp_path, out_dir=out, key=KEY).rows) == 1
     assert len(census(tmp_path, out_dir=out, key=KEY).rows) == 1
