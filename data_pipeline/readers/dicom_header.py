@@ -257,7 +257,7 @@ def clip_info(
         regions=found,
         view=view(ds),
         vendor=vendor_name(str(get(ds, "Manufacturer", ""))),
-        lossy=str(get(ds, "LossyImageCompression", "")) == "01" or _is_lossy(file.transfer_syntax),
+        lossy=str(get(ds, "LossyImageCompression", "")) == "01" or file.transfer_syntax in _LOSSY,
         image_type=image_type_terms(image_type),
         flags=with_rate_flags(flags, fps_source),
         identity=identity(ds),
@@ -265,6 +265,8 @@ def clip_info(
     )
 
 
-def _is_lossy(syntax: uids.UID) -> bool:
-    lossless = (uids.JPEGLossless, uids.JPEGLosslessSV1, uids.JPEGLSLossless, uids.JPEG2000Lossless, uids.RLELossless)
-    return syntax.is_compressed and syntax not in (*lossless, uids.HTJ2KLossless, uids.HTJ2KLosslessRPCL)
+_LOSSY = frozenset({
+    uids.JPEGBaseline8Bit, uids.JPEGExtended12Bit, uids.JPEGLSNearLossless, uids.JPEG2000, uids.JPEG2000MC, uids.HTJ2K,
+    *(uids.UID(f"1.2.840.10008.1.2.4.{number}{tail}") for number in range(100, 109) for tail in ("", ".1")),
+})  # fmt: skip
+"""Transfer syntaxes that lose something: their label, which may be of another code stream than it holds, is enough."""

@@ -46,8 +46,8 @@ class Levels:
         if self._shift is not None:
             return (frame.astype(np.int64) >> self._shift).clip(0, 255).astype(np.uint8)
         low, high = self._range
-        scaled = (np.nan_to_num(frame.astype(np.float32), nan=low, neginf=low) - low) * (255.0 / max(high - low, 1e-12))
-        return np.rint(scaled).clip(0, 255).astype(np.uint8)
+        known = np.clip(np.nan_to_num(frame.astype(np.float64), nan=low), low, high)
+        return np.rint((known - low) * (255.0 / max(high - low, 1e-12))).astype(np.uint8)
 
     def _measure(self) -> None:
         low, high, whole = np.inf, -np.inf, True

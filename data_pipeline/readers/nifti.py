@@ -100,7 +100,11 @@ def load_nifti(path: str | os.PathLike[str]):
         for kind in kinds:
             try:
                 return kind.from_file_map(files)
-            except (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError):
+            except (
+                nibabel.filebasedimages.ImageFileError,
+                nibabel.spatialimages.HeaderDataError,
+                nibabel.wrapstruct.WrapStructError,
+            ):
                 continue
     raise IngestError("corrupt", path, "not a NIfTI header; export the file again")
 

@@ -107,8 +107,8 @@ def _is_nifti(head: bytes) -> bool:
         return True
     if head[4:12] == b"n+2\x00\r\n\x1a\n":
         return True
-    analyze = head[:4] in (b"\x5c\x01\x00\x00", b"\x00\x00\x01\x5c") and len(head) == 348  # the size of its header
-    return analyze and head[38:39] == b"r"
+    order = {b"\x5c\x01\x00\x00": "<h", b"\x00\x00\x01\x5c": ">h"}.get(head[:4])  # Analyze: the size of its header
+    return order is not None and len(head) == 348 and 1 <= struct.unpack_from(order, head, 40)[0] <= 7
 
 
 def _is_bare_dataset(head: bytes) -> bool:
