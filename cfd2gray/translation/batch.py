@@ -31,8 +31,8 @@ __all__ = ["AT_ONCE", "Batch", "read_key", "translate_files"]
 
 AT_ONCE = 16
 """Cores that are used as devices: each works on a file."""
-IN_FLIGHT_BYTES = 2 * HELD_BYTES
-"""Decoded bytes of the clips that are worked on at one time: what is held is about four times that."""
+IN_FLIGHT_BYTES = HELD_BYTES
+"""Decoded bytes of the clips that are worked on at one time: the peak is about eight times that, and what JAX needs."""
 TRANSIENT = ("not_found", "too_large", "missing_dependency", "disk", "defect")
 """Failures that another day or machine may not see: such files are always tried again."""
 _WORK = ".unfinished"

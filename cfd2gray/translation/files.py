@@ -28,7 +28,7 @@ from data_pipeline.screen.deidentify import KeyedHasher
 
 OUTPUTS = (".dcm", *CODECS, ".npy")
 TRANSLATABLE = ("cfd", "power", "bmode")
-HELD_BYTES = 256 << 20
+HELD_BYTES = 192 << 20
 """Decoded clips up to this are translated at once, with a box that may move; longer ones piece by piece."""
 MOST_HIDDEN = 0.75
 """Share of the sector, over the clip, above which what was taken for colour cannot be flow: nothing would be left."""
