@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from data_pipeline.pairs.pane_fit import MAX_SCALE, fit_panes
+from data_pipeline.pixels import saturation
 from data_pipeline.schema import Region, check_frames
-from data_pipeline.screen.colour_mask import saturation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

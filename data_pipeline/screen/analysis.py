@@ -11,12 +11,11 @@ import dataclasses
 import cv2
 import numpy as np
 
+from data_pipeline.pixels import saturation
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Geometry, Region, check_frames
 from data_pipeline.screen import colour_box, colour_mask
 from data_pipeline.screen import kind as clip_kind
-from data_pipeline.screen.fan_fit import FanFit, FanOptions, fit_fan, fit_sector, spread
-
-__all__ = ["FlowAnalysis", "FlowOptions", "LiveMasks", "analyse", "fit_sector", "hidden_mask"]
+from data_pipeline.screen.fan_fit import FanFit, FanOptions, fit_fan, spread
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,40 +139,6 @@ class LiveMasks:
         return plane
 
 
-def bleed_px(height: int) -> int:
-    """How far colour bleeds into its neighbours' chroma, in pixels of a frame of this height.
-
-    Screens store chroma at half resolution: 2 px at their 600 rows (measured), in proportion where they were reduced.
-    Below 150 rows that is none: of the pixels that colour changes by more than 24 grey levels 0.3 % are then left
-    (simulated clips of 112 to 144 rows); one more pixel would leave 0.05 %, and hide a third more.
-    """
-    return round(2 * height / 600)
-
-
-def hidden_mask(strata: np.ndarray, *, dilate_px: int | tuple[int, int] | None = None) -> np.ndarray:
-    """What a model must not trust: flow and outline, grown over their chroma bleed.
-
-    Args:
-      strata: uint8 ``[T, H, W]``.
-      dilate_px: growth in pixels, one number or ``(x, y)``; by default `bleed_px` of the height.
-
-    Returns:
-      uint8 ``[T, H, W]`` in {0, 1}, zero outside the sector.
-    """
-    if strata.dtype != np.uint8 or strata.ndim != 3:
-        raise ValueError(f"strata must be uint8 [T, H, W], got {strata.dtype} {list(strata.shape)}")
-    dilate_px = bleed_px(strata.shape[1]) if dilate_px is None else dilate_px
-    grow_x, grow_y = (dilate_px, dilate_px) if isinstance(dilate_px, int) else dilate_px
-    if grow_x < 0 or grow_y < 0:
-        raise ValueError(f"dilate_px must not be negative, got {dilate_px}")
-    kernel = np.ones((2 * grow_y + 1, 2 * grow_x + 1), np.uint8)
-    hidden = np.empty_like(strata)
-    for plane, out in zip(strata, hidden):
-        painted = ((plane & (FLOW | OUTLINE)) > 0).astype(np.uint8)
-        out[...] = cv2.dilate(painted, kernel) & (plane & SECTOR)
-    return hidden
-
-
 def _decide(
     frames: np.ndarray, regions: tuple[Region, ...], image_type: tuple[str, ...], options: FlowOptions
 ) -> tuple[FanFit, _Static, clip_kind.Verdict]:
@@ -257,7 +222,7 @@ def _colour(
     no_seed: np.ndarray | None = None,
 ) -> np.ndarray:
     """bool [H, W]; ``no_seed``: where a strong pixel does not start a component (bleed of a coloured outline)."""
-    level = colour_mask.saturation(frame) if tint is None else tint.distance(frame)
+    level = saturation(frame) if tint is None else tint.distance(frame)
     if no_seed is not None:
         level[no_seed] = np.minimum(level[no_seed], options.colour.strong)
     return colour_mask.hysteresis(level, weak=options.colour.weak, strong=options.colour.strong) & sector

@@ -32,12 +32,6 @@ class ColourOptions:
     """Frames below which nothing can be called static."""
 
 
-def saturation(frame: np.ndarray) -> np.ndarray:
-    """uint8 ``[H, W]`` of an RGB frame uint8 ``[H, W, 3]``."""
-    red, green, blue = cv2.split(frame)
-    return cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
-
-
 def hysteresis(level: np.ndarray, *, weak: int, strong: int) -> np.ndarray:
     """bool: pixels above ``weak`` whose 8-connected component holds one above ``strong``."""
     possible = (level > weak).astype(np.uint8)
@@ -167,10 +161,3 @@ def fill_holes(mask: np.ndarray, luma: np.ndarray, *, hole_px: int, dark: int = 
     if count < 2 or not small.any():
         return mask
     return mask | (small[labels] & (luma < dark))
-
-
-def thin(mask: np.ndarray, *, radius: int) -> np.ndarray:
-    """The part of ``mask`` (bool) that an opening by ``2 * radius + 1`` pixels removes: traces, text, outlines."""
-    size = 2 * radius + 1
-    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
-    return mask & ~opened.astype(bool)

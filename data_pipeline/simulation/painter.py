@@ -288,7 +288,7 @@ def _check(grey: np.ndarray, seed: int, fps: float, view: str) -> np.ndarray:
 def _as_fan(fan: Fan | Geometry | None, frames: np.ndarray) -> Fan:
     height, width = frames.shape[1:]
     if fan is None:
-        from data_pipeline.screen.analysis import fit_sector  # only clips of unknown geometry need the fit
+        from data_pipeline.screen.fan_fit import fit_sector  # only clips of unknown geometry need the fit
 
         fan = fit_sector(np.repeat(frames[..., None], 3, axis=3))
     if isinstance(fan, Geometry):

@@ -11,8 +11,8 @@ import dataclasses
 import cv2
 import numpy as np
 
-from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, PairRecord
-from data_pipeline.simulation.colour_maps import ColourMap, make_colour_map
+from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR
+from data_pipeline.simulation.colour_maps import ColourMap
 from data_pipeline.simulation.fan import Fan
 
 _STEP_CM, _STEP_DEG = 0.031, 0.30  # the polar grid of the measurement: the real clip's pixel, and a third of its lag
@@ -76,14 +76,6 @@ def measure(cfd: np.ndarray, grey: np.ndarray, strata: np.ndarray, velocity: np.
         "chroma_step_ratio": _chroma_step_ratio(cfd, strata),
     }
     return {name: float(figures[name]) for name in REAL}
-
-
-def measure_record(record: PairRecord) -> dict[str, float]:
-    """`measure` for a simulated or painted record; the velocity is read back from the colours through its own bar."""
-    height, width = record.cfd.shape[1:3]
-    fan = Fan.from_geometry(record.geometry, height=height, width=width)
-    velocity = decode_velocity(record.cfd, (record.strata & FLOW) > 0, make_colour_map(**record.params["colour_map"]))
-    return measure(record.cfd, record.grey, record.strata, velocity, fan)
 
 
 def decode_velocity(cfd: np.ndarray, flow: np.ndarray, colour_map: ColourMap) -> np.ndarray:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 
-import grain
 import numpy as np
 
 from data_pipeline.loading.sources import RecordSource
@@ -157,17 +156,6 @@ class PaintedSource:
 
     def _arguments(self) -> dict:
         return {"height": self.height, "width": self.width, "frames": self.frames, "split": self.split}
-
-
-@dataclasses.dataclass(frozen=True)
-class PaintRecord(grain.transforms.RandomMap):
-    """Grain transform: a record with a greyscale clip becomes a painted pair; the record's own colour is dropped."""
-
-    options: PainterOptions = TRAIN
-    shared: bool = True
-
-    def random_map(self, record: PairRecord, rng: np.random.Generator) -> PairRecord:
-        return paint_record(record, int(rng.integers(1 << 40)), options=self.options, shared=self.shared)
 
 
 def paint_record(record: PairRecord, seed: int, *, options: PainterOptions = TRAIN, shared: bool = True) -> PairRecord:

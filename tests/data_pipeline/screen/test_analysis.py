@@ -9,8 +9,9 @@ from pydicom.data import get_testdata_file
 
 from data_pipeline.readers import read_clip
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Region
-from data_pipeline.screen.analysis import analyse, hidden_mask
+from data_pipeline.screen.analysis import analyse
 from data_pipeline.screen.fan_fit import beam_coordinates, sector_mask
+from data_pipeline.screen.hidden import hidden_mask
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip
 from tests.data_pipeline.screen.test_fan_fit import SHAPES, speckle
 
