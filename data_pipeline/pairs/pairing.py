@@ -21,6 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from data_pipeline.geometry import Hull
 from data_pipeline.pairs import dual_panes
 from data_pipeline.pairs.pane_fit import fit_panes
 from data_pipeline.schema import FLOW, OUTLINE, Clip, ClipInfo, PairRecord
@@ -149,7 +150,7 @@ def painted_pairs(
     options = options or PairingOptions()
     if analysis.kind != "bmode":
         raise NoPairError("not_bmode", f"only greyscale clips are painted, this is {analysis.kind}: {analysis.reason}")
-    if analysis.geometry.kind == "hull":
+    if isinstance(analysis.geometry, Hull):
         raise NoPairError("no_sector", "no fan or rectangle fits the picture, so no colour box can be placed")
     sector = analysis.sector & ~find_burned_text(clip.frames, analysis.sector)
     crop = SectorCrop.from_geometry(analysis.geometry, sector, size=options.size)

@@ -11,8 +11,9 @@ import dataclasses
 import cv2
 import numpy as np
 
+from data_pipeline.geometry import Fan, Geometry
 from data_pipeline.pixels import saturation
-from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Geometry, Region, check_frames
+from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Region, check_frames
 from data_pipeline.screen import colour_box, colour_mask
 from data_pipeline.screen import kind as clip_kind
 from data_pipeline.screen.fan_fit import FanFit, FanOptions, fit_fan, spread
@@ -36,7 +37,7 @@ class FlowOptions:
 class FlowAnalysis:
     """What `analyse` found, or what is known already (then the defaults do)."""
 
-    geometry: Geometry = Geometry()
+    geometry: Geometry = Fan()
     sector: np.ndarray
     """bool [H, W]."""
     strata: np.ndarray
@@ -180,7 +181,7 @@ class _Static:
         interface = colour_mask.static_colour(cut, coloured, options=options.colour, area=int(sector.sum()))
         interface = cv2.dilate(interface.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
         coloured &= ~interface
-        geometry = _shifted(fan.geometry, ground)
+        geometry = fan.geometry.moved(ground[1].start, ground[0].start)
         box = _locate(cut, coloured, geometry, options)
         return _Static(
             ground=ground,
@@ -190,7 +191,7 @@ class _Static:
             interface=interface,
             coloured=coloured,
             box=box,
-            steered=dataclasses.replace(fan.geometry, steer=box.steer) if box is not None else fan.geometry,
+            steered=fan.geometry.leaning(box.steer) if box is not None else fan.geometry,
         )
 
 
@@ -202,15 +203,6 @@ def _locate(
     for frame, mask in zip(cut, coloured):
         weight += colour_mask.thick(_flow_like(frame, mask))
     return colour_box.locate_box(_without_specks(weight), _darkest(cut), geometry, options=options.box)
-
-
-def _shifted(geometry: Geometry, ground: tuple[slice, slice]) -> Geometry:
-    dy, dx = ground[0].start, ground[1].start
-    if geometry.kind in ("linear", "hull"):
-        return dataclasses.replace(
-            geometry, x0=geometry.x0 - dx, x1=geometry.x1 - dx, r0=geometry.r0 - dy, r1=geometry.r1 - dy
-        )
-    return dataclasses.replace(geometry, apex_x=geometry.apex_x - dx, apex_y=geometry.apex_y - dy)
 
 
 def _colour(

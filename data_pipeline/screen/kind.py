@@ -7,7 +7,8 @@ import dataclasses
 import cv2
 import numpy as np
 
-from data_pipeline.schema import Geometry, Region
+from data_pipeline.geometry import Geometry
+from data_pipeline.schema import Region
 from data_pipeline.screen import layout as screen_layout
 from data_pipeline.screen.colour_bar import ColourBar, find_colour_bar, hue_shares
 from data_pipeline.screen.colour_box import ColourBox, box_masks

@@ -17,9 +17,9 @@ from data_pipeline.simulation import steady
 from data_pipeline.simulation.box import OUTLINE_COLOURS, ColourBox, OutlineStyle, outline_coverage
 from data_pipeline.simulation.colour_maps import ColourMap
 from data_pipeline.simulation.colour_settings import ColourSettings
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import gaussian_blur, smoothstep
 from data_pipeline.simulation.noise_bank import NoiseBank
+from data_pipeline.simulation.scan_grid import ScanGrid
 
 _FLOW_COVERAGE = 0.2  # a pixel counts as flow when colour covers this share of it: two of its nine parts are seen
 _OUTLINE_COVERAGE = 0.08
@@ -58,7 +58,7 @@ class ColourFlow:
 
     def __init__(
         self,
-        fan: Fan,
+        fan: ScanGrid,
         boxes: tuple[ColourBox, ...],
         settings: ColourSettings,
         colour_map: ColourMap,
@@ -290,11 +290,7 @@ class ColourFlow:
         fan, n, (ys, xs) = self.fan, self._scale, self.image_window
         y = ((np.arange((ys.stop - ys.start) * n) + 0.5) / n - 0.5 + ys.start).astype(np.float32)[:, None]
         x = ((np.arange((xs.stop - xs.start) * n) + 0.5) / n - 0.5 + xs.start).astype(np.float32)[None]
-        if fan.linear:
-            r, t = np.broadcast_to(y, (y.size, x.size)), np.broadcast_to(x, (y.size, x.size))
-        else:
-            x, y = x - np.float32(fan.geometry.apex_x), y - np.float32(fan.geometry.apex_y)
-            r, t = steady.hypot(x, y), steady.arctan2(x, y)
+        r, t = fan.beam_place(x, y)
         rows, columns = self.polar_window
         column = (t - fan.t[columns.start]) * np.float32(1 / fan.dt)
         row = (r - fan.r[rows.start]) * np.float32(1 / fan.dr)

@@ -13,7 +13,7 @@ import numpy as np
 
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR
 from data_pipeline.simulation.colour_maps import ColourMap
-from data_pipeline.simulation.fan import Fan
+from data_pipeline.simulation.scan_grid import ScanGrid
 
 _STEP_CM, _STEP_DEG = 0.031, 0.30  # the polar grid of the measurement: the real clip's pixel, and a third of its lag
 _AXIAL_LAG, _LATERAL_LAG = 2, 3  # 0.62 mm and 0.9 degrees
@@ -59,7 +59,9 @@ REAL: dict[str, Figure] = {
 """Figures of the real clip, see the module; `measure` returns a value for each."""
 
 
-def measure(cfd: np.ndarray, grey: np.ndarray, strata: np.ndarray, velocity: np.ndarray, fan: Fan) -> dict[str, float]:
+def measure(
+    cfd: np.ndarray, grey: np.ndarray, strata: np.ndarray, velocity: np.ndarray, fan: ScanGrid
+) -> dict[str, float]:
     """Measure a clip.
 
     Args:
@@ -149,7 +151,7 @@ def _mask_figures(strata: np.ndarray) -> dict[str, float]:
     }
 
 
-def _velocity_figures(velocity: np.ndarray, fan: Fan) -> dict[str, float]:
+def _velocity_figures(velocity: np.ndarray, fan: ScanGrid) -> dict[str, float]:
     v = velocity.astype(np.float32)
     shown = np.isfinite(v)
     speed = np.abs(v[shown])
@@ -184,7 +186,7 @@ def _velocity_figures(velocity: np.ndarray, fan: Fan) -> dict[str, float]:
     return out
 
 
-def _grey_figures(grey: np.ndarray, strata: np.ndarray, fan: Fan) -> dict[str, float]:
+def _grey_figures(grey: np.ndarray, strata: np.ndarray, fan: ScanGrid) -> dict[str, float]:
     outside_box = ((strata & SECTOR) > 0) & ((strata & (BOX | OUTLINE)) == 0)
     values = grey[outside_box]
     if not len(values):
@@ -238,7 +240,7 @@ def _chroma_step_ratio(cfd: np.ndarray, strata: np.ndarray) -> float:
     return (inside[0] / inside[1]) / (between[0] / max(between[1], 1))
 
 
-def _polar_maps(fan: Fan) -> tuple[np.ndarray, np.ndarray]:
+def _polar_maps(fan: ScanGrid) -> tuple[np.ndarray, np.ndarray]:
     """Image places (x, y) of the measurement's polar grid; a degree of a linear fan counts as 1.05 mm."""
     r = np.arange(fan.r[0], fan.r[-1], _STEP_CM / fan.cm_per_px, dtype=np.float32)[:, None]
     if fan.linear:

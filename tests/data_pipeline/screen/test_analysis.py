@@ -10,7 +10,6 @@ from pydicom.data import get_testdata_file
 from data_pipeline.readers import read_clip
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Region
 from data_pipeline.screen.analysis import analyse
-from data_pipeline.screen.fan_fit import beam_coordinates, sector_mask
 from data_pipeline.screen.hidden import hidden_mask
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip
 from tests.data_pipeline.screen.test_fan_fit import SHAPES, speckle
@@ -27,7 +26,7 @@ def duplex(frames=10, shape="phased", *, seed=0, flow=True, outline=(250, 250, 2
     geometry = SHAPES[shape]
     rng = np.random.default_rng(seed)
     clip = speckle(geometry, frames=frames, seed=seed)
-    depth, lateral = beam_coordinates(geometry, (300, 400))
+    depth, lateral = geometry.coordinates((300, 400))
     r0, r1, t0, t1 = BOXES[shape]
     painted, boxes = np.zeros(clip.shape[:3], bool), np.zeros(clip.shape[:3], bool)
     px = 1.0 if shape == "linear" else depth
@@ -123,7 +122,7 @@ def test_a_moving_box_is_followed():
     clip, painted, boxes = duplex(40)
     later = duplex(40, seed=1)
     shift = 40
-    moved = np.roll(later[0], shift, axis=2) * sector_mask(SHAPES["phased"], (300, 400))[..., None].astype(np.uint8)
+    moved = np.roll(later[0], shift, axis=2) * SHAPES["phased"].mask((300, 400))[..., None].astype(np.uint8)
     both = np.concatenate([clip, speckle(SHAPES["phased"], frames=40)])
     both[40:][np.roll(later[2], shift, axis=2)] = moved[np.roll(later[2], shift, axis=2)]
     found = analyse(both)
@@ -187,9 +186,9 @@ def test_the_legend_tells_power_from_flow_in_one_direction():
 
 def test_tissue_doppler_and_other_overlays_are_told_apart():
     clip = speckle(SHAPES["phased"], frames=10)
-    depth, lateral = beam_coordinates(SHAPES["phased"], (300, 400))
+    depth, lateral = SHAPES["phased"].coordinates((300, 400))
     wave = np.sin(depth / 25) + np.cos(lateral * 6)
-    blood = sector_mask(SHAPES["phased"], (300, 400)) & (np.hypot(depth - 140, 140 * lateral) < 50)
+    blood = SHAPES["phased"].mask((300, 400)) & (np.hypot(depth - 140, 140 * lateral) < 50)
     box = (depth > 60) & (depth < 230) & (np.abs(lateral) < 0.45)
     tissue, overlay = clip.copy(), clip.copy()
     for t in range(10):

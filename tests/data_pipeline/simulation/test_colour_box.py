@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from data_pipeline.simulation.box import ColourBox, OutlineStyle, draw_box, draw_box_path, outline_coverage
-from data_pipeline.simulation.fan import Fan
+from data_pipeline.simulation.scan_grid import ScanGrid
 
 FANS = {
-    "phased": Fan.for_size("phased", 96, 120, depth_cm=15),
-    "curvilinear": Fan.for_size("curvilinear", 96, 120, depth_cm=12, half_angle=0.6),
-    "linear": Fan.for_size("linear", 96, 96, depth_cm=4, steer=math.radians(18)),
+    "phased": ScanGrid.for_size("phased", 96, 120, depth_cm=15),
+    "curvilinear": ScanGrid.for_size("curvilinear", 96, 120, depth_cm=12, half_angle=0.6),
+    "linear": ScanGrid.for_size("linear", 96, 96, depth_cm=4, steer=math.radians(18)),
 }
 
 

@@ -9,9 +9,9 @@ from data_pipeline.simulation.box import ColourBox, OutlineStyle
 from data_pipeline.simulation.colour import ColourFlow
 from data_pipeline.simulation.colour_maps import make_colour_map
 from data_pipeline.simulation.colour_settings import ColourSettings, draw_colour_settings, prf_hz
-from data_pipeline.simulation.fan import Fan
+from data_pipeline.simulation.scan_grid import ScanGrid
 
-FAN = Fan.for_size("phased", 120, 120, depth_cm=15)
+FAN = ScanGrid.for_size("phased", 120, 120, depth_cm=15)
 BOX = ColourBox(r0=40.0, r1=85.0, t0=-0.25, t1=0.25)
 CLEAN = ColourSettings(
     nyquist_cm_s=60, amplitude=1.0, jitter=0.02, unsteady=0.0, wander=0.0, dropout_db=0.0, speckle=0.2, grain=0.0,
