@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR
-from data_pipeline.simulation.box import BOX_SIZES, ColourBox, OutlineStyle, draw_box, draw_box_path, draw_outline_style
+from data_pipeline.simulation.box import BOX_SIZES, OutlineStyle, ScanBox, draw_box, draw_box_path, draw_outline_style
 from data_pipeline.simulation.codec import Codec, draw_codec, transcode
 from data_pipeline.simulation.colour import ColourFlow, ColourLayer
 from data_pipeline.simulation.colour_maps import POWER_FAMILIES, VELOCITY_FAMILIES, ColourMap, draw_colour_map
@@ -84,7 +84,7 @@ class Acquisition:
 
     settings: ColourSettings
     colour_map: ColourMap
-    boxes: tuple[ColourBox, ...]
+    boxes: tuple[ScanBox, ...]
     outline: OutlineStyle
     supersample: int
     codec: Codec
@@ -143,7 +143,7 @@ def draw_acquisition(
     nyquist_range: tuple[float, float],
     shared: bool,
     colour_map: ColourMap,
-    box: ColourBox | None = None,
+    box: ScanBox | None = None,
 ) -> Acquisition:
     """Draw box, colour settings, outline, storage and duplex quality of one clip.
 

@@ -22,7 +22,7 @@ OUTLINE_COLOURS = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ColourBox:
+class ScanBox:
     """See the module. ``steer`` is used by linear fans only, in radians, positive when deeper lies to the right."""
 
     r0: float
@@ -65,7 +65,7 @@ class ColourBox:
         tt = np.concatenate([t, np.full(samples, self.t1), t[::-1], np.full(samples, self.t0)]) + self.shift(rr)
         return np.stack(fan.image_place(rr, tt), -1).astype(np.float32)
 
-    def moved(self, dr: float, dt: float) -> ColourBox:
+    def moved(self, dr: float, dt: float) -> ScanBox:
         return dataclasses.replace(self, r0=self.r0 + dr, r1=self.r1 + dr, t0=self.t0 + dt, t1=self.t1 + dt)
 
 
@@ -122,7 +122,7 @@ def draw_box(
     angle_deg: tuple[float, float] = BoxSize.angle_deg,
     width_share: tuple[float, float] = BoxSize.width_share,
     steer: float = 0.0,
-) -> ColourBox:
+) -> ScanBox:
     """Draw a box round a point and push it inside the fan.
 
     Args:
@@ -147,7 +147,7 @@ def draw_box(
     half_t = min(half_t, max(0.5 * (t_high - t_low) - t_pad - lean, 0.1 * (t_high - t_low)))
     reach = half_t + lean
     t = min(max(centre[1], t_low + t_pad + reach), t_high - t_pad - reach)
-    box = ColourBox(
+    box = ScanBox(
         r0=float(r - half_r), r1=float(r + half_r), t0=float(t - half_t), t1=float(t + half_t),
         steer=float(steer) if fan.linear else 0.0,
     )  # fmt: skip
@@ -156,8 +156,8 @@ def draw_box(
 
 
 def draw_box_path(
-    rng: np.random.Generator, fan: ScanGrid, box: ColourBox, frames: int, *, chance: float = 0.05
-) -> tuple[ColourBox, ...]:
+    rng: np.random.Generator, fan: ScanGrid, box: ScanBox, frames: int, *, chance: float = 0.05
+) -> tuple[ScanBox, ...]:
     """The box of every frame: still, or (``chance``) pulled to a new place for a while, as an operator does."""
     moves, size = rng.random() < chance, rng.uniform(-1, 1, 2)
     start, length = int(rng.integers(0, max(1, frames // 2))), int(rng.integers(3, 10))
@@ -172,7 +172,7 @@ def draw_box_path(
 
 
 def outline_coverage(
-    box: ColourBox, fan: ScanGrid, style: OutlineStyle, *, window: tuple[slice, slice], supersample: int
+    box: ScanBox, fan: ScanGrid, style: OutlineStyle, *, window: tuple[slice, slice], supersample: int
 ) -> np.ndarray | None:
     """Share of each pixel of an image window under the outline: float32 ``[h, w]`` in 0..1, ``None`` without one."""
     if style.colour == "none":

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.box import OUTLINE_COLOURS, ColourBox, OutlineStyle, outline_coverage
+from data_pipeline.simulation.box import OUTLINE_COLOURS, OutlineStyle, ScanBox, outline_coverage
 from data_pipeline.simulation.colour_maps import ColourMap
 from data_pipeline.simulation.colour_settings import ColourSettings
 from data_pipeline.simulation.fields import gaussian_blur, smoothstep
@@ -59,7 +59,7 @@ class ColourFlow:
     def __init__(
         self,
         fan: ScanGrid,
-        boxes: tuple[ColourBox, ...],
+        boxes: tuple[ScanBox, ...],
         settings: ColourSettings,
         colour_map: ColourMap,
         rng: np.random.Generator,
@@ -95,7 +95,7 @@ class ColourFlow:
         self._keep = math.exp(-1 / (fps * 0.03))  # patches of dropout and wander last about 30 ms
         self._patches: list[np.ndarray] = []
         self._map, self._r, self._t = self._image_grid()
-        self._static: dict[ColourBox, tuple[np.ndarray, np.ndarray, np.ndarray | None]] = {}
+        self._static: dict[ScanBox, tuple[np.ndarray, np.ndarray, np.ndarray | None]] = {}
 
     def estimate(
         self, k: int, *, grey: np.ndarray, velocity: np.ndarray, blood: np.ndarray, tissue_velocity: np.ndarray
@@ -296,7 +296,7 @@ class ColourFlow:
         row = (r - fan.r[rows.start]) * np.float32(1 / fan.dr)
         return (np.ascontiguousarray(column, dtype=np.float32), np.ascontiguousarray(row, dtype=np.float32)), r, t
 
-    def _box_images(self, box: ColourBox) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def _box_images(self, box: ScanBox) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Fine bool mask, bool mask at image resolution, outline coverage of a box; kept, since boxes seldom move."""
         if box not in self._static:
             fine = box.contains(self._r, self._t)

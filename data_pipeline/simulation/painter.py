@@ -24,7 +24,7 @@ from data_pipeline.simulation.acquisition import (
     store_target,
     thin_lines,
 )
-from data_pipeline.simulation.box import ColourBox
+from data_pipeline.simulation.box import ScanBox
 from data_pipeline.simulation.colour_maps import ColourMap
 from data_pipeline.simulation.painter_flow import find_blood, invent_flow, misplace, tissue_velocity
 from data_pipeline.simulation.scan_grid import KINDS, ScanGrid
@@ -56,7 +56,7 @@ class PainterOptions(AcquisitionOptions):
     bright_share: float = 0.18
     speed: float = 1.0
     eddy_cm: tuple[float, ...] = (3.2, 1.6, 0.9, 0.5)
-    box: ColourBox | None = None
+    box: ScanBox | None = None
 
 
 TRAIN = PainterOptions(

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipeline.simulation.box import ColourBox, OutlineStyle, draw_box, draw_box_path, outline_coverage
+from data_pipeline.simulation.box import OutlineStyle, ScanBox, draw_box, draw_box_path, outline_coverage
 from data_pipeline.simulation.scan_grid import ScanGrid
 
 FANS = {
@@ -71,10 +71,10 @@ def test_the_outline_lies_on_the_edge(dashed):
 def test_a_box_outside_the_fan_is_refused():
     fan = FANS["phased"]
     with pytest.raises(ValueError, match="r0..r1"):
-        ColourBox(r0=5, r1=1000, t0=-0.1, t1=0.1).check(fan)
+        ScanBox(r0=5, r1=1000, t0=-0.1, t1=0.1).check(fan)
     with pytest.raises(ValueError, match="t0..t1"):
-        ColourBox(r0=20, r1=60, t0=-0.1, t1=2.1).check(fan)
+        ScanBox(r0=20, r1=60, t0=-0.1, t1=2.1).check(fan)
     with pytest.raises(ValueError, match="t0..t1"):
-        ColourBox(r0=20, r1=60, t0=0.1, t1=0.1).check(fan)
+        ScanBox(r0=20, r1=60, t0=0.1, t1=0.1).check(fan)
     with pytest.raises(ValueError, match="purple"):
         OutlineStyle(colour="purple")

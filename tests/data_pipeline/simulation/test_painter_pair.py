@@ -8,7 +8,7 @@ import pytest
 
 from data_pipeline.geometry import Hull
 from data_pipeline.schema import FLOW, OUTLINE, SECTOR
-from data_pipeline.simulation.box import ColourBox
+from data_pipeline.simulation.box import ScanBox
 from data_pipeline.simulation.codec import Codec
 from data_pipeline.simulation.painter import HELD_OUT, TRAIN, PainterOptions, paint_clip, paint_pair, painted_vendor
 from data_pipeline.simulation.painter_flow import find_blood, invent_flow
@@ -122,7 +122,7 @@ def test_presets_are_disjoint():
 
 
 def test_still_images_fixed_boxes_and_geometries():
-    box = ColourBox(r0=30.0, r1=60.0, t0=-0.2, t1=0.2)
+    box = ScanBox(r0=30.0, r1=60.0, t0=-0.2, t1=0.2)
     options = dataclasses.replace(PLAIN, box=box)
     clip = paint_clip(beating(1)[..., None], 2, fps=30, fan=FAN.geometry, options=options, **IDS)
     assert clip.record.cfd.shape == (1, 96, 96, 3) and clip.record.params["box"]["r1"] == 60
@@ -133,7 +133,7 @@ def test_still_images_fixed_boxes_and_geometries():
             2,
             fps=30,
             fan=FAN,
-            options=dataclasses.replace(options, box=ColourBox(r0=5, r1=500, t0=-0.2, t1=0.2)),
+            options=dataclasses.replace(options, box=ScanBox(r0=5, r1=500, t0=-0.2, t1=0.2)),
             **IDS,
         )
 
