@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from data_pipeline.geometry import Fan, Geometry
-from data_pipeline.pixels import saturation
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Region, check_frames
 from data_pipeline.screen import colour_box, colour_mask
 from data_pipeline.screen import kind as clip_kind
@@ -178,8 +177,10 @@ class _Static:
         cut = np.ascontiguousarray(some[(slice(None), *ground)])
         tint = colour_mask.fit_tint(cut, sector)
         coloured = np.stack([_colour(frame, sector, tint, options) for frame in cut])
-        interface = colour_mask.static_colour(cut, coloured, options=options.colour, area=int(sector.sum()))
-        interface = cv2.dilate(interface.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+        interface = np.zeros(sector.shape, bool)
+        if not colour_mask.is_frozen(cut, sector):
+            interface = colour_mask.static_colour(cut, coloured, options=options.colour, area=int(sector.sum()))
+            interface = cv2.dilate(interface.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
         coloured &= ~interface
         geometry = fan.geometry.moved(ground[1].start, ground[0].start)
         box = _locate(cut, coloured, geometry, options)
@@ -214,7 +215,7 @@ def _colour(
     no_seed: np.ndarray | None = None,
 ) -> np.ndarray:
     """bool [H, W]; ``no_seed``: where a strong pixel does not start a component (bleed of a coloured outline)."""
-    level = saturation(frame) if tint is None else tint.distance(frame)
+    level = colour_mask.colour_level(frame, tint)
     if no_seed is not None:
         level[no_seed] = np.minimum(level[no_seed], options.colour.strong)
     return colour_mask.hysteresis(level, weak=options.colour.weak, strong=options.colour.strong) & sector

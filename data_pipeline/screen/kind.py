@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import cv2
 import numpy as np
@@ -12,6 +13,10 @@ from data_pipeline.schema import Region
 from data_pipeline.screen import layout as screen_layout
 from data_pipeline.screen.colour_bar import ColourBar, find_colour_bar, hue_shares
 from data_pipeline.screen.colour_box import ColourBox, box_masks
+
+
+_COLOUR, _POWER = 0x0010, 0x0100
+"""Bits of Image Type value 4: colour Doppler, colour power mode."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -174,7 +179,7 @@ def judge(seen: Evidence, *, regions: tuple[Region, ...], image_type: tuple[str,
     if power > 0:
         return Verdict(kind="power", has_colour=True, score=power, reason=f"one warm hue path; {described}")
     score = 0.5 + 0.2 * seen.outlined + 0.15 * (min(seen.red, seen.blue) > 0.02) + 0.1 * (seen.share >= 0.003)
-    tagged = any(region.data_type == 2 for region in regions) or bool(tags & 2)
+    tagged = any(region.data_type == 2 for region in regions) or bool(tags & _COLOUR)
     return Verdict(kind="cfd", has_colour=True, score=round(min(score + 0.05 * tagged, 1.0), 3), reason=described)
 
 
@@ -197,22 +202,15 @@ def _power(seen: Evidence, tags: int) -> float:
         return 0.9 if max(seen.bar.blue, seen.bar.green) < 0.05 and seen.blue < 0.1 else 0.0
     if seen.blue > 0.02 or seen.green > 0.05:
         return 0.0
-    if tags & 4:
+    if tags & _POWER:
         return 0.8
-    if tags & 2:
+    if tags & _COLOUR:
         return 0.0
     # no legend: flow in one direction is mostly dark red, a power map runs through orange to yellow
     return 0.55 if seen.blue < 0.005 and seen.orange > 0.25 else 0.0
 
 
 def _type_bits(image_type: tuple[str, ...]) -> int:
-    """Value 4 of Image Type as a sum (PS3.3 C.8.5.6.1.1): 1 = 2-D, 2 = colour Doppler, 4 = power; 0 when absent.
-
-    Files write it as a hexadecimal number (0003) or as one digit per bit (0011).
-    """
-    if len(image_type) < 4 or image_type[3] == "OTHER":
-        return 0
-    digits = image_type[3].rjust(4, "0")[-4:]
-    if set(digits) <= {"0", "1"}:
-        return (digits[3] == "1") | (digits[2] == "1") << 1 | (digits[1] == "1") << 2
-    return int(digits, 16)
+    """Value 4 of Image Type, a hexadecimal sum (PS3.3 C.8.5.6.1.1); 0 when it is absent or a word."""
+    value = image_type[3] if len(image_type) > 3 else ""
+    return int(value, 16) if re.fullmatch("[0-9A-F]{4}", value) else 0
