@@ -150,6 +150,8 @@ def painted_pairs(
     options = options or PairingOptions()
     if analysis.kind != "bmode":
         raise NoPairError("not_bmode", f"only greyscale clips are painted, this is {analysis.kind}: {analysis.reason}")
+    if analysis.colour_seen:
+        raise NoPairError("colour_seen", f"{analysis.colour_seen:.0%} of frames show colour: not a greyscale target")
     if isinstance(analysis.geometry, Hull):
         raise NoPairError("no_sector", "no fan or rectangle fits the picture, so no colour box can be placed")
     sector = analysis.sector & ~find_burned_text(clip.frames, analysis.sector)

@@ -49,6 +49,8 @@ class FlowAnalysis:
     """One sentence for a person."""
     box_found: bool = True
     """The drawn outline of the box was seen (otherwise the box is the colour's extent)."""
+    colour_seen: float = 0.0
+    """Share of frames that show colour, whatever the verdict: such a clip is no greyscale target."""
 
     @property
     def is_cfd(self) -> bool:
@@ -93,6 +95,7 @@ def analyse(
         kind=verdict.kind,
         score=verdict.score,
         reason=verdict.reason,
+        colour_seen=_colour_seen(frames, state, options),
         box_found=bool(verdict.has_colour and state.box is not None and state.box.outlined),
     )
 
@@ -196,13 +199,25 @@ class _Static:
         )
 
 
+def _colour_seen(frames: np.ndarray, state: _Static, options: FlowOptions) -> float:
+    """Share of ``frames`` with colour in pieces thicker than strokes, looked at with half the resolution."""
+    sector, interface = state.sector[::2, ::2], state.interface[::2, ::2]
+    least, seen = options.kind.present * max(int(sector.sum()), 1), 0
+    for frame in frames[(slice(None), *state.ground)]:
+        level = colour_mask.colour_level(np.ascontiguousarray(frame[::2, ::2]), state.tint)
+        strong = (level > options.colour.strong) & sector & ~interface
+        if np.count_nonzero(strong) >= least:
+            seen += clip_kind.thick_share(colour_mask.without_traces(strong), 1.0) >= least
+    return seen / len(frames)
+
+
 def _locate(
     cut: np.ndarray, coloured: np.ndarray, geometry: Geometry, options: FlowOptions
 ) -> colour_box.ColourBox | None:
     """The box of frames uint8 [n, h, w, 3] with colour masks bool [n, h, w]."""
     weight = np.zeros(coloured.shape[1:], np.float32)
     for frame, mask in zip(cut, coloured):
-        weight += colour_mask.thick(_flow_like(frame, mask))
+        weight += colour_mask.thick(_flow_like(frame, colour_mask.without_traces(mask)))
     return colour_box.locate_box(_without_specks(weight), _darkest(cut), geometry, options=options.box)
 
 

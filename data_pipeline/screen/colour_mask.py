@@ -176,6 +176,25 @@ def thick(mask: np.ndarray) -> np.ndarray:
     return cv2.dilate(opened, np.ones((3, 3), np.uint8)).astype(bool) & mask
 
 
+def without_traces(mask: np.ndarray, *, wide: float = 0.1, tall: float = 0.015) -> np.ndarray:
+    """``mask`` (bool [H, W]) without lines that run across: an ECG, a traced contour.
+
+    Pieces wider than ``wide`` of the width that are, in the median over their columns, at most ``tall`` of the height
+    (and never more than 9 px) thick.
+    """
+    limit = min(tall * mask.shape[0], 9)
+    if limit < 2 or not mask.any():
+        return mask
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    kept = mask
+    for index in np.nonzero(stats[:, cv2.CC_STAT_WIDTH] > wide * mask.shape[1])[0]:
+        x, y, across, down = stats[index, :4]
+        piece = labels[y : y + down, x : x + across] == index
+        if index and np.median(piece.sum(axis=0)) <= limit:
+            kept = kept & (labels != index)
+    return kept
+
+
 def fill_holes(mask: np.ndarray, luma: np.ndarray, *, hole_px: int, dark: int = 15) -> np.ndarray:
     """``mask`` with enclosed holes of at most ``hole_px`` dark pixels filled: zero crossings inside flow."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)

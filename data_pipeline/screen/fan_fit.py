@@ -52,7 +52,8 @@ def fit_fan(frames: np.ndarray, *, cm_per_px: float | None = None, options: FanO
     """Like `fit_sector`, with the mask and how well the model agrees with the lit area."""
     check_frames(frames, channels=3)
     options = options or FanOptions()
-    peak = peak_level(spread(frames, options.max_frames))
+    some = spread(frames, options.max_frames)
+    peak = peak_level(cv2.absdiff(some, np.broadcast_to(border_colour(some), some.shape)))
     lit, faint = _lit_area(peak, options)
     height, width = lit.shape
     common = {"cm_per_px": float(cm_per_px or 0.0), "native_height": height, "native_width": width}
@@ -76,6 +77,20 @@ def spread(frames: np.ndarray, count: int) -> np.ndarray:
     """At most ``count`` frames of ``frames`` [T, ...], evenly spread."""
     n = len(frames)
     return frames if n <= count else frames[np.linspace(0, n - 1, count).round().astype(int)]
+
+
+def border_colour(frames: np.ndarray) -> np.ndarray:
+    """uint8 [3]: the one colour that most of the frame's border has all the time, black where there is none.
+
+    Dark greys count as black: what is dim is found by level. Blue consoles and exports for print are neither.
+    """
+    first = frames[0].astype(np.int16)
+    sides = (first[0], first[-1], first[:, 0], first[:, -1])
+    colour = np.median(np.concatenate(sides), axis=0)
+    if colour.max() < 80 and np.ptp(colour) < 16:
+        return np.zeros(3, np.uint8)
+    same = [(np.abs(side - colour).max(axis=1) <= 4).mean() > 0.5 for side in sides]
+    return colour.astype(np.uint8) if all(same) else np.zeros(3, np.uint8)
 
 
 def peak_level(frames: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from data_pipeline.schema import Region
 from data_pipeline.screen import layout as screen_layout
 from data_pipeline.screen.colour_bar import ColourBar, find_colour_bar, hue_shares
 from data_pipeline.screen.colour_box import ColourBox, box_masks
-
+from data_pipeline.screen.colour_mask import without_traces
 
 _COLOUR, _POWER = 0x0010, 0x0100
 """Bits of Image Type value 4: colour Doppler, colour power mode."""
@@ -26,7 +26,9 @@ class KindOptions:
     present: float = 0.001
     """Share of the sector that must be coloured, in pieces thicker than text, for a frame to count."""
     frames: float = 0.2
-    """Share of frames that must count."""
+    """Share of frames that must count,"""
+    brief: float = 0.005
+    """unless those that count are coloured over this share of the sector: a short jet, colour switched on late."""
     everywhere: float = 0.6
     """Share of the sector above which colour is an overlay of another kind (elastography, colour B-mode, contrast)."""
     marks_green: float = 0.5
@@ -102,11 +104,9 @@ def evidence(
       geometry: of the sector in coordinates of ``ground``.
     """
     area = max(int(sector.sum()), 1)
-    # text and callipers are one or two pixels wide, flow is not; in small images everything is thin
-    kernel = np.ones((3, 3) if min(sector.shape) >= 200 else (2, 2), np.uint8)
-    thick = np.array([cv2.morphologyEx(m.astype(np.uint8), cv2.MORPH_OPEN, kernel).sum() for m in coloured]) / area
-    counted = thick >= options.present
-    shares = coloured.sum(axis=(1, 2)) / area
+    seen = np.stack([without_traces(mask) for mask in coloured])
+    counted = np.array([thick_share(mask, area) for mask in seen]) >= options.present
+    shares = seen.sum(axis=(1, 2)) / area
     pixels = some[(slice(None), *ground)][coloured]
     pixels = pixels[:: max(len(pixels) // 100_000, 1)]
     pixels = pixels[pixels.max(axis=1).astype(int) - pixels.min(axis=1) > 60]  # codecs smear wrong hues faintly
@@ -142,13 +142,25 @@ def evidence(
     )
 
 
+def thick_share(mask: np.ndarray, area: float) -> float:
+    """Pixels of ``mask`` (bool [H, W]) in pieces thicker than strokes, over ``area`` px.
+
+    Text, callipers and traces are one to three pixels wide on a full screen, flow is not; in small images everything is
+    thin.
+    """
+    side = min(mask.shape)
+    size = 2 if side < 160 else 3 if side < 360 else 5
+    return float(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((size, size), np.uint8)).sum()) / area
+
+
 def judge(seen: Evidence, *, regions: tuple[Region, ...], image_type: tuple[str, ...], options: KindOptions) -> Verdict:
     """The kind of a clip from its `Evidence` and tags."""
     layout = _layout(seen, regions)
     if layout is not None:
         return layout
-    marks = seen.coloured_frames >= options.frames and seen.green > options.marks_green and not seen.variance
-    if seen.coloured_frames < options.frames or marks:
+    enough = seen.coloured_frames >= options.frames or (seen.coloured_frames > 0 and seen.share >= options.brief)
+    marks = enough and seen.green > options.marks_green and not seen.variance
+    if not enough or marks:
         return Verdict(
             kind="bmode",
             has_colour=False,

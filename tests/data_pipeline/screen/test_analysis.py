@@ -9,6 +9,7 @@ from pydicom.data import get_testdata_file
 
 from data_pipeline.readers import read_clip
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Region
+from data_pipeline.screen import kind as clip_kind
 from data_pipeline.screen.analysis import analyse
 from data_pipeline.screen.hidden import hidden_mask
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip
@@ -299,3 +300,61 @@ def test_wrong_frames_are_refused():
     with pytest.raises(ValueError, match="uint8"):
         analyse(np.zeros((3, 20, 20, 3)))
     assert dataclasses.is_dataclass(analyse(speckle(SHAPES["phased"], frames=1)))
+
+
+def test_a_frozen_clip_keeps_its_colour():
+    clip, painted, _ = duplex(1)
+    found = analyse(np.repeat(clip, 12, axis=0))
+    assert found.is_cfd and flags(found, FLOW)[:, painted[0]].mean() > 0.97
+
+
+def test_colour_in_few_frames_is_found_and_named():
+    clip, painted, _ = duplex(16, outline=None)
+    clip[3:] = speckle(SHAPES["phased"], frames=16)[3:]
+    found = analyse(clip)
+    assert found.is_cfd and found.colour_seen == pytest.approx(3 / 16)
+    assert flags(found, FLOW)[:3][painted[:3]].mean() > 0.95 and not flags(found, FLOW)[3:].any()
+    assert analyse(clip[3:]).colour_seen == 0
+
+
+def test_colour_between_the_frames_looked_at_is_seen():
+    clip = speckle(SHAPES["phased"], frames=72)
+    clip[40:42] = duplex(2, outline=None)[0]
+    found = analyse(clip)
+    assert found.colour_seen == pytest.approx(2 / 72)
+
+
+@pytest.mark.parametrize("colour", [(240, 220, 60), (60, 230, 240), (250, 160, 40), (250, 50, 40)])
+@pytest.mark.parametrize("width", [1, 2])
+def test_a_trace_of_any_colour_is_not_flow(colour, width):
+    clip = np.stack([cv2.resize(frame, (800, 600)) for frame in speckle(SHAPES["phased"], frames=12)])
+    for t, frame in enumerate(clip):
+        x = np.arange(100 + 50 * t)
+        spikes = np.where(x % 120 < 8, 40, 0)
+        trace = np.stack([120 + x, 500 + 6 * np.sin(x / 8) - spikes], axis=1).astype(np.int32)
+        cv2.polylines(frame, [trace], False, colour, width, cv2.LINE_AA)
+    found = analyse(clip)
+    assert found.kind == "bmode", found.reason
+
+
+@pytest.mark.parametrize("ground", [(0, 0, 90), (200, 200, 200), (255, 255, 255)])
+def test_a_coloured_background_is_no_sector(ground):
+    clip, painted, _ = duplex(8)
+    truth = SHAPES["phased"].mask((300, 400))
+    clip[:, ~truth] = ground
+    found = analyse(clip)
+    assert overlap(found.sector, truth) > 0.9 and found.is_cfd
+    assert flags(found, FLOW)[painted].mean() > 0.95
+
+
+@pytest.mark.parametrize("value, kind", [("VASCULAR", "cfd"), ("TTE", "cfd"), ("0011", "cfd"), ("0101", "power")])
+def test_image_type_breaks_ties(value, kind):
+    clip, _, _ = duplex(hues=("red",))
+    assert analyse(clip, image_type=("ORIGINAL", "PRIMARY", "CARDIOLOGY", value)).kind == kind
+
+
+@pytest.mark.parametrize(
+    "value, bits", [("0003", 0x3), ("0019", 0x19), ("0010", 0x10), ("0101", 0x101), ("VASCULAR", 0), ("00", 0)]
+)
+def test_image_type_bits_are_hexadecimal(value, bits):
+    assert clip_kind._type_bits(("ORIGINAL", "PRIMARY", "", value)) == bits
