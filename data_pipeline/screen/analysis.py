@@ -95,7 +95,7 @@ def analyse(
         kind=verdict.kind,
         score=verdict.score,
         reason=verdict.reason,
-        colour_seen=_colour_seen(frames, state, options),
+        colour_seen=verdict.colour_seen if verdict.has_colour else _colour_seen(frames, state, options),
         box_found=bool(verdict.has_colour and state.box is not None and state.box.outlined),
     )
 
@@ -167,7 +167,7 @@ class _Static:
     interface: np.ndarray
     """bool [h, w]: static colour, grown by 1 px."""
     coloured: np.ndarray
-    """bool [n, h, w] of the frames looked at."""
+    """bool [n, h, w] of the frames looked at, without traces."""
     box: colour_box.ColourBox | None
     steered: Geometry
     """The clip's geometry (full frame), with the steer of the box."""
@@ -184,7 +184,7 @@ class _Static:
         if not colour_mask.is_frozen(cut, sector):
             interface = colour_mask.static_colour(cut, coloured, options=options.colour, area=int(sector.sum()))
             interface = cv2.dilate(interface.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-        coloured &= ~interface
+        coloured = np.stack([colour_mask.without_traces(mask) for mask in coloured & ~interface])
         geometry = fan.geometry.moved(ground[1].start, ground[0].start)
         box = _locate(cut, coloured, geometry, options)
         return _Static(
@@ -217,7 +217,7 @@ def _locate(
     """The box of frames uint8 [n, h, w, 3] with colour masks bool [n, h, w]."""
     weight = np.zeros(coloured.shape[1:], np.float32)
     for frame, mask in zip(cut, coloured):
-        weight += colour_mask.thick(_flow_like(frame, colour_mask.without_traces(mask)))
+        weight += colour_mask.thick(_flow_like(frame, mask))
     return colour_box.locate_box(_without_specks(weight), _darkest(cut), geometry, options=options.box)
 
 
@@ -271,7 +271,8 @@ def _boxes_over_time(
     for part in np.array_split(np.arange(len(frames)), max(round(len(frames) / options.window), 2)):
         span = slice(int(part[0]), int(part[-1]) + 1)
         cut = np.ascontiguousarray(spread(frames[span], 6)[(slice(None), *state.ground)])
-        coloured = np.stack([_colour(frame, state.sector, state.tint, options) for frame in cut]) & ~state.interface
+        coloured = [_colour(frame, state.sector, state.tint, options) & ~state.interface for frame in cut]
+        coloured = np.stack([colour_mask.without_traces(mask) for mask in coloured])
         found.append((span, _locate(cut, coloured, state.geometry, options)))
     seen = [box for _, box in found if box is not None and box.outlined]
     if len(seen) < 0.5 * len(found):

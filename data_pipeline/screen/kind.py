@@ -13,7 +13,6 @@ from data_pipeline.schema import Region
 from data_pipeline.screen import layout as screen_layout
 from data_pipeline.screen.colour_bar import ColourBar, find_colour_bar, hue_shares
 from data_pipeline.screen.colour_box import ColourBox, box_masks
-from data_pipeline.screen.colour_mask import without_traces
 
 _COLOUR, _POWER = 0x0010, 0x0100
 """Bits of Image Type value 4: colour Doppler, colour power mode."""
@@ -80,6 +79,8 @@ class Verdict:
     has_colour: bool
     score: float
     reason: str
+    colour_seen: float = 0.0
+    """Share of the frames looked at that show colour."""
 
 
 def evidence(
@@ -104,9 +105,8 @@ def evidence(
       geometry: of the sector in coordinates of ``ground``.
     """
     area = max(int(sector.sum()), 1)
-    seen = np.stack([without_traces(mask) for mask in coloured])
-    counted = np.array([thick_share(mask, area) for mask in seen]) >= options.present
-    shares = seen.sum(axis=(1, 2)) / area
+    counted = np.array([thick_share(mask, area) for mask in coloured]) >= options.present
+    shares = coloured.sum(axis=(1, 2)) / area
     pixels = some[(slice(None), *ground)][coloured]
     pixels = pixels[:: max(len(pixels) // 100_000, 1)]
     pixels = pixels[pixels.max(axis=1).astype(int) - pixels.min(axis=1) > 60]  # codecs smear wrong hues faintly
@@ -189,10 +189,12 @@ def judge(seen: Evidence, *, regions: tuple[Region, ...], image_type: tuple[str,
     tags = _type_bits(image_type)
     power = _power(seen, tags)
     if power > 0:
-        return Verdict(kind="power", has_colour=True, score=power, reason=f"one warm hue path; {described}")
+        reason = f"one warm hue path; {described}"
+        return Verdict(kind="power", has_colour=True, score=power, reason=reason, colour_seen=seen.coloured_frames)
     score = 0.5 + 0.2 * seen.outlined + 0.15 * (min(seen.red, seen.blue) > 0.02) + 0.1 * (seen.share >= 0.003)
     tagged = any(region.data_type == 2 for region in regions) or bool(tags & _COLOUR)
-    return Verdict(kind="cfd", has_colour=True, score=round(min(score + 0.05 * tagged, 1.0), 3), reason=described)
+    score = round(min(score + 0.05 * tagged, 1.0), 3)
+    return Verdict(kind="cfd", has_colour=True, score=score, reason=described, colour_seen=seen.coloured_frames)
 
 
 def _layout(seen: Evidence, regions: tuple[Region, ...]) -> Verdict | None:

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR
-from data_pipeline.simulation.colour_maps import ColourMap
 from data_pipeline.simulation.scan_grid import ScanGrid
 
 _STEP_CM, _STEP_DEG = 0.031, 0.30  # the polar grid of the measurement: the real clip's pixel, and a third of its lag
@@ -78,25 +77,6 @@ def measure(
         "chroma_step_ratio": _chroma_step_ratio(cfd, strata),
     }
     return {name: float(figures[name]) for name in REAL}
-
-
-def decode_velocity(cfd: np.ndarray, flow: np.ndarray, colour_map: ColourMap) -> np.ndarray:
-    """Nearest colour of the bar: float32 ``[T, H, W]`` over Nyquist, NaN off ``flow``; power maps give their level."""
-    table = colour_map.table[:, 0].astype(np.float32)
-    table = table[:: max(1, len(table) // 128)]
-    axis = (
-        np.linspace(0, 1, len(table))
-        if colour_map.kind == "power"
-        else colour_map.baseline + np.linspace(-1, 1, len(table))
-    )
-    out = np.full(flow.shape, np.nan, np.float32)
-    pixels = cfd[flow].astype(np.float32)
-    nearest = np.empty(len(pixels), np.intp)
-    for start in range(0, len(pixels), 1 << 15):
-        part = pixels[start : start + (1 << 15)]
-        nearest[start : start + len(part)] = np.argmin((table**2).sum(1)[None] - 2 * part @ table.T, axis=1)
-    out[flow] = axis[nearest]
-    return out
 
 
 def summarise(measured: list[dict[str, float]]) -> dict[str, tuple[float, float, float]]:

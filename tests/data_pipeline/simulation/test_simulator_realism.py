@@ -7,9 +7,8 @@ import pytest
 
 from data_pipeline.schema import BOX, FLOW, SECTOR
 from data_pipeline.simulation.codec import Codec
-from data_pipeline.simulation.colour_maps import make_colour_map
 from data_pipeline.simulation.painter import TRAIN, paint_clip
-from data_pipeline.simulation.realism import REAL, decode_velocity, measure, outside, summarise, table
+from data_pipeline.simulation.realism import REAL, measure, outside, summarise, table
 from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.scene import SceneOptions
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip, simulate_grey
@@ -72,13 +71,6 @@ def test_constructed_masks_are_counted():
     assert figures["holes"] == 0.5  # the second frame's mask has lost the hole with its left half
     flow = (strata & FLOW) > 0
     assert figures["mask_iou"] == pytest.approx((flow[0] & flow[1]).sum() / (flow[0] | flow[1]).sum())
-
-
-def test_velocity_is_read_back_from_the_colours():
-    bar = make_colour_map("fire_ice")
-    v = np.random.default_rng(0).uniform(-0.95, 0.95, (1, 20, 20)).astype(np.float32)
-    out = decode_velocity(bar.colours(v), np.ones(v.shape, bool), bar)
-    assert np.abs(out - v).mean() < 0.02
 
 
 def test_nothing_cannot_be_summarised():
