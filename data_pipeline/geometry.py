@@ -39,6 +39,8 @@ class Geometry:
 
     kind = ""
     """One of `KINDS`."""
+    steer = 0.0
+    """Lean of the colour lines, rad; only linear probes have one."""
 
     @property
     def depth(self) -> tuple[float, float]:

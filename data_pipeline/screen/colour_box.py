@@ -202,7 +202,7 @@ def _refine(
     return ColourBox(
         depth=tuple(grid.depth0 + side * grid.d_depth for side in sides[:2]),
         lateral=tuple(grid.lateral0 + side * grid.d_lateral for side in sides[2:]),
-        steer=getattr(geometry, "steer", 0.0),
+        steer=geometry.steer,
         drawn=tuple(drawn),
         line_px=width,
     )

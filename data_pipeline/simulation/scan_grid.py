@@ -134,7 +134,7 @@ class ScanGrid:
     @property
     def steer(self) -> float:
         """Lean of the colour lines, rad; 0 on fans."""
-        return getattr(self.geometry, "steer", 0.0)
+        return self.geometry.steer
 
     @functools.cached_property
     def r(self) -> np.ndarray:
