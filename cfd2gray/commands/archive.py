@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import hmac
 import os
 import pathlib
 import sys
@@ -32,8 +34,13 @@ def add_commands(add: AddCommand) -> None:
     sub = add("pack", run_pack, about, "pack EchoNet-Dynamic --dataset echonet-dynamic --paint 2 -o records")
     _add_archive(sub)
     _add_sources(sub)
-    sub.add_argument("--encoding", choices=("raw", "zstd"), default="raw")
+    sub.add_argument("--encoding", choices=("raw", "zstd"), default="zstd")
     sub.add_argument("--shard-mb", type=float, default=256.0)
+    about = "pack only the K-th of N shares, on this machine; --finish makes one data set of them"
+    sub.add_argument("--part", type=_part, metavar="K/N", help=about)
+    sub.add_argument("--finish", action="store_true", help="pack nothing more: join what the parts have packed")
+    about = "try files again that failed with this code; `transient`: whatever may have passed; may be repeated"
+    sub.add_argument("--retry", action="append", default=[], metavar="CODE", help=about)
     about = "pack as an Apache Beam pipeline: DirectRunner, DataflowRunner, FlinkRunner, SparkRunner"
     sub.add_argument("--runner", metavar="NAME", help=about)
     about = "an option of the Beam pipeline, e.g. --runner-option=--project=ours; may be repeated"
@@ -49,6 +56,15 @@ def _add_archive(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--key-file", type=pathlib.Path, help=about)
     sub.add_argument("--salvage", action="store_true", help="use the whole frames of truncated files")
     sub.add_argument("--workers", type=int, default=os.cpu_count())
+    about = "after this time a file is given up and counted as `timeout`"
+    sub.add_argument("--timeout", type=float, default=1800.0, metavar="SECONDS", help=about)
+
+
+def _part(text: str) -> tuple[int, int]:
+    k, _, n = text.partition("/")
+    if not (k.isdigit() and n.isdigit() and 1 <= int(k) <= int(n)):
+        raise argparse.ArgumentTypeError(f"must be K/N with 1 <= K <= N, got {text!r}")
+    return int(k), int(n)
 
 
 def _add_sources(sub: argparse.ArgumentParser) -> None:
@@ -96,7 +112,15 @@ def _teller(args: argparse.Namespace) -> Callable[[Any, str, BaseException | Non
 def _exit_code(counts: Mapping[str, int]) -> int:
     from data_pipeline.readers import CODES
 
-    return int(any(count and code in CODES and code not in PASSED_OVER for code, count in counts.items()))
+    return int(
+        any(count and (code in CODES or _broke(code)) and code not in PASSED_OVER for code, count in counts.items())
+    )
+
+
+def _broke(code: str) -> bool:
+    from data_pipeline.parallel import DEFECT
+
+    return code.startswith(DEFECT) or code in ("timeout", "worker_died")
 
 
 def run_pair(args: argparse.Namespace) -> int:
@@ -109,7 +133,7 @@ def run_pair(args: argparse.Namespace) -> int:
     kinds, reasons, shown = collections.Counter(), collections.Counter(), []
     with progress_bar("files") as bar:
         task = bar.add_task("pairing", total=len(jobs))
-        for _, outcome in run_ordered(_call, jobs, workers=args.workers):
+        for _, outcome in run_ordered(_call, jobs, workers=args.workers, timeout=args.timeout):
             if outcome.code:
                 reasons[outcome.code] += 1
                 tell(None, outcome.code, outcome.error)
@@ -130,19 +154,45 @@ def _call(job: Any) -> list:
 
 
 def run_pack(args: argparse.Namespace) -> int:
-    options = {"encoding": args.encoding, "shard_mb": args.shard_mb}
-    if args.runner:
-        manifest = _beam()(
-            _jobs(args, _pack_key(args)), args.out, runner=args.runner, options=args.runner_option, **options
-        )
-    else:
-        from data_pipeline.records.pack import pack
+    from data_pipeline.records import pack as packing
 
-        manifest = pack(_jobs(args, _pack_key(args)), args.out, workers=args.workers, on_error=_teller(args), **options)
+    key = _pack_key(args)
+    settings = {"encoding": args.encoding, "shard_mb": args.shard_mb, "options": _pack_options(args, key)}
+    if args.finish:
+        manifest = packing.finish(args.out)
+    elif args.runner:
+        jobs = functools.partial(_jobs_and_key, args)
+        manifest = _beam()(jobs, args.out, runner=args.runner, runner_options=args.runner_option, **settings)
+    else:
+        manifest = packing.pack(
+            _jobs(args, key), args.out, workers=args.workers, timeout=args.timeout, part=args.part, retry=args.retry,
+            key=key, on_error=_teller(args), **settings,
+        )  # fmt: skip
+    if manifest is None:
+        print(f"part {args.part[0]} of {args.part[1]} is packed; when all are: cfd2gray pack ... --finish")
+        return 0
     clips = sum(shard.n_clips for shard in manifest.shards)
     write_result(args, {"clips": clips, "counts": dict(manifest.counts), "left_out": dict(manifest.errors)})
     print(f"{clips} clips in {args.out}; left out: {dict(manifest.errors) or 'none'}")
     return _exit_code(manifest.errors)
+
+
+def _pack_options(args: argparse.Namespace, key: bytes) -> dict[str, Any]:
+    """What a later call must agree with, beside the jobs themselves."""
+    table = args.view_csv.read_bytes() if args.view_csv and args.view_csv.is_file() else b""
+    return {
+        "dataset": args.dataset,
+        "paint": args.paint,
+        "weak": args.weak,
+        "salvage": args.salvage,
+        "views": hmac.new(key, table, "sha256").hexdigest()[:16] if table else "",
+    }
+
+
+def _jobs_and_key(args: argparse.Namespace) -> tuple[list, bytes]:
+    """On a cluster's worker: the listing and the key are read there, and travel with nothing."""
+    key = _pack_key(args)
+    return _jobs(args, key), key
 
 
 def _pack_key(args: argparse.Namespace) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data_pipeline.census import tables as census_tables
 from data_pipeline.census.run import Census
-from data_pipeline.records.manifest import write_atomically
+from data_pipeline.files import write_atomically
 
 _LEGEND = {
     "both": "greyscale and colour",

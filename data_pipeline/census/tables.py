@@ -19,7 +19,7 @@ from typing import Any
 import rich.table
 
 from data_pipeline.census.run import GREYSCALE, MODALITIES, TRANSLATABLE, Census, CensusRow
-from data_pipeline.records.manifest import write_atomically
+from data_pipeline.files import write_atomically
 from data_pipeline.schema import VIEWS
 
 STATES = ("both", "greyscale", "recoverable", "missing")

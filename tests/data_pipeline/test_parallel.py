@@ -77,7 +77,7 @@ def test_arguments_are_drawn_a_few_ahead_only(workers):
 
     def arguments():
         nonlocal drawn
-        for drawn in range(1, 101):
+        for drawn in range(1, 101):  # noqa: UP028
             yield drawn
 
     for number, _ in enumerate(parallel.run_ordered(act, arguments(), workers=workers), 1):

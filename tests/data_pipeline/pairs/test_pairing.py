@@ -130,7 +130,7 @@ def test_an_archive_is_packed(tmp_path):
     table = manifest.counts["train"]
     assert table["kind"] == {"dual": 1, "painted": 2} and table["view"] == {"A4C": 1, "PLAX": 2}
     assert manifest.errors == {"not_bmode": 3, "not_ultrasound": 1, "truncated": 1, "unknown_format": 1}
-    everything = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
+    everything = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
     for secret in (b"SECRET", b"DOE", b"Doe", b"IM1", b"1.2.5", key):
         assert secret not in everything
     source = ShardSource(tmp_path / "out")
