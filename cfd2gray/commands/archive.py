@@ -22,6 +22,7 @@ def add_commands(add: AddCommand) -> None:
     sub = add("census", run_census, "what an archive holds and what translation adds", "census DICOM -o census")
     _add_archive(sub)
     sub.add_argument("-o", "--out", type=pathlib.Path, help="folder for census.csv, .json and .html")
+    sub.add_argument("--part", type=_part, metavar="K/N", help="look only at the K-th of N shares, on this machine")
 
     about = "find colour and greyscale pairs in an archive"
     sub = add("pair", run_pair, about, "pair DICOM --contact-sheet pairs.png")
@@ -73,23 +74,28 @@ def _add_sources(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--weak", action="store_true", help=about)
 
 
-def _jobs(args: argparse.Namespace, key: bytes) -> list:
-    from data_pipeline.census.run import CensusOptions, census
+def _jobs(args: argparse.Namespace, key: bytes, *, out: str | None = None) -> list:
+    """A job for every clip of the archive; ``out`` is where records go, and beside it what --weak has seen."""
+    from data_pipeline.census.rows import CensusOptions
+    from data_pipeline.census.run import look_at
     from data_pipeline.pairs.jobs import archive_jobs, weak_jobs
-    from data_pipeline.readers.archive import archive_items, read_view_csv
+    from data_pipeline.readers.archive import list_archive, read_view_csv
     from data_pipeline.screen.deidentify import KeyedHasher
 
     views = read_view_csv(args.view_csv) if args.view_csv else None
-    jobs = archive_jobs(
-        args.archive, key=key, dataset=args.dataset, views=views, paint_seeds=range(args.paint), salvage=args.salvage
-    )
+    listing = list_archive(args.archive, dataset=args.dataset, views=views, leave_out=out)
+    for why, path in listing.passed_over:
+        _teller(args)(None, f"{path}: {why}", None)
+    if listing.counts:
+        print(f"passed over: {listing.counts}", file=sys.stderr)
+    jobs = archive_jobs(listing.items, key=key, paint_seeds=range(args.paint), salvage=args.salvage)
     if args.weak:
-        items = archive_items(args.archive, dataset=args.dataset, views=views)
-        options = CensusOptions(salvage=args.salvage)
-        found = census(
-            args.archive, dataset=args.dataset, view_csv=args.view_csv, key=key, workers=args.workers, options=options
-        )
-        jobs += weak_jobs(items, found.rows, hasher=KeyedHasher(key))
+        kept = f"{out.rstrip('/')}.census" if out and "://" not in out else None
+        rows = look_at(
+            listing.items, args.archive, out_dir=kept, key=key, workers=args.workers, timeout=args.timeout,
+            options=CensusOptions(salvage=args.salvage),
+        )  # fmt: skip
+        jobs += weak_jobs(listing.items, rows, hasher=KeyedHasher(key))
     return jobs
 
 
@@ -165,7 +171,7 @@ def run_pack(args: argparse.Namespace) -> int:
         manifest = _beam()(jobs, args.out, runner=args.runner, runner_options=args.runner_option, **settings)
     else:
         manifest = packing.pack(
-            _jobs(args, key), args.out, workers=args.workers, timeout=args.timeout, part=args.part, retry=args.retry,
+            _jobs(args, key, out=args.out), args.out, workers=args.workers, timeout=args.timeout, part=args.part, retry=args.retry,
             key=key, on_error=_teller(args), **settings,
         )  # fmt: skip
     if manifest is None:
@@ -192,7 +198,7 @@ def _pack_options(args: argparse.Namespace, key: bytes) -> dict[str, Any]:
 def _jobs_and_key(args: argparse.Namespace) -> tuple[list, bytes]:
     """On a cluster's worker: the listing and the key are read there, and travel with nothing."""
     key = _pack_key(args)
-    return _jobs(args, key), key
+    return _jobs(args, key, out=args.out), key
 
 
 def _pack_key(args: argparse.Namespace) -> bytes:
@@ -215,13 +221,21 @@ def run_census(args: argparse.Namespace) -> int:
 
     from data_pipeline.census import page as census_page
     from data_pipeline.census import tables as census_tables
-    from data_pipeline.census.run import CensusOptions, census
+    from data_pipeline.census.rows import CensusOptions
+    from data_pipeline.census.run import census
 
+    if args.part and not args.out:
+        raise ValueError("--part needs -o: a census without --part joins the parts there")
     key = _key(args.key_file) if args.key_file or not args.out else None  # else the census keeps its own
     found = census(
         args.archive, out_dir=args.out, dataset=args.dataset, view_csv=args.view_csv, key=key, workers=args.workers,
-        options=CensusOptions(salvage=args.salvage), on_error=_teller(args),
+        timeout=args.timeout, part=args.part, options=CensusOptions(salvage=args.salvage), on_error=_teller(args),
     )  # fmt: skip
+    if args.part:
+        print(
+            f"part {args.part[0]} of {args.part[1]} is looked at; when all are, the same command without --part joins them"
+        )
+        return 0
     console = rich.console.Console()
     console.print(census_tables.terminal_table(found))
     console.print(census_tables.headline(found))

@@ -228,8 +228,9 @@ def _verified_pair(
 def provenance(info: ClipInfo, evidence: dict[str, Any], hasher: KeyedHasher, *, suffix: str = "") -> dict[str, Any]:
     """The fields of a `PairRecord` that say where it comes from, without any identifier."""
     identity = info.identity
-    # Without a patient the clip is its own: never lumped together with others, but a leak cannot be excluded.
-    patient = identity.patient or f"clip {identity.instance or info.source_digest}"
+    # Without a patient the study, or else the clip, is one: never lumped together with others, but a leak cannot be excluded.
+    unknown = f"study {identity.study}" if identity.study else f"clip {identity.instance or info.source_digest}"
+    patient = identity.patient or unknown
     return {
         "clip_id": clip_pseudonym(info, hasher, suffix=suffix),
         "patient_id": hasher.patient(patient),

@@ -7,7 +7,7 @@ import pytest
 from data_pipeline.pairs import pairing
 from data_pipeline.pairs.jobs import archive_jobs
 from data_pipeline.pairs.weak import weak_pairs
-from data_pipeline.readers.archive import read_view_csv
+from data_pipeline.readers.archive import list_archive, read_view_csv
 from data_pipeline.records import example as records
 from data_pipeline.records import pack
 from data_pipeline.records.tfrecord import ShardSource
@@ -122,7 +122,7 @@ def test_an_archive_is_packed(tmp_path):
     (tmp_path / "views.csv").write_text("file,view,patient\nc/IM1.dcm,PLAX,Z\n")
     key = b"another secret of the hospital"
     jobs = archive_jobs(
-        archive, key=key, views=read_view_csv(tmp_path / "views.csv"),
+        list_archive(archive, views=read_view_csv(tmp_path / "views.csv")).items, key=key,
         options=pairing.PairingOptions(size=64), paint_seeds=(1,),
     )  # fmt: skip
     assert key.decode() not in repr(jobs)
