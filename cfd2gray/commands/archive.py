@@ -170,10 +170,10 @@ def run_pack(args: argparse.Namespace) -> int:
         jobs = functools.partial(_jobs_and_key, args)
         manifest = _beam()(jobs, args.out, runner=args.runner, runner_options=args.runner_option, **settings)
     else:
+        jobs, manner = _jobs(args, key, out=args.out), {"workers": args.workers, "timeout": args.timeout}
         manifest = packing.pack(
-            _jobs(args, key, out=args.out), args.out, workers=args.workers, timeout=args.timeout, part=args.part, retry=args.retry,
-            key=key, on_error=_teller(args), **settings,
-        )  # fmt: skip
+            jobs, args.out, part=args.part, retry=args.retry, key=key, on_error=_teller(args), **manner, **settings
+        )
     if manifest is None:
         print(f"part {args.part[0]} of {args.part[1]} is packed; when all are: cfd2gray pack ... --finish")
         return 0

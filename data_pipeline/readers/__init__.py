@@ -11,7 +11,6 @@ Example::
 from __future__ import annotations
 
 import os
-import pathlib
 
 from data_pipeline.files import file_digest
 from data_pipeline.readers.errors import CODES, Guard, IngestError
@@ -49,7 +48,8 @@ def open_clip(
       IngestError: with one of `CODES`; iterating the stream raises it too.
     """
     found = sniff(path, limits=limits)
-    sha = file_digest(path) if digest and found not in ("folder", "zarr") else ""
+    with Guard(path, doing="reading the file", code="not_found"):
+        sha = file_digest(path) if digest and found not in ("folder", "zarr") else ""
     if found in ("dicom", "dicom_raw"):
         from data_pipeline.readers.dicom import open_dicom
 

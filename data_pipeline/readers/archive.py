@@ -51,7 +51,7 @@ def list_archive(
         dataset: name of the data set's layout, one of `readers.datasets.DATASETS`; empty for a plain archive. Files that
             its tables list and that are not there are left out.
         views: from `read_view_csv`; overrides what the set says.
-        leave_out: a folder of ours inside the archive.
+        leave_out: a folder of ours inside the archive, and what lies beside it under its name and a suffix.
 
     Raises:
         ValueError: when there is no such folder, no clip in it, an argument is unknown, or a name in ``views`` fits
@@ -110,7 +110,7 @@ def files_below(
     """
     found: list[str] = []
     passed_over: list[tuple[str, str]] = []
-    own = os.path.realpath(leave_out) if leave_out is not None else None
+    own = os.path.abspath(leave_out) if leave_out is not None else None
     waiting = [os.fspath(archive)]
     while waiting:
         folder = waiting.pop()
@@ -125,13 +125,13 @@ def files_below(
             continue
         below = []
         for entry in entries:
-            if entry.name.startswith("."):
+            ours = own is not None and f"{os.path.abspath(entry.path)}.".startswith(f"{own}.")
+            if ours or entry.name.startswith("."):
                 continue
             if entry.is_symlink():
                 passed_over.append(("link", entry.path))
             elif entry.is_dir(follow_symlinks=False):
-                if own is None or os.path.realpath(entry.path) != own:
-                    below.append(entry.path)
+                below.append(entry.path)
             elif entry.is_file(follow_symlinks=False) and entry.name.upper() != "DICOMDIR":
                 found.append(entry.path)
         waiting += reversed(below)  # a folder's files before those of its folders, both by name
