@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.pairs import dual_panes
+from data_pipeline.pairs.likeness import luma
 from data_pipeline.pairs.pane_fit import fit_panes
 from data_pipeline.schema import FLOW, OUTLINE, Clip, ClipInfo, PairRecord
 from data_pipeline.screen.analysis import FlowAnalysis, analyse
@@ -251,11 +252,6 @@ def provenance(info: ClipInfo, evidence: dict[str, Any], hasher: KeyedHasher, *,
 def clip_pseudonym(info: ClipInfo, hasher: KeyedHasher, *, suffix: str = "") -> str:
     """The clip id of what is made of a clip; ``suffix`` tells several apart."""
     return hasher.clip((info.identity.instance or info.source_digest) + suffix)
-
-
-def luma(frames: np.ndarray) -> np.ndarray:
-    """Luma (BT.601) uint8 ``[T, H, W]``."""
-    return np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames])
 
 
 def grown_colour(strata: np.ndarray, px: int) -> np.ndarray:
