@@ -154,7 +154,7 @@ def _joined(row: CensusRow, item: Item, hasher: KeyedHasher) -> CensusRow:
 def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> CensusRow:
     """In a worker: what one file is by itself. Raises `readers.IngestError` where it cannot be read."""
     if isinstance(task.item, echoxflow.StreamItem):
-        return _look_at_streams(task)
+        return _look_at_streams(task.clip, task.item)
     with open_clip(task.item.path, limits=Limits(), salvage=options.salvage, digest=False) as stream:
         frames = np.stack(list(itertools.islice(stream, options.max_frames)))
         check_signal(task.item.path, frames)
@@ -185,12 +185,12 @@ def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> Census
     )
 
 
-def _look_at_streams(task: _Task) -> CensusRow:
+def _look_at_streams(clip: str, item: echoxflow.StreamItem) -> CensusRow:
     """A recording of separate streams: B-mode beside colour, or B-mode alone. Nothing is decoded to say so."""
-    shapes = task.item.shapes()
+    shapes = item.shapes()
     modality = "dual" if len(shapes) == 3 else "bmode" if echoxflow.BMODE in shapes else "other"
     n_frames, height, width = shapes.get(echoxflow.VELOCITY) or shapes.get(echoxflow.BMODE) or (0, 0, 0)
-    return CensusRow(clip=task.clip, modality=modality, score=1.0, n_frames=n_frames, height=height, width=width)
+    return CensusRow(clip=clip, modality=modality, score=1.0, n_frames=n_frames, height=height, width=width)
 
 
 def _two_pictures(regions: tuple[Region, ...]) -> bool:

@@ -54,7 +54,7 @@ def find(clips: Sequence[tuple[str, str, str]]) -> tuple[tuple[str, str], ...]:
     names = sorted(set(splits), key=lambda name: int((splits == name).sum()))
     for place, one in enumerate(names[:-1]):
         rest, own = np.flatnonzero(np.isin(splits, names[place + 1 :])), np.flatnonzero(splits == one)
-        tree = scipy.spatial.cKDTree(points[rest])
+        tree = scipy.spatial.KDTree(points[rest])
         for first in range(0, len(own), _BLOCK):
             block = own[first : first + _BLOCK]
             for clip, near in zip(block, tree.query_ball_point(points[block], radius)):

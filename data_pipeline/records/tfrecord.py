@@ -167,13 +167,14 @@ class ShardSource:
                 found = "is missing" if size is None else f"has {size} bytes"
                 raise CorruptRecordError(path, None, f"the shard {found}, the manifest says {shard.n_bytes} bytes")
         self._starts = np.cumsum([0] + [shard.n_clips for shard in shards])
-        self._index = self._stored_index([shard.n_bytes for shard in shards])
-        if self._index is None:
+        stored = self._stored_index([shard.n_bytes for shard in shards])
+        if stored is None:
             indices = [scan_index(path) for path in self._paths]
             for path, shard, index in zip(self._paths, shards, indices):
                 if len(index) != shard.n_clips:
                     raise CorruptRecordError(path, None, f"{len(index)} records, the manifest says {shard.n_clips}")
-            self._index = np.concatenate(indices)
+            stored = np.concatenate(indices)
+        self._index = stored
         self._reset()
 
     def _stored_index(self, sizes: Sequence[int]) -> np.ndarray | None:
