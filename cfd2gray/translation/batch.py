@@ -22,8 +22,10 @@ from cfd2gray.translation.files import HELD_BYTES, OUTPUTS, Output, translate_fi
 from cfd2gray.translation.gallery import THUMBNAILS, save_thumbnail, write_gallery
 from cfd2gray.translation.private_map import PrivateMap, Row, read_key
 from cfd2gray.translation.translator import Translator
+from data_pipeline.files import file_digest
 from data_pipeline.parallel import progress_bar
-from data_pipeline.readers import IngestError, file_digest
+from data_pipeline.readers import IngestError
+from data_pipeline.readers.errors import Guard
 from data_pipeline.readers.walk import Source, find_sources
 from data_pipeline.screen.deidentify import KeyedHasher
 
@@ -389,7 +391,8 @@ def _digest(path: pathlib.Path, output: Output) -> str:
             return stream.info.source_digest or hashlib.sha256(_text(str(path)).encode()).hexdigest()
     if path.is_symlink() and not output.follow_links:
         raise IngestError("unsafe_path", path, "a symbolic link; --follow-links reads it")
-    return file_digest(path)
+    with Guard(path, doing="reading the file", code="not_found"):
+        return file_digest(path)
 
 
 def _text(name: str) -> str:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from data_pipeline.screen.analysis import FlowAnalysis
-from data_pipeline.screen.deidentify import find_burned_text
+from data_pipeline.screen.burned_text import find_burned_text
 
 _FANS = ("phased", "curvilinear", "linear")
 

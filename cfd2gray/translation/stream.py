@@ -19,7 +19,8 @@ from cfd2gray.translation.grain import match_grain
 from cfd2gray.translation.view import COLOURED, View
 from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.schema import BOX
-from data_pipeline.screen.analysis import LiveMasks, hidden_mask
+from data_pipeline.screen.analysis import LiveMasks
+from data_pipeline.screen.hidden import hidden_mask
 
 REVIEW = 24
 """Frames after which the first decisions about sector and box are made again, and again while no colour is seen."""

@@ -28,7 +28,8 @@ from cfd2gray.translation.windows import lanes_for, run_windows
 from cfd2gray.weights.find import checkpoint_weights
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
 from data_pipeline.schema import BOX, Region, check_frames
-from data_pipeline.screen.analysis import FlowAnalysis, analyse, hidden_mask
+from data_pipeline.screen.analysis import FlowAnalysis, analyse
+from data_pipeline.screen.hidden import hidden_mask
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ Tags lie, so every value is read tolerantly: one that cannot be parsed counts as
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,10 @@ CAPTURE_CLASSES = frozenset(_IMAGE + tail for tail in ("7", "7.1", "7.2", "7.3",
 """Secondary capture and video classes, accepted when Modality says US."""
 VOLUME_CLASSES = frozenset(_IMAGE + tail for tail in ("6.2",))
 
-_NOBODY = frozenset({
-    "", "0", "00", "000", "0000", "ANON", "ANONYMOUS", "ANONYM", "ANONYMIZED", "ANONYMISED", "DEIDENTIFIED",
-    "DE-IDENTIFIED", "UNKNOWN", "NONE", "NULL", "N/A", "NA", "PATIENT", "PATIENTID", "NOID", "REMOVED", "XXX",
-})  # fmt: skip
-"""Patient IDs that many studies share because they name nobody."""
+_NOBODY = re.compile(
+    r"[0X_. -]*|(ANON|ANONYMOUS|ANONYMI[SZ]ED|DEIDENTIFIED|UNKNOWN|NONE|NULL|N/?A|NO ?ID|TEST|PATIENT|DEFAULT)[ _-]*0*"
+)
+"""Ids that name nobody."""
 
 
 def get(ds: pydicom.Dataset, keyword: str, default: Any = None) -> Any:
@@ -205,24 +205,23 @@ def view(ds: pydicom.Dataset) -> str:
 
 
 def identity(ds: pydicom.Dataset) -> Identity:
-    """Raw identifiers; in memory only (contract C8).
-
-    Blanks around a Patient ID mean nothing (PS3.5, LO); one that stands for nobody is none, or it would make one patient of
-    many.
-    """
-    patient = str(get(ds, "PatientID", "")).strip(" \0")
+    """Raw identifiers; in memory only (contract C8)."""
     return Identity(
-        patient="" if patient.upper().strip("-_. ") in _NOBODY else patient,
+        patient=patient_id(str(get(ds, "PatientID", ""))),
         study=str(get(ds, "StudyInstanceUID", "")),
         series=str(get(ds, "SeriesInstanceUID", "")),
         instance=str(get(ds, "SOPInstanceUID", "")),
     )
 
 
-def normal_patient_id(patient: str, *, fold_case: bool = False, drop_issuer: bool = False) -> str:
-    """A Patient ID by house rules: upper case, and without what HL7 puts after the first ``^``."""
-    patient = patient.split("^")[0].strip() if drop_issuer else patient
-    return patient.upper() if fold_case else patient
+def patient_id(text: str) -> str:
+    """A patient id as it is compared: blanks around it, its case and an HL7 suffix (``^^^HOSPITAL``) mean nothing.
+
+    Placeholders of anonymisers (``ANONYMOUS``, ``0``) name nobody and give an empty text: taken for a person, they would
+    make a whole archive one patient.
+    """
+    text = text.partition("^")[0].strip(" \0").upper()
+    return "" if _NOBODY.fullmatch(text) else text
 
 
 def clip_info(

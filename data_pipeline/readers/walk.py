@@ -63,21 +63,21 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What a walk found, in a fixed order, and how much it left out and why."""
+    """What was found, in a fixed order, and how much was passed over and why."""
 
     sources: tuple[Source, ...]
-    left_out: collections.Counter[str]
+    passed_over: collections.Counter[str]
 
     def told(self) -> str:
-        """One line of what was left out, or nothing."""
-        parts = [f"{count} {what}" for what, count in self.left_out.items() if what in _REMEDIES]
-        remedies = [_REMEDIES[what] for what in self.left_out if what in _REMEDIES]
-        return f"left out: {', '.join(parts)} ({'; '.join(remedies)})" if parts else ""
+        """One line of what was passed over, or nothing."""
+        parts = [f"{count} {_REMEDIES[why]}" for why, count in sorted(self.passed_over.items())]
+        return f"passed over: {'; '.join(parts)}" if parts else ""
 
 
 _REMEDIES = {
-    "symbolic links": "--follow-links reads them",
-    "folders that cannot be opened": "check their permissions",
+    "link": "symbolic links (--follow-links reads those that lead somewhere)",
+    "unreadable_folder": "folders that cannot be opened (check their permissions)",
+    "vanished": "folders that are gone by now",
 }
 
 
@@ -87,60 +87,86 @@ def find_sources(inputs: Sequence[Path], *, follow_links: bool = False, sequence
     Args:
       inputs: what a person named. A DICOMDIR stands for the files it lists, a zip for its members (one of nothing but
         images is one clip).
-      follow_links: symbolic links too, as DataLad and git-annex archives are made of; each target once a folder.
-      sequences: a folder of at least three consecutively numbered images of one size is one clip.
+      follow_links: symbolic links too, as DataLad and git-annex archives are made of.
+      sequences: a folder of at least three consecutively numbered images of one kind is one clip.
+
+    Raises:
+      ValueError: for a folder without a file.
     """
-    left_out: collections.Counter[str] = collections.Counter()
+    passed_over: collections.Counter[str] = collections.Counter()
     found: list[Source] = []
     for path in inputs:
         if path.is_dir() and not _is_store(path):
             if sequences and is_sequence(path):
                 found.append(Source(path=path, name=PurePosixPath(path.name)))
                 continue
-            for file in walk(path, left_out, follow_links=follow_links, sequences=sequences):
+            files, over = files_below(path, follow_links=follow_links, sequences=sequences)
+            passed_over.update(why for why, _ in over)
+            for file in map(Path, files):
                 found += _opened(file, PurePosixPath(file.relative_to(path).as_posix()))
         elif path.name.upper() == "DICOMDIR" and path.is_file():
             found += [Source(path=file, name=PurePosixPath(name)) for file, name in _listed(path)]
         else:
             found += _opened(path, PurePosixPath(path.name))
-    return Found(tuple(found), left_out)
+    return Found(tuple(found), passed_over)
 
 
-def walk(
-    folder: Path, left_out: collections.Counter[str], *, follow_links: bool = False, sequences: bool = True
-) -> Iterator[Path]:
-    """Files, and folders that are one clip, below ``folder``, sorted; counts in ``left_out`` what it passes over."""
-    seen: set[tuple[int, int]] = set()
+def files_below(
+    archive: Path,
+    *,
+    leave_out: str | os.PathLike | None = None,
+    follow_links: bool = False,
+    sequences: bool = True,
+) -> tuple[list[str], tuple[tuple[str, str], ...]]:
+    """Clips below a folder, sorted, and ``(why, path)`` of what is passed over.
 
-    def refused(_: OSError) -> None:
-        left_out["folders that cannot be opened"] += 1
+    Hidden files and what only lies beside clips (`is_beside`) are no clips; a folder of numbered frames is one.
 
-    for here, folders, files in os.walk(folder, onerror=refused, followlinks=follow_links):
-        if follow_links:  # a link to a folder above would never end
-            status = os.stat(here)
-            if (status.st_dev, status.st_ino) in seen:
-                folders[:] = []
-                continue
-            seen.add((status.st_dev, status.st_ino))
-        stores = [name for name in folders if _is_store(Path(here, name))]
-        if not follow_links:
-            left_out["symbolic links"] += sum(Path(here, name).is_symlink() for name in folders)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in stores)
-        yield from (Path(here, name) for name in sorted(stores))
-        if sequences and Path(here) != folder and is_sequence(Path(here)):
-            yield Path(here)
+    Args:
+        leave_out: a folder of ours inside the archive, and what lies beside it under its name and a suffix.
+        follow_links: symbolic links too; a folder that is met again is not entered twice.
+        sequences: see `find_sources`.
+
+    Raises:
+        ValueError: when there is no file.
+    """
+    found: list[str] = []
+    passed_over: list[tuple[str, str]] = []
+    own = os.path.abspath(leave_out) if leave_out is not None else None
+    waiting, seen = [os.fspath(archive)], {os.path.realpath(archive)}
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as scanned:
+                entries = sorted(scanned, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            passed_over.append(("vanished", folder))
             continue
-        for name in sorted(files):
-            path = Path(here, name)
-            if name.startswith(".") or is_beside(path):
-                left_out["other files"] += 1
-            elif path.is_symlink() and not follow_links:
-                left_out["symbolic links"] += 1
-            elif path.is_file():
-                yield path
-            else:
-                left_out["broken links" if path.is_symlink() else "special files"] += 1
-    left_out += collections.Counter()  # without zeros
+        except OSError:
+            passed_over.append(("unreadable_folder", folder))
+            continue
+        below = []
+        for entry in entries:
+            ours = own is not None and f"{os.path.abspath(entry.path)}.".startswith(f"{own}.")
+            if ours or entry.name.startswith("."):
+                continue
+            if entry.is_symlink() and not (follow_links and os.path.exists(entry.path)):
+                passed_over.append(("link", entry.path))
+            elif entry.is_dir(follow_symlinks=follow_links):
+                place = os.path.realpath(entry.path)
+                if _is_store(Path(entry.path)) or (sequences and is_sequence(Path(entry.path))):
+                    found.append(entry.path)
+                elif place not in seen:
+                    seen.add(place)
+                    below.append(entry.path)
+            elif entry.is_file(follow_symlinks=follow_links) and not is_beside(Path(entry.path)):
+                found.append(entry.path)
+        waiting += reversed(below)  # a folder's files before those of its folders, both by name
+    if not found:
+        why = collections.Counter(why for why, _ in passed_over)
+        told = f"; passed over: {dict(why)}" if why else ""
+        raise ValueError(f"{archive} holds no file{told}; give the top folder of the archive")
+    return found, tuple(passed_over)
 
 
 def is_beside(path: Path) -> bool:
