@@ -23,8 +23,8 @@ from cfd2gray.translation.video_out import CODECS, described, growing_video, wri
 from data_pipeline.readers import ClipStream, IngestError, open_clip, read_clip
 from data_pipeline.readers.stream import check_signal
 from data_pipeline.schema import SECTOR, ClipInfo
-from data_pipeline.screen.analysis import hidden_mask
 from data_pipeline.screen.deidentify import KeyedHasher
+from data_pipeline.screen.hidden import hidden_mask
 
 OUTPUTS = (".dcm", *CODECS, ".npy")
 TRANSLATABLE = ("cfd", "power", "bmode")

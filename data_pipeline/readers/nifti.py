@@ -90,7 +90,7 @@ def load_nifti(path: str | os.PathLike[str]):
         if pair:
             files["image"] = nibabel.FileHolder(filename=os.fspath(pixels))
         kinds = (
-            (nibabel.Nifti1Pair, nibabel.Nifti2Pair, nibabel.Spm2AnalyzeImage)
+            (nibabel.Nifti1Pair, nibabel.Nifti2Pair, nibabel.AnalyzeImage)
             if pair
             else (
                 nibabel.Nifti1Image,

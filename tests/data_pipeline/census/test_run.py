@@ -138,7 +138,7 @@ def test_failures_that_may_pass_are_looked_at_again(archive, tmp_path, looked):
     file.close()
     looked.clear()
     census(archive, out_dir=out, key=KEY)
-    assert looked == ["notes SECRET-E.txt"]
+    assert looked == ["notes SECRET-E.dat"]
 
 
 def test_parts_are_joined(archive, found, tmp_path, looked):
