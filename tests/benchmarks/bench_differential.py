@@ -73,13 +73,16 @@ def by_pydicom(path: pathlib.Path) -> tuple[np.ndarray, pydicom.Dataset]:
             raise ValueError("no window: the range that is shown is each reader's own choice")
         shown = apply_voi_lut(apply_modality_lut(array, ds), ds, index=0) if windowed else array
         if windowed:
-            bits = ds.BitsStored
-            signed = ds.PixelRepresentation == 1
+            table = "VOILUTSequence" in ds
+            bits = int(ds.VOILUTSequence[0].LUTDescriptor[2]) if table else ds.BitsStored
+            signed = ds.PixelRepresentation == 1 and not table
             low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
-            if "RescaleSlope" in ds:
+            if "RescaleSlope" in ds and not table:
                 low, high = (float(v) * float(ds.RescaleSlope) + float(ds.RescaleIntercept) for v in (low, high))
             shown = np.rint((shown.astype(float) - low) * 255 / (high - low)).clip(0, 255).astype(np.uint8)
         array = 255 - shown if kind == "MONOCHROME1" else shown
+    elif array.dtype == np.uint16:
+        array = (array >> (ds.BitsStored - 8)).astype(np.uint8)
     frames = int(ds.get("NumberOfFrames", 1) or 1)
     return array.reshape(frames, ds.Rows, ds.Columns, *([3] if array.shape[-1] == 3 and array.ndim > 2 else [])), ds
 
