@@ -6,6 +6,7 @@ Tags lie, so every value is read tolerantly: one that cannot be parsed counts as
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import numpy as np
@@ -186,8 +187,24 @@ def view(ds: pydicom.Dataset) -> str:
 def identity(ds: pydicom.Dataset) -> Identity:
     """Raw identifiers; in memory only (contract C8)."""
     return Identity(
-        patient=str(get(ds, "PatientID", "")),
+        patient=patient_id(str(get(ds, "PatientID", ""))),
         study=str(get(ds, "StudyInstanceUID", "")),
         series=str(get(ds, "SeriesInstanceUID", "")),
         instance=str(get(ds, "SOPInstanceUID", "")),
     )
+
+
+_NOBODY = re.compile(
+    r"[0X_. -]*|(ANON|ANONYMOUS|ANONYMI[SZ]ED|DEIDENTIFIED|UNKNOWN|NONE|NULL|N/?A|NO ?ID|TEST|PATIENT|DEFAULT)[ _-]*0*"
+)
+"""Ids that name nobody."""
+
+
+def patient_id(text: str) -> str:
+    """A patient id as it is compared: blanks around it, its case and an HL7 suffix (``^^^HOSPITAL``) mean nothing.
+
+    Placeholders of anonymisers (``ANONYMOUS``, ``0``) name nobody and give an empty text: taken for a person, they would
+    make a whole archive one patient.
+    """
+    text = text.partition("^")[0].strip().upper()
+    return "" if _NOBODY.fullmatch(text) else text

@@ -8,7 +8,7 @@ import math
 import cv2
 import numpy as np
 
-from data_pipeline.schema import Geometry
+from data_pipeline.geometry import Geometry
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,17 +58,8 @@ class SectorCrop:
         scale = side / size
         # pixel centres: x_native = (x + 0.5) * scale - 0.5 + x0
         dx, dy = 0.5 * scale - 0.5 + x0, 0.5 * scale - 0.5 + y0
-        linear = geometry.kind in ("linear", "hull")
-        r_shift = dy if linear else 0.0
         moved = dataclasses.replace(
-            geometry,
-            apex_x=(geometry.apex_x - dx) / scale,
-            apex_y=(geometry.apex_y - dy) / scale,
-            r0=(geometry.r0 - r_shift) / scale,
-            r1=(geometry.r1 - r_shift) / scale,
-            x0=(geometry.x0 - dx) / scale if linear else 0.0,
-            x1=(geometry.x1 - dx) / scale if linear else 0.0,
-            cm_per_px=geometry.cm_per_px * scale,
+            geometry.moved(dx, dy, scale=scale),
             native_height=sector.shape[0],
             native_width=sector.shape[1],
             scale=scale,

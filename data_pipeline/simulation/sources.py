@@ -160,7 +160,7 @@ class PaintedSource:
 
 def paint_record(record: PairRecord, seed: int, *, options: PainterOptions = TRAIN, shared: bool = True) -> PairRecord:
     """`paint_pair` over ``record.grey``; view, patient and labels are kept, an unknown sector is fitted."""
-    known = record.geometry.r1 > record.geometry.r0
+    known = record.geometry.depth[1] > record.geometry.depth[0]
     return paint_pair(
         record.grey, seed, fps=record.fps, fan=record.geometry if known else None, options=options,
         clip_id=record.clip_id, patient_id=record.patient_id, view=record.view, shared=shared, labels=record.labels,

@@ -7,10 +7,9 @@ import pytest
 
 from data_pipeline.schema import BOX, FLOW, SECTOR
 from data_pipeline.simulation.codec import Codec
-from data_pipeline.simulation.colour_maps import make_colour_map
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.painter import TRAIN, paint_clip
-from data_pipeline.simulation.realism import REAL, decode_velocity, measure, outside, summarise, table
+from data_pipeline.simulation.realism import REAL, measure, outside, summarise, table
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.scene import SceneOptions
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip, simulate_grey
 
@@ -22,7 +21,7 @@ CALM = SimulationOptions(
 
 
 def _measured(clip, velocity, nyquist):
-    fan = Fan.from_geometry(clip.geometry, height=clip.cfd.shape[1], width=clip.cfd.shape[2])
+    fan = ScanGrid.from_geometry(clip.geometry, height=clip.cfd.shape[1], width=clip.cfd.shape[2])
     return measure(clip.cfd, clip.grey, clip.strata, velocity.astype(np.float32) / nyquist, fan)
 
 
@@ -58,7 +57,7 @@ def test_clips_measure_like_the_real_one(group, request):
 
 
 def test_constructed_masks_are_counted():
-    fan = Fan.for_size("phased", 96, 96, depth_cm=15)
+    fan = ScanGrid.for_size("phased", 96, 96, depth_cm=15)
     strata = np.zeros((2, 96, 96), np.uint8)
     strata[:] = fan.mask * np.uint8(SECTOR)
     strata[:, 40:70, 36:60] |= BOX
@@ -72,13 +71,6 @@ def test_constructed_masks_are_counted():
     assert figures["holes"] == 0.5  # the second frame's mask has lost the hole with its left half
     flow = (strata & FLOW) > 0
     assert figures["mask_iou"] == pytest.approx((flow[0] & flow[1]).sum() / (flow[0] | flow[1]).sum())
-
-
-def test_velocity_is_read_back_from_the_colours():
-    bar = make_colour_map("fire_ice")
-    v = np.random.default_rng(0).uniform(-0.95, 0.95, (1, 20, 20)).astype(np.float32)
-    out = decode_velocity(bar.colours(v), np.ones(v.shape, bool), bar)
-    assert np.abs(out - v).mean() < 0.02
 
 
 def test_nothing_cannot_be_summarised():
