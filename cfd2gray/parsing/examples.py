@@ -45,7 +45,11 @@ class Pool:
         blocks, arrays = [], []
         for k, (shape, dtype) in enumerate(shapes):
             size_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-            block = shared_memory.SharedMemory(name=names[k]) if names else shared_memory.SharedMemory(create=True, size=size_bytes)
+            block = (
+                shared_memory.SharedMemory(name=names[k])
+                if names
+                else shared_memory.SharedMemory(create=True, size=size_bytes)
+            )
             blocks.append(block)
             arrays.append(np.ndarray(shape, dtype, buffer=block.buf))
         return Pool(features=arrays[0], truth=arrays[1], whole=arrays[2], counts=arrays[3], blocks=tuple(blocks))
@@ -76,7 +80,9 @@ def start_workers(pool: Pool, *, seed: int) -> list[multiprocessing.Process]:
     names = tuple(block.name for block in pool.blocks)
     made = []
     for k in range(len(pool.counts)):
-        process = context.Process(target=_work, args=(names, len(pool.features), len(pool.counts), k, seed), daemon=True)
+        process = context.Process(
+            target=_work, args=(names, len(pool.features), len(pool.counts), k, seed), daemon=True
+        )
         process.start()
         made.append(process)
     return made

@@ -39,12 +39,19 @@ def loss_of(params, features, truth, whole, *, dtype) -> tuple[jax.Array, dict[s
     planes = (entropy.sum((0, 1, 2)) / pixels * WEIGHTS).sum()
     p = jax.nn.sigmoid(logits) * seen
     both, either = (p * target).sum((0, 1, 2)), (p + target).sum((0, 1, 2))
-    overlap = (1 - (2 * both + 1) / (either + 1))
+    overlap = 1 - (2 * both + 1) / (either + 1)
     kind = optax.softmax_cross_entropy_with_integer_labels(kinds[:, :5], whole[:, 0].astype(jnp.int32)).mean()
     flags = optax.sigmoid_binary_cross_entropy(kinds[:, 5:], whole[:, 1:].astype(jnp.float32)).mean()
     total = planes + 0.5 * overlap.sum() + 0.3 * kind + 0.3 * flags
     right = (kinds[:, :5].argmax(-1) == whole[:, 0]).mean()
-    return total, {"planes": planes, "flow": overlap[1], "outline": overlap[2], "overlay": overlap[3], "kind": kind, "right": right}
+    return total, {
+        "planes": planes,
+        "flow": overlap[1],
+        "outline": overlap[2],
+        "overlay": overlap[3],
+        "kind": kind,
+        "right": right,
+    }
 
 
 def augment(key, features, truth):
@@ -77,8 +84,10 @@ def update(params, average, moments, key, features, truth, whole, *, optimiser, 
     return params, average, moments, parts
 
 
-def train(out: pathlib.Path, *, minutes: float, workers: int, batch: int, pool_size: int, rate: float, dtype, seed: int = 0) -> None:
-    """Train until the minutes have passed."""
+def train(
+    out: pathlib.Path, *, minutes: float, workers: int, batch: int, pool_size: int, rate: float, dtype, seed: int = 0
+) -> None:
+    """Train until the minutes have passed, or for so many steps."""
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     saved, spent = out / "parser_state.pkl", 0.0
@@ -90,6 +99,7 @@ def train(out: pathlib.Path, *, minutes: float, workers: int, batch: int, pool_s
         params, average, moments, step, spent = pickle.loads(saved.read_bytes())
         params, average = jax.tree.map(jnp.array, params), jax.tree.map(jnp.array, average)
         moments = optimiser.init(params) if moments is None else jax.tree.map(jnp.asarray, moments)
+    first = step
     pool = Pool.make(pool_size, workers)
     processes = start_workers(pool, seed=seed + step + 1)
     rng, key = np.random.default_rng([seed, step]), jax.random.key(seed + step)
@@ -113,18 +123,27 @@ def train(out: pathlib.Path, *, minutes: float, workers: int, batch: int, pool_s
         wait_for(pool, min(2000, pool_size // 4), seconds=45)
         threading.Thread(target=feed, daemon=True).start()
         mean, last_save, reported = {}, time.monotonic(), time.monotonic()
-        while (passed := (time.monotonic() - began) / 60) < minutes:
+        while (passed := (time.monotonic() - began) / 60) < minutes and (not steps or step < first + steps):
             share = passed / minutes
-            moments[1].hyperparams["learning_rate"] = jnp.float32(rate * min(1.0, (step + 1) / 200) * (0.5 + 0.5 * np.cos(np.pi * share)))
+            moments[1].hyperparams["learning_rate"] = jnp.float32(
+                rate * min(1.0, (step + 1) / 200) * (0.5 + 0.5 * np.cos(np.pi * share))
+            )
             key, this = jax.random.split(key)
-            params, average, moments, parts = update(params, average, moments, this, *batches.get(), optimiser=optimiser, dtype=dtype)
+            params, average, moments, parts = update(
+                params, average, moments, this, *batches.get(), optimiser=optimiser, dtype=dtype
+            )
             step += 1
             if step % 20 == 0:
                 parts = jax.device_get(parts)
                 mean = {k: 0.9 * mean.get(k, float(v)) + 0.1 * float(v) for k, v in parts.items()}
             if time.monotonic() - reported > 15:
                 reported = time.monotonic()
-                line = {"step": step, "minutes": round(passed, 2), "examples": int(pool.counts.sum()), **{k: round(v, 4) for k, v in mean.items()}}
+                line = {
+                    "step": step,
+                    "minutes": round(passed, 2),
+                    "examples": int(pool.counts.sum()),
+                    **{k: round(v, 4) for k, v in mean.items()},
+                }
                 print(json.dumps(line), flush=True)
                 log.write(json.dumps(line) + "\n")
                 log.flush()
@@ -144,6 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--steps", type=int, default=0, help="end after so many steps, if the clock does not")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--pool", type=int, default=1500)
@@ -152,7 +172,7 @@ def main() -> None:
     options = parser.parse_args()
     train(
         options.out, minutes=options.minutes, workers=options.workers, batch=options.batch, pool_size=options.pool,
-        rate=options.rate, dtype=jnp.dtype(options.dtype).type,
+        rate=options.rate, steps=options.steps, dtype=jnp.dtype(options.dtype).type,
     )  # fmt: skip
 
 

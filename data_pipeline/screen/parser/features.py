@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from data_pipeline.pixels import saturation
+
 WORKING_PX = 288
 """Longest side of what the network sees; larger screens are reduced, smaller ones are left alone."""
 MULTIPLE = 16
@@ -47,14 +49,14 @@ def clip_features(frames: np.ndarray, at: np.ndarray, *, longest: int = WORKING_
 def _reduced(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """uint8 [h, w, 6]: means of RGB, and extremes that a mean would blur away: of thin lines and thin colour."""
     luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    saturation = frame.max(axis=-1) - frame.min(axis=-1)
+    strength = saturation(frame)
     height, width = luma.shape
     if size == (height, width):
-        return np.dstack([frame, luma, luma, saturation])
+        return np.dstack([frame, luma, luma, strength])
     reach = max(round(max(height / size[0], width / size[1])), 1)
     kernel = np.ones((reach, reach), np.uint8)
     shrink = lambda plane, how: cv2.resize(plane, (size[1], size[0]), interpolation=how)  # noqa: E731
-    most, least, strong = cv2.dilate(luma, kernel), cv2.erode(luma, kernel), cv2.dilate(saturation, kernel)
+    most, least, strong = cv2.dilate(luma, kernel), cv2.erode(luma, kernel), cv2.dilate(strength, kernel)
     extremes = [shrink(plane, cv2.INTER_NEAREST) for plane in (most, least, strong)]
     return np.dstack([shrink(frame, cv2.INTER_AREA), *extremes])
 

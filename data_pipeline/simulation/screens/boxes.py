@@ -41,7 +41,9 @@ def draw_box_style(rng: np.random.Generator, *, forms=FORMS, strokes=STROKES, in
     )
 
 
-def box_polygon(rng: np.random.Generator, form: str, flow: np.ndarray, box: np.ndarray, sector: np.ndarray) -> np.ndarray:
+def box_polygon(
+    rng: np.random.Generator, form: str, flow: np.ndarray, box: np.ndarray, sector: np.ndarray
+) -> np.ndarray:
     """Corners float32 [N, 2] (x, y) of a box of this form around the flow.
 
     Args:

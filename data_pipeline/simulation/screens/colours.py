@@ -109,7 +109,9 @@ def overlay_colours(
     if kind == "strain":
         field = smooth_field(rng, shape, coarse=4, drift=1.0)
         band = _wall(rng, sector)
-        return velocity_map(rng)[(field * 255).astype(np.uint8)], np.repeat(band[None], shape[0], 0) * rng.uniform(0.5, 1)
+        return velocity_map(rng)[(field * 255).astype(np.uint8)], np.repeat(band[None], shape[0], 0) * rng.uniform(
+            0.5, 1
+        )
     if kind == "elastography":
         field = smooth_field(rng, shape, coarse=int(rng.integers(4, 9)), drift=rng.uniform(0, 0.5))
         hue = (np.linspace(0.66, 0.0, 256) + (rng.random() < 0.3) * 0.3) % 1

@@ -15,7 +15,15 @@ from data_pipeline.simulation.screens.tissue import Tissue
 KINDS = ("bmode", "cfd", "power", "tissue", "other")
 """What the colour of a screen is, if there is any."""
 _MODE_SHARES = {"bmode": 0.27, "cfd": 0.45, "power": 0.08, "tissue": 0.08, "other": 0.12}
-_LAYOUTS = {"single": 0.66, "dual": 0.08, "biplane": 0.08, "inset": 0.04, "triplex": 0.09, "spectral": 0.03, "mmode": 0.02}
+_LAYOUTS = {
+    "single": 0.66,
+    "dual": 0.08,
+    "biplane": 0.08,
+    "inset": 0.04,
+    "triplex": 0.09,
+    "spectral": 0.03,
+    "mmode": 0.02,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,7 +117,12 @@ def draw_screen_clip(
     table = colours.grey_map(rng, tint)
     frames = len(tissues[0].grey)
     backdrop = _backdrop(rng)
-    screen = _Pane(*(np.zeros((frames, height, width, *tail), t) for tail, t in (((3,), np.uint8), ((3,), np.uint8), *[((), np.float32)] * 4)))
+    screen = _Pane(
+        *(
+            np.zeros((frames, height, width, *tail), t)
+            for tail, t in (((3,), np.uint8), ((3,), np.uint8), *[((), np.float32)] * 4)
+        )
+    )
     screen.rgb[:], screen.clean[:] = backdrop, backdrop
     style, bar = None, None
     for place, mode in _places(rng, layout, kind, height, width):
@@ -256,7 +269,9 @@ def _draw_flow(rng, pane: _Pane, tissue: Tissue, mode: str, styles: Styles) -> N
         hold = int(rng.integers(2, 4))
         velocity = velocity[(np.arange(frames) // hold) * hold]
         painted = ~np.isnan(velocity)
-    first = int(rng.integers(1, frames)) if frames > 1 and rng.random() < 0.08 else 0  # switched on late, or a short jet
+    first = (
+        int(rng.integers(1, frames)) if frames > 1 and rng.random() < 0.08 else 0
+    )  # switched on late, or a short jet
     painted[:first] = False
     kind = mode if mode == "power" else ("variance" if rng.random() < 0.25 else "velocity")
     rgb = colours.paint_flow(rng, velocity, kind)
@@ -374,7 +389,13 @@ def _marks(rng, screen: _Pane, table: np.ndarray, styles: Styles) -> marks.Canva
         over = sector[y, x]
         if over and rng.random() < 0.6:
             continue
-        marks.text(rng, canvas, (y, x, height, width), ink if rng.random() < 0.8 else marks.any_ink(rng, styles.text_inks), lines=int(rng.integers(1, 4)))
+        marks.text(
+            rng,
+            canvas,
+            (y, x, height, width),
+            ink if rng.random() < 0.8 else marks.any_ink(rng, styles.text_inks),
+            lines=int(rng.integers(1, 4)),
+        )
     chance = lambda share: rng.random() < share  # noqa: E731
     other = lambda: marks.any_ink(rng, styles.text_inks)  # noqa: E731
     if chance(0.5):

@@ -107,19 +107,20 @@ def contour(rng: np.random.Generator, canvas: Canvas, sector: np.ndarray, ink, *
     radius = 0.5 + 0.2 * np.sin(angle * rng.integers(1, 4) + rng.uniform(0, 6))
     size = np.array([sector.shape[1], sector.shape[0]]) * rng.uniform(0.08, 0.25)
     beats = bool(rng.random() < 0.5)
+    opacity = rng.uniform(0.25, 0.6)
     for t in range(frames):
         swell = 1 + 0.15 * np.sin(2 * np.pi * t / max(frames, 2)) * beats
-        points = np.stack([xs[k] + np.cos(angle) * radius * size[0] * swell, ys[k] + np.sin(angle) * radius * size[1] * swell], 1)
+        points = np.stack(
+            [xs[k] + np.cos(angle) * radius * size[0] * swell, ys[k] + np.sin(angle) * radius * size[1] * swell], 1
+        )
         mask = np.zeros(sector.shape, np.uint8)
         shape = [points.round().astype(np.int32)]
         if filled:
             cv2.fillPoly(mask, shape, 255)
-            canvas.put(mask, ink, opacity=rng.uniform(0.25, 0.6) if t == 0 else self_opacity, frames=slice(t, t + 1))
+            canvas.put(mask, ink, opacity=opacity, frames=slice(t, t + 1))
         else:
             cv2.polylines(mask, shape, True, 255, int(rng.choice([1, 1, 2])), cv2.LINE_AA)
             canvas.put(mask, ink, frames=slice(t, t + 1))
-        if t == 0 and filled:
-            self_opacity = float(canvas.alpha[0].max())
 
 
 def colour_bar(canvas: Canvas, table: np.ndarray, region: tuple[int, int, int, int]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -24,7 +23,9 @@ def store(rng: np.random.Generator, frames: np.ndarray, codec: str) -> np.ndarra
     quality = int(rng.integers(18, 35)) if codec == "h264" else int(rng.integers(2, 9))
     even = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
     done = frames.copy()
-    done[:, : even.shape[1], : even.shape[2]] = transcode(np.ascontiguousarray(even), Codec(name=codec, quality=quality, chroma="420"))
+    done[:, : even.shape[1], : even.shape[2]] = transcode(
+        np.ascontiguousarray(even), Codec(name=codec, quality=quality, chroma="420")
+    )
     return done
 
 
@@ -32,7 +33,12 @@ def _palette(frame: np.ndarray, *, adaptive: bool) -> np.ndarray:
     picture = Image.fromarray(frame)
     if adaptive:
         return np.asarray(picture.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).convert("RGB"))
-    small = np.clip(frame.astype(np.int16) + _BAYER[np.arange(frame.shape[0])[:, None] % 4, np.arange(frame.shape[1]) % 4][..., None], 0, 255)
+    small = np.clip(
+        frame.astype(np.int16)
+        + _BAYER[np.arange(frame.shape[0])[:, None] % 4, np.arange(frame.shape[1]) % 4][..., None],
+        0,
+        255,
+    )
     levels = np.array([36, 36, 85])  # 3-3-2 bits, as ffmpeg writes by default
     return np.clip(np.round(small / levels) * levels, 0, 255).astype(np.uint8)
 
