@@ -13,9 +13,9 @@ import numpy as np
 
 from data_pipeline.geometry import Fan, Geometry
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Region, check_frames
-from data_pipeline.screen import colour_box, colour_mask
+from data_pipeline.screen import colour_box, colour_mask, learned
 from data_pipeline.screen import kind as clip_kind
-from data_pipeline.screen.fan_fit import FanFit, FanOptions, fit_fan, spread
+from data_pipeline.screen.fan_fit import FanFit, FanOptions, agreed, fit_fan, spread
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,7 @@ class FlowOptions:
     colour: colour_mask.ColourOptions = colour_mask.ColourOptions()
     box: colour_box.BoxOptions = colour_box.BoxOptions()
     kind: clip_kind.KindOptions = clip_kind.KindOptions()
+    learned: learned.LearnedOptions = learned.LearnedOptions()
     static_frames: int = 24
     """Frames that static decisions look at."""
     window: int = 10
@@ -51,6 +52,11 @@ class FlowAnalysis:
     """The drawn outline of the box was seen (otherwise the box is the colour's extent)."""
     colour_seen: float = 0.0
     """Share of frames that show colour, whatever the verdict: such a clip is no greyscale target."""
+
+    @property
+    def unsure(self) -> bool:
+        """The kind had better be looked at by a person."""
+        return self.score < clip_kind.SURE
 
     @property
     def is_cfd(self) -> bool:
@@ -81,10 +87,10 @@ def analyse(
     fan, state, verdict = _decide(frames, regions, image_type, options)
     strata = np.repeat((fan.sector * np.uint8(SECTOR))[None], len(frames), axis=0)
     geometry = fan.geometry
-    if verdict.has_colour and state.box is not None:
+    if verdict.has_colour:
         geometry = state.steered
-        for span, box in _boxes_over_time(frames, state, options):
-            marker = _Marker.of(box, state)
+        for span, box, seen in _boxes_over_time(frames, state, options):
+            marker = _Marker.of(box, seen, state)
             if marker is not None:
                 for frame, plane in zip(frames[span], strata[span]):
                     marker.mark(frame, plane, state.tint, options)
@@ -96,7 +102,7 @@ def analyse(
         score=verdict.score,
         reason=verdict.reason,
         colour_seen=verdict.colour_seen if verdict.has_colour else _colour_seen(frames, state, options),
-        box_found=bool(verdict.has_colour and state.box is not None and state.box.outlined),
+        box_found=verdict.has_colour and state.outlined,
     )
 
 
@@ -125,8 +131,8 @@ class LiveMasks:
         self.kind, self.reason, self.sector = verdict.kind, verdict.reason, fan.sector
         self._tint, self._marker = state.tint, None
         self.box = np.zeros_like(fan.sector)
-        if verdict.has_colour and state.box is not None:
-            self._marker = _Marker.of(state.box, state)
+        if verdict.has_colour:
+            self._marker = _Marker.of(state.box, state.seen, state)
         if self._marker is not None:
             self.box[self._marker.part] = self._marker.near | self._marker.outline
 
@@ -147,12 +153,14 @@ def _decide(
 ) -> tuple[FanFit, _Static, clip_kind.Verdict]:
     """What holds for the whole clip."""
     some = spread(frames, options.static_frames)
-    fan = fit_fan(some, options=options.fan)
-    state = _Static.of(some, fan, options)
+    seen = learned.see(some, _darkest(some), options=options.learned)
+    fan = agreed(fit_fan(some, options=options.fan), seen.sector)
+    state = _Static.of(some, fan, seen, options)
     evidence = clip_kind.evidence(
         frames, some, state.coloured, state.ground, fan.sector, state.box, state.geometry, options.kind
     )
-    return fan, state, clip_kind.judge(evidence, regions=regions, image_type=image_type, options=options.kind)
+    verdict = clip_kind.judge(evidence, seen.parse, regions=regions, image_type=image_type, options=options.kind)
+    return fan, state, verdict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -171,9 +179,17 @@ class _Static:
     box: colour_box.ColourBox | None
     steered: Geometry
     """The clip's geometry (full frame), with the steer of the box."""
+    seen: learned.Learned
+    """What the learned parser sees (full frame)."""
+
+    @property
+    def outlined(self) -> bool:
+        """An outline of the box was seen."""
+        drawn = self.box is not None and self.box.outlined
+        return bool(drawn or np.count_nonzero(self.seen.outline) > 0.2 * sum(self.seen.outline.shape))
 
     @staticmethod
-    def of(some: np.ndarray, fan: FanFit, options: FlowOptions) -> _Static:
+    def of(some: np.ndarray, fan: FanFit, seen: learned.Learned, options: FlowOptions) -> _Static:
         ys, xs = np.nonzero(fan.sector.any(axis=1))[0], np.nonzero(fan.sector.any(axis=0))[0]
         ground = (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
         sector = fan.sector[ground]
@@ -196,6 +212,7 @@ class _Static:
             coloured=coloured,
             box=box,
             steered=fan.geometry.leaning(box.steer) if box is not None else fan.geometry,
+            seen=seen,
         )
 
 
@@ -258,26 +275,26 @@ def _darkest(frames: np.ndarray) -> np.ndarray:
 
 def _boxes_over_time(
     frames: np.ndarray, state: _Static, options: FlowOptions
-) -> list[tuple[slice, colour_box.ColourBox]]:
-    """Spans of frames and the box in each: one for the whole clip, or one per window where the box moves.
+) -> list[tuple[slice, colour_box.ColourBox | None, learned.Learned]]:
+    """Spans of frames with the box in each: one for the whole clip, or one per window where the box moves.
 
     A box that moves leaves no static outline, so only clips without one are looked at window by window. Windows in
     which no outline is seen (the box is on its way) take the extent of their own colour: nothing coloured is left out.
     """
-    whole = [(slice(0, len(frames)), state.box)]
-    if state.box.outlined or len(frames) < 8:
+    whole = [(slice(0, len(frames)), state.box, state.seen)]
+    drawn = state.box is not None and state.box.outlined
+    if drawn or len(frames) < 8 or not learned.moves(state.seen.parse, options=options.learned):
         return whole
     found = []
     for part in np.array_split(np.arange(len(frames)), max(round(len(frames) / options.window), 2)):
         span = slice(int(part[0]), int(part[-1]) + 1)
-        cut = np.ascontiguousarray(spread(frames[span], 6)[(slice(None), *state.ground)])
+        some = spread(frames[span], 6)
+        cut = np.ascontiguousarray(some[(slice(None), *state.ground)])
         coloured = [_colour(frame, state.sector, state.tint, options) & ~state.interface for frame in cut]
         coloured = np.stack([colour_mask.without_traces(mask) for mask in coloured])
-        found.append((span, _locate(cut, coloured, state.geometry, options)))
-    seen = [box for _, box in found if box is not None and box.outlined]
-    if len(seen) < 0.5 * len(found):
-        return whole
-    return [(span, box or state.box) for span, box in found]
+        box = _locate(cut, coloured, state.geometry, options)
+        found.append((span, box, learned.see(some, _darkest(some), options=options.learned, looks=2)))
+    return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -290,34 +307,44 @@ class _Marker:
     near: np.ndarray
     outline: np.ndarray
     painted_outline: np.ndarray
-    """Static colour at the outline: a yellow or green box is not flow."""
+    """Static colour at the outline: a yellow or green box is not flow. Other marks are not either."""
+    sure: np.ndarray
+    """Where the learned parser saw flow in some frame; elsewhere only strong colour counts."""
     no_seed: np.ndarray
     """The outline with the chroma that codecs smear beside it, and static marks: flow may cover but not begin there."""
 
     @staticmethod
-    def of(box: colour_box.ColourBox, state: _Static) -> _Marker | None:
-        shape = state.sector.shape
-        inside, near, outline = colour_box.box_masks(box, state.geometry, shape, near_px=2.0)
+    def of(box: colour_box.ColourBox | None, seen: learned.Learned, state: _Static) -> _Marker | None:
+        """Both opinions joined: the fitted box where its outline was found, and what the learned parser sees."""
+        inside, outline = seen.box[state.ground], seen.outline[state.ground]
+        px = max(round(0.012 * state.seen.sector.shape[0]), 2)
+        near = cv2.dilate(inside.astype(np.uint8), np.ones((2 * px + 1, 2 * px + 1), np.uint8)) > 0
+        if box is not None and (box.outlined or not outline.any()):
+            inside, around, line = colour_box.box_masks(box, state.geometry, state.sector.shape, near_px=2.0)
+            near, outline = near | around if box.outlined or not near.any() else near, outline | line
         around = (near | outline) & state.sector
         if not around.any():
             return None
         ys, xs = np.nonzero(around.any(axis=1))[0], np.nonzero(around.any(axis=0))[0]
         cut = (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
         core, bleed = (cv2.dilate(outline.astype(np.uint8), np.ones((n, n), np.uint8)).astype(bool) for n in (5, 7))
+        marks = seen.overlay[state.ground]
         top, left = state.ground[0].start, state.ground[1].start
         return _Marker(
             part=tuple(slice(c.start + at, c.stop + at) for c, at in zip(cut, (top, left))),
             box=(inside & state.sector)[cut],
             near=(near & state.sector)[cut],
             outline=(outline & state.sector)[cut],
-            painted_outline=(core & state.interface)[cut],
-            no_seed=(bleed | state.interface)[cut],
+            sure=(seen.flow if seen.flow.any() else seen.flow | True)[state.ground][cut],
+            painted_outline=((core & state.interface) | marks)[cut],
+            no_seed=(bleed | state.interface | marks)[cut],
         )
 
     def mark(self, frame: np.ndarray, plane: np.ndarray, tint: colour_mask.Tint | None, options: FlowOptions) -> None:
         """Set BOX, FLOW and OUTLINE of one frame (uint8 [H, W, 3]) in ``plane`` (uint8 [H, W])."""
         cut = np.ascontiguousarray(frame[self.part])
         flow = _colour(cut, self.near, tint, options, no_seed=self.no_seed) & ~self.painted_outline
+        flow &= self.sure | (colour_mask.colour_level(cut, tint) > 2 * options.colour.strong)
         hole_px = max(int(options.colour.hole_px * frame.shape[0] * frame.shape[1] / (480 * 640)), 2)
         flow = colour_mask.fill_holes(flow, cut[..., 1], hole_px=hole_px)
         plane[self.part] |= self.box * np.uint8(BOX) | flow * np.uint8(FLOW) | self.outline * np.uint8(OUTLINE)
