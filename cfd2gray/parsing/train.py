@@ -85,7 +85,16 @@ def update(params, average, moments, key, features, truth, whole, *, optimiser, 
 
 
 def train(
-    out: pathlib.Path, *, minutes: float, workers: int, batch: int, pool_size: int, rate: float, dtype, seed: int = 0
+    out: pathlib.Path,
+    *,
+    minutes: float,
+    workers: int,
+    batch: int,
+    pool_size: int,
+    rate: float,
+    dtype,
+    seed: int = 0,
+    steps: int = 0,
 ) -> None:
     """Train until the minutes have passed, or for so many steps."""
     began = time.monotonic()

@@ -122,4 +122,5 @@ def _box(outline: np.ndarray, flow: np.ndarray, sector: np.ndarray) -> np.ndarra
         points = cv2.findNonZero(part.astype(np.uint8))
         if points is not None and len(points) > 8:
             cv2.fillConvexPoly(box, cv2.convexHull(points), 1)
-    return (box > 0) & sector
+    within = cv2.erode(box, np.ones((3, 3), np.uint8)) > 0 if outline.any() else box > 0  # the line is not the box
+    return (within | flow) & sector & (box > 0)
