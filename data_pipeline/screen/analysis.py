@@ -16,6 +16,9 @@ from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Region, check_frame
 from data_pipeline.screen import colour_box, colour_mask, learned
 from data_pipeline.screen import kind as clip_kind
 from data_pipeline.screen.fan_fit import FanFit, FanOptions, agreed, fit_fan, spread
+from data_pipeline.screen.said import Said
+
+NOTHING = Said()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,12 +72,14 @@ def analyse(
     regions: tuple[Region, ...] = (),
     image_type: tuple[str, ...] = (),
     options: FlowOptions | None = None,
+    said: Said = NOTHING,
 ) -> FlowAnalysis:
     """Analyse one clip.
 
     Args:
       frames: uint8 ``[T, H, W, 3]`` RGB, T >= 1; meant for 64..1024 px.
       regions, image_type: of the DICOM header (`schema.ClipInfo`). Pixels decide, tags only break ties.
+      said: what a person knows better.
 
     Returns:
       `FlowAnalysis`. A clip without colour has ``SECTOR`` only in its strata.
@@ -84,7 +89,7 @@ def analyse(
     """
     check_frames(frames, channels=3)
     options = options or FlowOptions()
-    fan, state, verdict = _decide(frames, regions, image_type, options)
+    fan, state, verdict = _decide(frames, regions, image_type, options, said)
     strata = np.repeat((fan.sector * np.uint8(SECTOR))[None], len(frames), axis=0)
     geometry = fan.geometry
     if verdict.has_colour:
@@ -112,7 +117,7 @@ class LiveMasks:
     The box is taken to stand still. Arguments and errors are those of `analyse`.
 
     Attributes:
-      kind, reason: see `FlowAnalysis`.
+      kind, score, reason: see `FlowAnalysis`.
       sector: bool [H, W].
       box: bool [H, W]: where colour is looked for; nowhere when the kind has no colour.
     """
@@ -124,11 +129,12 @@ class LiveMasks:
         regions: tuple[Region, ...] = (),
         image_type: tuple[str, ...] = (),
         options: FlowOptions | None = None,
+        said: Said = NOTHING,
     ):
         check_frames(frames, channels=3)
         self._options = options or FlowOptions()
-        fan, state, verdict = _decide(frames, regions, image_type, self._options)
-        self.kind, self.reason, self.sector = verdict.kind, verdict.reason, fan.sector
+        fan, state, verdict = _decide(frames, regions, image_type, self._options, said)
+        self.kind, self.score, self.reason, self.sector = verdict.kind, verdict.score, verdict.reason, fan.sector
         self._tint, self._marker = state.tint, None
         self.box = np.zeros_like(fan.sector)
         if verdict.has_colour:
@@ -149,17 +155,28 @@ class LiveMasks:
 
 
 def _decide(
-    frames: np.ndarray, regions: tuple[Region, ...], image_type: tuple[str, ...], options: FlowOptions
+    frames: np.ndarray, regions: tuple[Region, ...], image_type: tuple[str, ...], options: FlowOptions, said: Said
 ) -> tuple[FanFit, _Static, clip_kind.Verdict]:
     """What holds for the whole clip."""
     some = spread(frames, options.static_frames)
     seen = learned.see(some, _darkest(some), options=options.learned)
+    box = said.box_mask(frames.shape[1:3])
+    if box is not None:
+        seen = dataclasses.replace(seen, box=box, outline=seen.outline & box, flow=box)
     fan = agreed(fit_fan(some, options=options.fan), seen.sector)
     state = _Static.of(some, fan, seen, options)
+    if box is not None:
+        state = dataclasses.replace(state, box=None)
     evidence = clip_kind.evidence(
         frames, some, state.coloured, state.ground, fan.sector, state.box, state.geometry, options.kind
     )
     verdict = clip_kind.judge(evidence, seen.parse, regions=regions, image_type=image_type, options=options.kind)
+    if said.kind is not None:
+        seen_share = evidence.coloured_frames
+        coloured = said.kind != "bmode"
+        verdict = dataclasses.replace(
+            verdict, kind=said.kind, has_colour=coloured, score=1.0, reason="said by the user", colour_seen=seen_share
+        )
     return fan, state, verdict
 
 
