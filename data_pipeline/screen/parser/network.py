@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import pathlib
+import threading
 
 import cv2
 import numpy as np
@@ -73,7 +73,7 @@ def parse_screen(frames: np.ndarray, *, looks: int = 3) -> Parse:
     blob = np.ascontiguousarray(features.transpose(0, 3, 1, 2), np.float32) / 255
     seen = np.zeros((len(blob), 1, *blob.shape[2:]), np.float32)
     seen[:, :, :height, :width] = 1
-    net = _net(os.getpid())
+    net = _NETS.own()
     net.setInput(blob, "features")
     net.setInput(seen, "seen")
     planes, whole = net.forward(["planes", "whole"])
@@ -87,7 +87,17 @@ def parse_screen(frames: np.ndarray, *, looks: int = 3) -> Parse:
     )  # fmt: skip
 
 
-@functools.lru_cache(maxsize=1)
-def _net(process: int) -> cv2.dnn.Net:
-    """The network of this process (a forked one must not share its parent's)."""
-    return cv2.dnn.readNetFromONNX(str(WEIGHTS), cv2.dnn.ENGINE_CLASSIC)
+class _Nets(threading.local):
+    """A network for each thread of each process: one must not run on two at once, nor outlive a fork."""
+
+    process: int = 0
+    net: cv2.dnn.Net
+
+    def own(self) -> cv2.dnn.Net:
+        if self.process != os.getpid():
+            self.net = cv2.dnn.readNetFromONNX(str(WEIGHTS), cv2.dnn.ENGINE_CLASSIC)
+            self.process = os.getpid()
+        return self.net
+
+
+_NETS = _Nets()

@@ -88,7 +88,11 @@ def test_the_page_shows_the_least_certain_first_and_no_name(translator, archive,
     out = tmp_path / "out"
     translate_files(translator, [archive], out)
     page = (out / "index.html").read_text()
-    names = [row["output"] for row in sorted(rows(out).values(), key=lambda r: r["certainty"] or "9") if row["output"]]
+    names = [
+        row["output"]
+        for row in sorted(rows(out).values(), key=lambda r: (r["certainty"] or "9", r["output"]))
+        if row["output"]
+    ]
     places = [page.index(f">{name}<") for name in dict.fromkeys(names)]
     assert places == sorted(places) and "Miller" not in page
     for row in rows(out).values():

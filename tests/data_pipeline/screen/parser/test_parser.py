@@ -1,5 +1,6 @@
 """The learned parser on screens of styles that it never saw in training, alone and within the analysis."""
 
+import concurrent.futures
 import subprocess
 import sys
 
@@ -101,6 +102,16 @@ def test_weights_are_small_and_wrong_frames_are_refused():
     assert WEIGHTS.stat().st_size <= 2_000_000
     with pytest.raises(ValueError, match="uint8"):
         parse_screen(np.zeros((2, 30, 30, 3)))
+
+
+def test_threads_do_not_disturb_each_other(tissues):
+    clips = [drawn(tissues, seed, kind=kind).frames for seed, kind in enumerate(("cfd", "bmode", "cfd", "bmode"))]
+    alone = [parse_screen(frames) for frames in clips]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(parse_screen, clips * 3))
+    for one, other in zip(alone * 3, together):
+        np.testing.assert_allclose(one.kinds, other.kinds, atol=1e-5)
+        np.testing.assert_allclose(one.flow, other.flow, atol=1e-4)
 
 
 def test_workers_need_no_jax():
