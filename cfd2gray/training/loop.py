@@ -79,7 +79,8 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, validate:
     }
 
     with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(StopRequest())  # left last: the last save is on disk before signals mean anything else
+        # Left last: the last save is on disk before signals mean anything else.
+        stop = stack.enter_context(StopRequest())
         # 3. State: the newest checkpoint of this run, or a fresh one, with the generator of `config.init` if there is one.
         checkpoints = stack.enter_context(Checkpoints(workdir, keep=config.checkpoint.keep))
         options = {"seed": config.seed, "fsdp_min_size": config.mesh.fsdp_min_size}
