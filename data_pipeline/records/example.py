@@ -83,7 +83,7 @@ def decode(serialized: bytes | memoryview) -> PairRecord:
         check_encoding(encoding)
         return PairRecord(
             **{name: _array(features, name, encoding) for name in ARRAYS},
-            **{name: _text(features[name]) for name in TEXTS},
+            **{name: _text(features[name]) for name in TEXTS},  # pyright: ignore[reportArgumentType]
             shared=bool(features["shared"][0]),
             fps=features["fps"][0],
             score=features["score"][0],
