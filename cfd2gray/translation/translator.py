@@ -59,7 +59,7 @@ def luma_of(frames: np.ndarray) -> np.ndarray:
 def compiled_window(spec: GeneratorSpec):
     """The jitted ``(params, cfd [N, k, H, W, 3] uint8, hidden [N, k, H, W] uint8) -> (grey, confidence)``, the results
     ``spec.margin`` frames shorter at either end; every window is computed on the device where it lies."""
-    graph = graph_of(Generator, spec)  # pyright: ignore[reportArgumentType]: classes can be hashed
+    graph = graph_of(Generator, spec)
 
     @jax.jit
     def run(params: Any, cfd: jax.Array, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -87,7 +87,7 @@ class Translator:
         accelerator all of them (see `cfd2gray.cpu_cores`).
     """
 
-    def __init__(self, weights: GeneratorWeights, *, devices: Sequence[Any] | None = None):
+    def __init__(self, weights: GeneratorWeights, *, devices: Sequence[jax.Device] | None = None):
         self.weights = weights
         local = jax.local_devices()
         self._devices = tuple(devices or (local if local[0].platform == "cpu" else local[:1]))
@@ -157,7 +157,7 @@ class Translator:
             given.
         """
         check_frames(frames, channels=3)
-        analysis = analyse(frames, regions=tuple(regions)) if analysis is None else analysis
+        analysis = analyse(frames, regions=regions) if analysis is None else analysis
         untouched = luma_of(frames)
         coloured = analysis.kind in COLOURED
         hidden = hidden_mask(analysis.strata) if coloured else np.zeros(frames.shape[:3], np.uint8)
@@ -172,10 +172,10 @@ class Translator:
                 synthesised=np.zeros(len(frames), np.float32),
                 analysis=analysis,
             )
-        view = View.around(np.any(area, axis=0), analysis.sector, self.weights) if view is None else view
+        view = View.around(area.any(axis=0), analysis.sector, self.weights) if view is None else view
         return self._synthesise(frames, untouched, hidden, area, analysis, view, whole_frame)
 
-    def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[tuple[slice, tuple[np.ndarray, ...]]]:
+    def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[tuple[slice, tuple[np.ndarray, np.ndarray]]]:
         """The network alone, window by window, a window on each device at a time.
 
         Args:

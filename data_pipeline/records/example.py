@@ -82,8 +82,8 @@ def decode(serialized: bytes | memoryview) -> PairRecord:
         encoding = _text(features["encoding"])
         check_encoding(encoding)
         return PairRecord(
-            **{name: _array(features, name, encoding) for name in ARRAYS},
-            **{name: _text(features[name]) for name in TEXTS},  # pyright: ignore[reportArgumentType]
+            **{name: _array(features, name, encoding) for name in ARRAYS},  # pyright: ignore[reportArgumentType]
+            **{name: _text(features[name]) for name in TEXTS},
             shared=bool(features["shared"][0]),
             fps=features["fps"][0],
             score=features["score"][0],
