@@ -17,8 +17,8 @@ from jax.sharding import NamedSharding
 
 from cfd2gray.mesh import batch_sharding, make_mesh, replicated
 from cfd2gray.models.fill import luma
-from cfd2gray.models.generator import GeneratorSpec
-from cfd2gray.training.state import generator_graph
+from cfd2gray.models.generator import Generator, GeneratorSpec
+from cfd2gray.models.pure import graph_of
 from cfd2gray.translation.composite import blend_weights, composite
 from cfd2gray.translation.grain import match_grain
 from cfd2gray.translation.predict import confidence_of
@@ -64,7 +64,7 @@ def _certain(shape: tuple[int, ...], wanted: bool) -> np.ndarray:
 def compiled_window(spec: GeneratorSpec):
     """The jitted ``(params, cfd [N, k, H, W, 3] uint8, hidden [N, k, H, W] uint8) -> (grey, confidence)``, the results
     ``spec.margin`` frames shorter at either end; every window is computed on the device where it lies."""
-    graph = generator_graph(spec)
+    graph = graph_of(Generator, spec)
 
     @jax.jit
     def run(params: Any, cfd: jax.Array, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
