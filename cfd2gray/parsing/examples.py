@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 from data_pipeline.screen.parser.features import CHANNELS, MOMENTS, clip_features
-from data_pipeline.simulation.screens.compose import HELD_OUT, KINDS, ScreenClip, Styles, draw_screen_clip, without
+from data_pipeline.simulation.screens.compose import KINDS, ScreenClip, draw_screen_clip
+from data_pipeline.simulation.screens.styles import HELD_OUT, Styles, without
 from data_pipeline.simulation.screens.tissue import make_tissue
 
 CANVAS = 288

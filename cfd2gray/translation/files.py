@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 
 import cfd2gray
-from cfd2gray.translation.array_out import growing_array
 from cfd2gray.translation.cleaning import Cleaning
-from cfd2gray.translation.dicom_modules import Statement
-from cfd2gray.translation.dicom_out import ENCODINGS, growing_dicom
 from cfd2gray.translation.long_clip import LIMITS, sampled, translate_pieces
+from cfd2gray.translation.output.array import growing_array
+from cfd2gray.translation.output.dicom import ENCODINGS, growing_dicom
+from cfd2gray.translation.output.dicom_modules import Statement
+from cfd2gray.translation.output.video import CODECS, described, growing_video, write_sidecar
 from cfd2gray.translation.square import analyse_square
 from cfd2gray.translation.translator import Translated, Translator, luma_of
-from cfd2gray.translation.video_out import CODECS, described, growing_video, write_sidecar
 from data_pipeline.files import atomic_path
 from data_pipeline.readers import ClipStream, IngestError, open_clip, read_clip
 from data_pipeline.readers.stream import check_signal

@@ -12,10 +12,13 @@ import cv2
 import numpy as np
 
 from data_pipeline.geometry import Fan, Geometry
-from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Region, check_frames
-from data_pipeline.screen import colour_box, colour_mask, learned
+from data_pipeline.schema import SECTOR, Region, check_frames
 from data_pipeline.screen import kind as clip_kind
+from data_pipeline.screen import learned
+from data_pipeline.screen.colour import box as colour_box
+from data_pipeline.screen.colour import mask as colour_mask
 from data_pipeline.screen.fan_fit import FanFit, FanOptions, agreed, fit_fan, spread
+from data_pipeline.screen.marker import Marker
 from data_pipeline.screen.said import Said
 
 NOTHING = Said()
@@ -95,10 +98,10 @@ def analyse(
     if verdict.has_colour:
         geometry = state.steered
         for span, box, seen in _boxes_over_time(frames, state, options):
-            marker = _Marker.of(box, seen, state)
+            marker = state.marker(box, seen)
             if marker is not None:
                 for frame, plane in zip(frames[span], strata[span]):
-                    marker.mark(frame, plane, state.tint, options)
+                    marker.mark(frame, plane, state.tint, options.colour)
     return FlowAnalysis(
         geometry=geometry,
         sector=fan.sector,
@@ -138,7 +141,7 @@ class LiveMasks:
         self._tint, self._marker = state.tint, None
         self.box = np.zeros_like(fan.sector)
         if verdict.has_colour:
-            self._marker = _Marker.of(state.box, state.seen, state)
+            self._marker = state.marker(state.box, state.seen)
         if self._marker is not None:
             self.box[self._marker.part] = self._marker.near | self._marker.outline
 
@@ -150,7 +153,7 @@ class LiveMasks:
             )
         plane = self.sector * np.uint8(SECTOR)
         if self._marker is not None:
-            self._marker.mark(frame, plane, self._tint, self._options)
+            self._marker.mark(frame, plane, self._tint, self._options.colour)
         return plane
 
 
@@ -205,6 +208,12 @@ class _Static:
         drawn = self.box is not None and self.box.outlined
         return bool(drawn or np.count_nonzero(self.seen.outline) > 0.2 * sum(self.seen.outline.shape))
 
+    def marker(self, box: colour_box.ColourBox | None, seen: learned.Learned) -> Marker | None:
+        """How frames with this box are marked."""
+        return Marker.of(
+            box, seen, ground=self.ground, sector=self.sector, geometry=self.geometry, interface=self.interface
+        )
+
     @staticmethod
     def of(some: np.ndarray, fan: FanFit, seen: learned.Learned, options: FlowOptions) -> _Static:
         ys, xs = np.nonzero(fan.sector.any(axis=1))[0], np.nonzero(fan.sector.any(axis=0))[0]
@@ -212,7 +221,7 @@ class _Static:
         sector = fan.sector[ground]
         cut = np.ascontiguousarray(some[(slice(None), *ground)])
         tint = colour_mask.fit_tint(cut, sector)
-        coloured = np.stack([_colour(frame, sector, tint, options) for frame in cut])
+        coloured = np.stack([colour_mask.coloured(frame, sector, tint, options.colour) for frame in cut])
         interface = np.zeros(sector.shape, bool)
         if not colour_mask.is_frozen(cut, sector):
             interface = colour_mask.static_colour(cut, coloured, options=options.colour, area=int(sector.sum()))
@@ -255,21 +264,6 @@ def _locate(
     return colour_box.locate_box(_without_specks(weight), _darkest(cut), geometry, options=options.box)
 
 
-def _colour(
-    frame: np.ndarray,
-    sector: np.ndarray,
-    tint: colour_mask.Tint | None,
-    options: FlowOptions,
-    *,
-    no_seed: np.ndarray | None = None,
-) -> np.ndarray:
-    """bool [H, W]; ``no_seed``: where a strong pixel does not start a component (bleed of a coloured outline)."""
-    level = colour_mask.colour_level(frame, tint)
-    if no_seed is not None:
-        level[no_seed] = np.minimum(level[no_seed], options.colour.strong)
-    return colour_mask.hysteresis(level, weak=options.colour.weak, strong=options.colour.strong) & sector
-
-
 def _flow_like(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """``mask`` without what is green: an ECG trace must not stretch the box."""
     return mask & ~colour_mask.green_share(frame, mask) if mask.any() else mask
@@ -307,61 +301,10 @@ def _boxes_over_time(
         span = slice(int(part[0]), int(part[-1]) + 1)
         some = spread(frames[span], 6)
         cut = np.ascontiguousarray(some[(slice(None), *state.ground)])
-        coloured = [_colour(frame, state.sector, state.tint, options) & ~state.interface for frame in cut]
+        coloured = [
+            colour_mask.coloured(frame, state.sector, state.tint, options.colour) & ~state.interface for frame in cut
+        ]
         coloured = np.stack([colour_mask.without_traces(mask) for mask in coloured])
         box = _locate(cut, coloured, state.geometry, options)
         found.append((span, box, learned.see(some, _darkest(some), options=options.learned, looks=2)))
     return found
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class _Marker:
-    """The masks of one box, cut to the rectangle around it, and how to mark a frame with them."""
-
-    part: tuple[slice, slice]
-    """In the full frame."""
-    box: np.ndarray
-    near: np.ndarray
-    outline: np.ndarray
-    painted_outline: np.ndarray
-    """Static colour at the outline: a yellow or green box is not flow. Other marks are not either."""
-    sure: np.ndarray
-    """Where the learned parser saw flow in some frame; elsewhere only strong colour counts."""
-    no_seed: np.ndarray
-    """The outline with the chroma that codecs smear beside it, and static marks: flow may cover but not begin there."""
-
-    @staticmethod
-    def of(box: colour_box.ColourBox | None, seen: learned.Learned, state: _Static) -> _Marker | None:
-        """Both opinions joined: the fitted box where its outline was found, and what the learned parser sees."""
-        inside, outline = seen.box[state.ground], seen.outline[state.ground]
-        px = max(round(0.012 * state.seen.sector.shape[0]), 2)
-        near = cv2.dilate(inside.astype(np.uint8), np.ones((2 * px + 1, 2 * px + 1), np.uint8)) > 0
-        if box is not None and (box.outlined or not outline.any()):
-            inside, around, line = colour_box.box_masks(box, state.geometry, state.sector.shape, near_px=2.0)
-            near, outline = near | around if box.outlined or not near.any() else near, outline | line
-        around = (near | outline) & state.sector
-        if not around.any():
-            return None
-        ys, xs = np.nonzero(around.any(axis=1))[0], np.nonzero(around.any(axis=0))[0]
-        cut = (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
-        core, bleed = (cv2.dilate(outline.astype(np.uint8), np.ones((n, n), np.uint8)).astype(bool) for n in (5, 7))
-        marks = seen.overlay[state.ground]
-        top, left = state.ground[0].start, state.ground[1].start
-        return _Marker(
-            part=tuple(slice(c.start + at, c.stop + at) for c, at in zip(cut, (top, left))),
-            box=(inside & state.sector)[cut],
-            near=(near & state.sector)[cut],
-            outline=(outline & state.sector)[cut],
-            sure=(seen.flow if seen.flow.any() else seen.flow | True)[state.ground][cut],
-            painted_outline=((core & state.interface) | marks)[cut],
-            no_seed=(bleed | state.interface | marks)[cut],
-        )
-
-    def mark(self, frame: np.ndarray, plane: np.ndarray, tint: colour_mask.Tint | None, options: FlowOptions) -> None:
-        """Set BOX, FLOW and OUTLINE of one frame (uint8 [H, W, 3]) in ``plane`` (uint8 [H, W])."""
-        cut = np.ascontiguousarray(frame[self.part])
-        flow = _colour(cut, self.near, tint, options, no_seed=self.no_seed) & ~self.painted_outline
-        flow &= self.sure | (colour_mask.colour_level(cut, tint) > 2 * options.colour.strong)
-        hole_px = max(int(options.colour.hole_px * frame.shape[0] * frame.shape[1] / (480 * 640)), 2)
-        flow = colour_mask.fill_holes(flow, cut[..., 1], hole_px=hole_px)
-        plane[self.part] |= self.box * np.uint8(BOX) | flow * np.uint8(FLOW) | self.outline * np.uint8(OUTLINE)

@@ -11,8 +11,8 @@ import numpy as np
 from data_pipeline.geometry import Geometry
 from data_pipeline.schema import Region
 from data_pipeline.screen import layout as screen_layout
-from data_pipeline.screen.colour_bar import ColourBar, find_colour_bar, hue_shares
-from data_pipeline.screen.colour_box import ColourBox, box_masks
+from data_pipeline.screen.colour.bar import ColourBar, find_colour_bar, hue_shares
+from data_pipeline.screen.colour.box import ColourBox, box_masks
 from data_pipeline.screen.parser.network import KINDS, Parse
 
 SURE = 0.7

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from data_pipeline.simulation.codec import Codec, transcode
+from data_pipeline.simulation.console.codec import Codec, transcode
 
 CODECS = ("none", "jpeg444", "jpeg422", "jpeg420", "ybr422", "h264", "mpeg4", "palette")
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.schema import VIEWS
-from data_pipeline.simulation.codec import Codec
+from data_pipeline.simulation.console.codec import Codec
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip
 
 

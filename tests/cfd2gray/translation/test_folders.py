@@ -13,7 +13,7 @@ import pytest
 
 from cfd2gray.translation import batch as batches
 from cfd2gray.translation.batch import Batch, translate_files
-from cfd2gray.translation.video_out import write_video
+from cfd2gray.translation.output.video import write_video
 from data_pipeline.readers import read_clip
 from data_pipeline.simulation.simulator import simulate_pair
 from tests.cfd2gray.translation.test_stream import make_translator

@@ -12,7 +12,8 @@ from data_pipeline.schema import FLOW, OUTLINE
 from data_pipeline.screen.analysis import analyse
 from data_pipeline.screen.parser.features import CHANNELS, clip_features, working_size
 from data_pipeline.screen.parser.network import KINDS, WEIGHTS, parse_screen
-from data_pipeline.simulation.screens.compose import HELD_OUT, Styles, draw_screen_clip
+from data_pipeline.simulation.screens.compose import draw_screen_clip
+from data_pipeline.simulation.screens.styles import HELD_OUT, Styles
 from data_pipeline.simulation.screens.tissue import make_tissue
 
 

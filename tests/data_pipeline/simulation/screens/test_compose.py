@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from data_pipeline.simulation.screens.boxes import FORMS, STROKES, BoxStyle, box_polygon, stroke_alpha
-from data_pipeline.simulation.screens.compose import HELD_OUT, KINDS, Styles, draw_screen_clip, without
+from data_pipeline.simulation.screens.compose import KINDS, draw_screen_clip
 from data_pipeline.simulation.screens.storage import CODECS, store
+from data_pipeline.simulation.screens.styles import HELD_OUT, Styles, without
 from data_pipeline.simulation.screens.tissue import make_tissue
 
 
