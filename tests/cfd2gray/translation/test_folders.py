@@ -12,6 +12,7 @@ import pydicom
 import pytest
 
 from cfd2gray.translation import batch as batches
+from cfd2gray.translation import in_flight
 from cfd2gray.translation.batch import Batch, translate_files
 from cfd2gray.translation.output.video import write_video
 from data_pipeline.readers import read_clip
@@ -186,7 +187,7 @@ def test_archives_frames_links_and_bytes_for_names(translator, pair, tmp_path, c
 def test_one_run_at_a_time(translator, archive, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    with batches._only_one(out), pytest.raises(ValueError, match="another translation writes"):
+    with in_flight.only_one(out), pytest.raises(ValueError, match="another translation writes"):
         translate_files(translator, [archive], out)
 
 
