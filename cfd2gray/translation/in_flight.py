@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import os
 import pathlib
+import shutil
 import threading
 from collections.abc import Iterator
 
