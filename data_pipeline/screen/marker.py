@@ -68,7 +68,7 @@ class Marker:
             outline=(outline & sector)[cut],
             sure=(seen.flow if seen.flow.any() else seen.flow | True)[ground][cut],
             painted_outline=((core & interface) | marks)[cut],
-            no_seed=(bleed | interface | marks)[cut],
+            no_seed=((bleed & ~seen.flow[ground]) | interface | marks)[cut],
         )
 
     def mark(self, frame: np.ndarray, plane: np.ndarray, tint: Tint | None, options: ColourOptions) -> None:
