@@ -26,14 +26,14 @@ from cfd2gray.evaluation.run import evaluate_weights
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.training.loop import train
 from cfd2gray.translation.files import Output, translate_file
+from cfd2gray.translation.output.video import write_video
 from cfd2gray.translation.translator import Translator, luma_of
-from cfd2gray.translation.video_out import write_video
 from cfd2gray.weights.find import checkpoint_weights
 from data_pipeline.readers import read_clip
 from data_pipeline.records import pack
 from data_pipeline.schema import DOMAINS, VIEWS, PairRecord
-from data_pipeline.screen.analysis import hidden_mask
 from data_pipeline.screen.deidentify import KeyedHasher
+from data_pipeline.screen.hidden import hidden_mask
 from data_pipeline.simulation.export import simulation_jobs
 from data_pipeline.simulation.painter import HELD_OUT, paint_pair
 

@@ -43,6 +43,7 @@ def sections(census: Census) -> list[Section]:
     )
     counts = [("Sub-modalities", ("sub-modality", "files"), summary["modalities"])]
     counts += [("Unreadable, and why", ("reason", "files"), summary["unreadable"])] if summary["unreadable"] else []
+    counts += [("Passed over", ("reason", "number"), summary["passed_over"])] if summary["passed_over"] else []
     counts += [("Stills, and what they show", ("shows", "files"), summary["stills"])] if summary["stills"] else []
     panels = [
         Panel(blocks=[Table(title=name, head=head, rows=[("", [key, str(n)]) for key, n in table.items()])])

@@ -12,14 +12,15 @@ import numpy as np
 from flax import nnx
 
 from cfd2gray.models.fill import luma
-from cfd2gray.models.generator import GeneratorSpec, Memory
-from cfd2gray.training.state import generator_graph
+from cfd2gray.models.generator import Generator, GeneratorSpec, Memory
+from cfd2gray.models.pure import graph_of
 from cfd2gray.translation.composite import blend_weights, composite
 from cfd2gray.translation.grain import match_grain
 from cfd2gray.translation.view import COLOURED, View
 from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.schema import BOX
-from data_pipeline.screen.analysis import LiveMasks, hidden_mask
+from data_pipeline.screen.analysis import LiveMasks
+from data_pipeline.screen.hidden import hidden_mask
 
 REVIEW = 24
 """Frames after which the first decisions about sector and box are made again, and again while no colour is seen."""
@@ -29,7 +30,7 @@ REVIEW = 24
 def compiled_advance(spec: GeneratorSpec):
     """The jitted ``(params, cfd [k, H, W, 3] uint8, hidden [k, H, W] uint8, memory) -> (grey [k, H, W], memory)``; the
     memory is donated."""
-    graph = generator_graph(spec)
+    graph = graph_of(Generator, spec)
 
     @functools.partial(jax.jit, donate_argnums=3)
     def run(params: Any, cfd: jax.Array, hidden: jax.Array, memory: Memory) -> tuple[jax.Array, Memory]:
@@ -42,7 +43,7 @@ def compiled_advance(spec: GeneratorSpec):
 
 def fresh_memory(params: Any, spec: GeneratorSpec, *, height: int, width: int) -> Memory:
     """The memory of a stream of this working size before its first frame."""
-    return nnx.merge(generator_graph(spec), params).start(height, width)
+    return nnx.merge(graph_of(Generator, spec), params).start(height, width)
 
 
 class Stream:

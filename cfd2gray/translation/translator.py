@@ -17,8 +17,8 @@ from jax.sharding import NamedSharding
 
 from cfd2gray.mesh import batch_sharding, make_mesh, replicated
 from cfd2gray.models.fill import luma
-from cfd2gray.models.generator import GeneratorSpec
-from cfd2gray.training.state import generator_graph
+from cfd2gray.models.generator import Generator, GeneratorSpec
+from cfd2gray.models.pure import graph_of
 from cfd2gray.translation.composite import blend_weights, composite
 from cfd2gray.translation.grain import match_grain
 from cfd2gray.translation.predict import confidence_of
@@ -28,7 +28,8 @@ from cfd2gray.translation.windows import lanes_for, run_windows
 from cfd2gray.weights.find import checkpoint_weights
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
 from data_pipeline.schema import BOX, Region, check_frames
-from data_pipeline.screen.analysis import FlowAnalysis, analyse, hidden_mask
+from data_pipeline.screen.analysis import FlowAnalysis, analyse
+from data_pipeline.screen.hidden import hidden_mask
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,11 +55,16 @@ def luma_of(frames: np.ndarray) -> np.ndarray:
     return np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames])
 
 
+def _certain(shape: tuple[int, ...], wanted: bool) -> np.ndarray:
+    """Confidence of what is passed through; nothing when it was not asked for."""
+    return np.ones(shape if wanted else (0, *shape[1:]), np.float32)
+
+
 @functools.cache
 def compiled_window(spec: GeneratorSpec):
     """The jitted ``(params, cfd [N, k, H, W, 3] uint8, hidden [N, k, H, W] uint8) -> (grey, confidence)``, the results
     ``spec.margin`` frames shorter at either end; every window is computed on the device where it lies."""
-    graph = generator_graph(spec)
+    graph = graph_of(Generator, spec)
 
     @jax.jit
     def run(params: Any, cfd: jax.Array, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -144,6 +150,7 @@ class Translator:
         analysis: FlowAnalysis | None = None,
         whole_frame: bool = False,
         view: View | None = None,
+        confidence: bool = True,
     ) -> Translated:
         """Everything about the translation of one clip.
 
@@ -154,6 +161,7 @@ class Translator:
           whole_frame: Let the network write the whole sector, not only what colour hides.
           view: The part of the frame to work on, so that pieces of a clip are cut alike; found around the colour when not
             given.
+          confidence: Make the map of confidence too; without it ``confidence`` is an empty array.
         """
         check_frames(frames, channels=3)
         analysis = analyse(frames, regions=regions) if analysis is None else analysis
@@ -167,12 +175,12 @@ class Translator:
         if not area.any():
             return Translated(
                 grey=untouched,
-                confidence=np.ones(untouched.shape, np.float32),
+                confidence=_certain(untouched.shape, confidence),
                 synthesised=np.zeros(len(frames), np.float32),
                 analysis=analysis,
             )
         view = View.around(area.any(axis=0), analysis.sector, self.weights) if view is None else view
-        return self._synthesise(frames, untouched, hidden, area, analysis, view, whole_frame)
+        return self._synthesise(frames, untouched, hidden, area, analysis, view, whole_frame, confidence)
 
     def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[tuple[slice, tuple[np.ndarray, np.ndarray]]]:
         """The network alone, window by window, a window on each device at a time.
@@ -208,9 +216,10 @@ class Translator:
         analysis: FlowAnalysis,
         view: View,
         whole_frame: bool,
+        with_confidence: bool,
     ) -> Translated:
         grey = untouched.copy()
-        confidence = np.ones(untouched.shape, np.float32)
+        confidence = _certain(untouched.shape, with_confidence)
         synthesised = np.zeros(len(frames), np.float32)
         feather = max(1, round(self.weights.settings["feather"] / view.scale))
         y, x = view.rows, view.columns
@@ -221,7 +230,8 @@ class Translator:
             base = untouched[part, y, x].astype(np.float32)
             merged = composite(base, 255.0 * view.enlarge(small), weights)
             grey[part, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
-            one = np.ones_like(weights)
-            confidence[part, y, x] = composite(one, view.enlarge(small_confidence), weights)
+            if with_confidence:
+                one = np.ones_like(weights)
+                confidence[part, y, x] = composite(one, view.enlarge(small_confidence), weights)
             synthesised[part] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / untouched[0].size
         return Translated(grey=grey, confidence=confidence, synthesised=synthesised, analysis=analysis)

@@ -19,15 +19,15 @@ feature                                                content
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 
 import numpy as np
 import zstandard
 
+from data_pipeline.geometry import from_fields
 from data_pipeline.records import proto as example_proto
-from data_pipeline.schema import SCHEMA_VERSION, Geometry, PairRecord
+from data_pipeline.schema import SCHEMA_VERSION, PairRecord
 
 ENCODINGS = ("raw", "zstd")
 ARRAYS = ("cfd", "grey", "strata", "labels")
@@ -52,7 +52,7 @@ def encode(record: PairRecord, *, encoding: str = "raw") -> bytes:
         "shared": [int(record.shared)],
         "fps": [float(record.fps)],
         "score": [float(record.score)],
-        "geometry": [_json(dataclasses.asdict(record.geometry), what="geometry")],
+        "geometry": [_json(record.geometry.fields(), what="geometry")],
         "params": [_json(record.params, what="params")],
     }
     for name in TEXTS:
@@ -82,16 +82,21 @@ def decode(serialized: bytes | memoryview) -> PairRecord:
         encoding = _text(features["encoding"])
         check_encoding(encoding)
         return PairRecord(
-            **{name: _array(features, name, encoding) for name in ARRAYS},
+            **{name: _array(features, name, encoding) for name in ARRAYS},  # pyright: ignore[reportArgumentType]
             **{name: _text(features[name]) for name in TEXTS},
             shared=bool(features["shared"][0]),
             fps=features["fps"][0],
             score=features["score"][0],
-            geometry=Geometry(**json.loads(_text(features["geometry"]))),
+            geometry=from_fields(json.loads(_text(features["geometry"]))),
             params=json.loads(_text(features["params"])),
         )
     except (KeyError, IndexError, TypeError, json.JSONDecodeError, zstandard.ZstdError) as error:
         raise ValueError(f"these bytes are an Example but no pair record: {type(error).__name__} {error}") from None
+
+
+def clip_id(serialized: bytes | memoryview) -> str:
+    """The id in a serialised record; nothing is decoded."""
+    return _text(example_proto.parse(serialized).get("clip_id") or [b""])
 
 
 def check_encoding(encoding: str) -> None:

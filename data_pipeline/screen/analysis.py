@@ -11,12 +11,17 @@ import dataclasses
 import cv2
 import numpy as np
 
-from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Geometry, Region, check_frames
-from data_pipeline.screen import colour_box, colour_mask
+from data_pipeline.geometry import Fan, Geometry
+from data_pipeline.schema import SECTOR, Region, check_frames
 from data_pipeline.screen import kind as clip_kind
-from data_pipeline.screen.fan_fit import FanFit, FanOptions, fit_fan, fit_sector, spread
+from data_pipeline.screen import learned
+from data_pipeline.screen.colour import box as colour_box
+from data_pipeline.screen.colour import mask as colour_mask
+from data_pipeline.screen.fan_fit import FanFit, FanOptions, agreed, fit_fan, spread
+from data_pipeline.screen.marker import Marker
+from data_pipeline.screen.said import Said
 
-__all__ = ["FlowAnalysis", "FlowOptions", "LiveMasks", "analyse", "fit_sector", "hidden_mask"]
+NOTHING = Said()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,6 +32,7 @@ class FlowOptions:
     colour: colour_mask.ColourOptions = colour_mask.ColourOptions()
     box: colour_box.BoxOptions = colour_box.BoxOptions()
     kind: clip_kind.KindOptions = clip_kind.KindOptions()
+    learned: learned.LearnedOptions = learned.LearnedOptions()
     static_frames: int = 24
     """Frames that static decisions look at."""
     window: int = 10
@@ -37,7 +43,7 @@ class FlowOptions:
 class FlowAnalysis:
     """What `analyse` found, or what is known already (then the defaults do)."""
 
-    geometry: Geometry = Geometry()
+    geometry: Geometry = Fan()
     sector: np.ndarray
     """bool [H, W]."""
     strata: np.ndarray
@@ -50,6 +56,13 @@ class FlowAnalysis:
     """One sentence for a person."""
     box_found: bool = True
     """The drawn outline of the box was seen (otherwise the box is the colour's extent)."""
+    colour_seen: float = 0.0
+    """Share of frames that show colour, whatever the verdict: such a clip is no greyscale target."""
+
+    @property
+    def unsure(self) -> bool:
+        """The kind had better be looked at by a person."""
+        return self.score < clip_kind.SURE
 
     @property
     def is_cfd(self) -> bool:
@@ -62,12 +75,14 @@ def analyse(
     regions: tuple[Region, ...] = (),
     image_type: tuple[str, ...] = (),
     options: FlowOptions | None = None,
+    said: Said = NOTHING,
 ) -> FlowAnalysis:
     """Analyse one clip.
 
     Args:
       frames: uint8 ``[T, H, W, 3]`` RGB, T >= 1; meant for 64..1024 px.
       regions, image_type: of the DICOM header (`schema.ClipInfo`). Pixels decide, tags only break ties.
+      said: what a person knows better.
 
     Returns:
       `FlowAnalysis`. A clip without colour has ``SECTOR`` only in its strata.
@@ -77,16 +92,16 @@ def analyse(
     """
     check_frames(frames, channels=3)
     options = options or FlowOptions()
-    fan, state, verdict = _decide(frames, regions, image_type, options)
+    fan, state, verdict = _decide(frames, regions, image_type, options, said)
     strata = np.repeat((fan.sector * np.uint8(SECTOR))[None], len(frames), axis=0)
     geometry = fan.geometry
-    if verdict.has_colour and state.box is not None:
+    if verdict.has_colour:
         geometry = state.steered
-        for span, box in _boxes_over_time(frames, state, options):
-            marker = _Marker.of(box, state)
+        for span, box, seen in _boxes_over_time(frames, state, options):
+            marker = state.marker(box, seen)
             if marker is not None:
                 for frame, plane in zip(frames[span], strata[span]):
-                    marker.mark(frame, plane, state.tint, options)
+                    marker.mark(frame, plane, state.tint, options.colour)
     return FlowAnalysis(
         geometry=geometry,
         sector=fan.sector,
@@ -94,7 +109,8 @@ def analyse(
         kind=verdict.kind,
         score=verdict.score,
         reason=verdict.reason,
-        box_found=bool(verdict.has_colour and state.box is not None and state.box.outlined),
+        colour_seen=verdict.colour_seen if verdict.has_colour else _colour_seen(frames, state, options),
+        box_found=verdict.has_colour and state.outlined,
     )
 
 
@@ -104,7 +120,7 @@ class LiveMasks:
     The box is taken to stand still. Arguments and errors are those of `analyse`.
 
     Attributes:
-      kind, reason: see `FlowAnalysis`.
+      kind, score, reason: see `FlowAnalysis`.
       sector: bool [H, W].
       box: bool [H, W]: where colour is looked for; nowhere when the kind has no colour.
     """
@@ -116,15 +132,16 @@ class LiveMasks:
         regions: tuple[Region, ...] = (),
         image_type: tuple[str, ...] = (),
         options: FlowOptions | None = None,
+        said: Said = NOTHING,
     ):
         check_frames(frames, channels=3)
         self._options = options or FlowOptions()
-        fan, state, verdict = _decide(frames, regions, image_type, self._options)
-        self.kind, self.reason, self.sector = verdict.kind, verdict.reason, fan.sector
+        fan, state, verdict = _decide(frames, regions, image_type, self._options, said)
+        self.kind, self.score, self.reason, self.sector = verdict.kind, verdict.score, verdict.reason, fan.sector
         self._tint, self._marker = state.tint, None
         self.box = np.zeros_like(fan.sector)
-        if verdict.has_colour and state.box is not None:
-            self._marker = _Marker.of(state.box, state)
+        if verdict.has_colour:
+            self._marker = state.marker(state.box, state.seen)
         if self._marker is not None:
             self.box[self._marker.part] = self._marker.near | self._marker.outline
 
@@ -136,55 +153,34 @@ class LiveMasks:
             )
         plane = self.sector * np.uint8(SECTOR)
         if self._marker is not None:
-            self._marker.mark(frame, plane, self._tint, self._options)
+            self._marker.mark(frame, plane, self._tint, self._options.colour)
         return plane
 
 
-def bleed_px(height: int) -> int:
-    """How far colour bleeds into its neighbours' chroma, in pixels of a frame of this height.
-
-    Screens store chroma at half resolution: 2 px at their 600 rows (measured), in proportion where they were reduced.
-    Below 150 rows that is none: of the pixels that colour changes by more than 24 grey levels 0.3 % are then left
-    (simulated clips of 112 to 144 rows); one more pixel would leave 0.05 %, and hide a third more.
-    """
-    return round(2 * height / 600)
-
-
-def hidden_mask(strata: np.ndarray, *, dilate_px: int | tuple[int, int] | None = None) -> np.ndarray:
-    """What a model must not trust: flow and outline, grown over their chroma bleed.
-
-    Args:
-      strata: uint8 ``[T, H, W]``.
-      dilate_px: growth in pixels, one number or ``(x, y)``; by default `bleed_px` of the height.
-
-    Returns:
-      uint8 ``[T, H, W]`` in {0, 1}, zero outside the sector.
-    """
-    if strata.dtype != np.uint8 or strata.ndim != 3:
-        raise ValueError(f"strata must be uint8 [T, H, W], got {strata.dtype} {list(strata.shape)}")
-    dilate_px = bleed_px(strata.shape[1]) if dilate_px is None else dilate_px
-    grow_x, grow_y = (dilate_px, dilate_px) if isinstance(dilate_px, int) else dilate_px
-    if grow_x < 0 or grow_y < 0:
-        raise ValueError(f"dilate_px must not be negative, got {dilate_px}")
-    kernel = np.ones((2 * grow_y + 1, 2 * grow_x + 1), np.uint8)
-    hidden = np.empty_like(strata)
-    for plane, out in zip(strata, hidden):
-        painted = ((plane & (FLOW | OUTLINE)) > 0).astype(np.uint8)
-        out[...] = cv2.dilate(painted, kernel) & (plane & SECTOR)
-    return hidden
-
-
 def _decide(
-    frames: np.ndarray, regions: tuple[Region, ...], image_type: tuple[str, ...], options: FlowOptions
+    frames: np.ndarray, regions: tuple[Region, ...], image_type: tuple[str, ...], options: FlowOptions, said: Said
 ) -> tuple[FanFit, _Static, clip_kind.Verdict]:
     """What holds for the whole clip."""
     some = spread(frames, options.static_frames)
-    fan = fit_fan(some, options=options.fan)
-    state = _Static.of(some, fan, options)
+    seen = learned.see(some, _darkest(some), options=options.learned)
+    box = said.box_mask(frames.shape[1:3])
+    if box is not None:
+        seen = dataclasses.replace(seen, box=box, outline=seen.outline & box, flow=box)
+    fan = agreed(fit_fan(some, options=options.fan), seen.sector)
+    state = _Static.of(some, fan, seen, options)
+    if box is not None:
+        state = dataclasses.replace(state, box=None)
     evidence = clip_kind.evidence(
         frames, some, state.coloured, state.ground, fan.sector, state.box, state.geometry, options.kind
     )
-    return fan, state, clip_kind.judge(evidence, regions=regions, image_type=image_type, options=options.kind)
+    verdict = clip_kind.judge(evidence, seen.parse, regions=regions, image_type=image_type, options=options.kind)
+    if said.kind is not None:
+        seen_share = evidence.coloured_frames
+        coloured = said.kind != "bmode"
+        verdict = dataclasses.replace(
+            verdict, kind=said.kind, has_colour=coloured, score=1.0, reason="said by the user", colour_seen=seen_share
+        )
+    return fan, state, verdict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -199,23 +195,39 @@ class _Static:
     interface: np.ndarray
     """bool [h, w]: static colour, grown by 1 px."""
     coloured: np.ndarray
-    """bool [n, h, w] of the frames looked at."""
+    """bool [n, h, w] of the frames looked at, without traces."""
     box: colour_box.ColourBox | None
     steered: Geometry
     """The clip's geometry (full frame), with the steer of the box."""
+    seen: learned.Learned
+    """What the learned parser sees (full frame)."""
+
+    @property
+    def outlined(self) -> bool:
+        """An outline of the box was seen."""
+        drawn = self.box is not None and self.box.outlined
+        return bool(drawn or np.count_nonzero(self.seen.outline) > 0.2 * sum(self.seen.outline.shape))
+
+    def marker(self, box: colour_box.ColourBox | None, seen: learned.Learned) -> Marker | None:
+        """How frames with this box are marked."""
+        return Marker.of(
+            box, seen, ground=self.ground, sector=self.sector, geometry=self.geometry, interface=self.interface
+        )
 
     @staticmethod
-    def of(some: np.ndarray, fan: FanFit, options: FlowOptions) -> _Static:
+    def of(some: np.ndarray, fan: FanFit, seen: learned.Learned, options: FlowOptions) -> _Static:
         ys, xs = np.nonzero(fan.sector.any(axis=1))[0], np.nonzero(fan.sector.any(axis=0))[0]
         ground = (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
         sector = fan.sector[ground]
         cut = np.ascontiguousarray(some[(slice(None), *ground)])
         tint = colour_mask.fit_tint(cut, sector)
-        coloured = np.stack([_colour(frame, sector, tint, options) for frame in cut])
-        interface = colour_mask.static_colour(cut, coloured, options=options.colour, area=int(sector.sum()))
-        interface = cv2.dilate(interface.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-        coloured &= ~interface
-        geometry = _shifted(fan.geometry, ground)
+        coloured = np.stack([colour_mask.coloured(frame, sector, tint, options.colour) for frame in cut])
+        interface = np.zeros(sector.shape, bool)
+        if not colour_mask.is_frozen(cut, sector):
+            interface = colour_mask.static_colour(cut, coloured, options=options.colour, area=int(sector.sum()))
+            interface = cv2.dilate(interface.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+        coloured = np.stack([colour_mask.without_traces(mask) for mask in coloured & ~interface])
+        geometry = fan.geometry.moved(ground[1].start, ground[0].start)
         box = _locate(cut, coloured, geometry, options)
         return _Static(
             ground=ground,
@@ -225,8 +237,21 @@ class _Static:
             interface=interface,
             coloured=coloured,
             box=box,
-            steered=dataclasses.replace(fan.geometry, steer=box.steer) if box is not None else fan.geometry,
+            steered=fan.geometry.leaning(box.steer) if box is not None else fan.geometry,
+            seen=seen,
         )
+
+
+def _colour_seen(frames: np.ndarray, state: _Static, options: FlowOptions) -> float:
+    """Share of ``frames`` with colour in pieces thicker than strokes, looked at with half the resolution."""
+    sector, interface = state.sector[::2, ::2], state.interface[::2, ::2]
+    least, seen = options.kind.present * max(int(sector.sum()), 1), 0
+    for frame in frames[(slice(None), *state.ground)]:
+        level = colour_mask.colour_level(np.ascontiguousarray(frame[::2, ::2]), state.tint)
+        strong = (level > options.colour.strong) & sector & ~interface
+        if np.count_nonzero(strong) >= least:
+            seen += clip_kind.thick_share(colour_mask.without_traces(strong), 1.0) >= least
+    return seen / len(frames)
 
 
 def _locate(
@@ -237,30 +262,6 @@ def _locate(
     for frame, mask in zip(cut, coloured):
         weight += colour_mask.thick(_flow_like(frame, mask))
     return colour_box.locate_box(_without_specks(weight), _darkest(cut), geometry, options=options.box)
-
-
-def _shifted(geometry: Geometry, ground: tuple[slice, slice]) -> Geometry:
-    dy, dx = ground[0].start, ground[1].start
-    if geometry.kind in ("linear", "hull"):
-        return dataclasses.replace(
-            geometry, x0=geometry.x0 - dx, x1=geometry.x1 - dx, r0=geometry.r0 - dy, r1=geometry.r1 - dy
-        )
-    return dataclasses.replace(geometry, apex_x=geometry.apex_x - dx, apex_y=geometry.apex_y - dy)
-
-
-def _colour(
-    frame: np.ndarray,
-    sector: np.ndarray,
-    tint: colour_mask.Tint | None,
-    options: FlowOptions,
-    *,
-    no_seed: np.ndarray | None = None,
-) -> np.ndarray:
-    """bool [H, W]; ``no_seed``: where a strong pixel does not start a component (bleed of a coloured outline)."""
-    level = colour_mask.saturation(frame) if tint is None else tint.distance(frame)
-    if no_seed is not None:
-        level[no_seed] = np.minimum(level[no_seed], options.colour.strong)
-    return colour_mask.hysteresis(level, weak=options.colour.weak, strong=options.colour.strong) & sector
 
 
 def _flow_like(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -285,65 +286,25 @@ def _darkest(frames: np.ndarray) -> np.ndarray:
 
 def _boxes_over_time(
     frames: np.ndarray, state: _Static, options: FlowOptions
-) -> list[tuple[slice, colour_box.ColourBox]]:
-    """Spans of frames and the box in each: one for the whole clip, or one per window where the box moves.
+) -> list[tuple[slice, colour_box.ColourBox | None, learned.Learned]]:
+    """Spans of frames with the box in each: one for the whole clip, or one per window where the box moves.
 
     A box that moves leaves no static outline, so only clips without one are looked at window by window. Windows in
     which no outline is seen (the box is on its way) take the extent of their own colour: nothing coloured is left out.
     """
-    whole = [(slice(0, len(frames)), state.box)]
-    if state.box.outlined or len(frames) < 8:
+    whole = [(slice(0, len(frames)), state.box, state.seen)]
+    drawn = state.box is not None and state.box.outlined
+    if drawn or len(frames) < 8 or not learned.moves(state.seen.parse, options=options.learned):
         return whole
     found = []
     for part in np.array_split(np.arange(len(frames)), max(round(len(frames) / options.window), 2)):
         span = slice(int(part[0]), int(part[-1]) + 1)
-        cut = np.ascontiguousarray(spread(frames[span], 6)[(slice(None), *state.ground)])
-        coloured = np.stack([_colour(frame, state.sector, state.tint, options) for frame in cut]) & ~state.interface
-        found.append((span, _locate(cut, coloured, state.geometry, options)))
-    seen = [box for _, box in found if box is not None and box.outlined]
-    if len(seen) < 0.5 * len(found):
-        return whole
-    return [(span, box or state.box) for span, box in found]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class _Marker:
-    """The masks of one box, cut to the rectangle around it, and how to mark a frame with them."""
-
-    part: tuple[slice, slice]
-    """In the full frame."""
-    box: np.ndarray
-    near: np.ndarray
-    outline: np.ndarray
-    painted_outline: np.ndarray
-    """Static colour at the outline: a yellow or green box is not flow."""
-    no_seed: np.ndarray
-    """The outline with the chroma that codecs smear beside it, and static marks: flow may cover but not begin there."""
-
-    @staticmethod
-    def of(box: colour_box.ColourBox, state: _Static) -> _Marker | None:
-        shape = state.sector.shape
-        inside, near, outline = colour_box.box_masks(box, state.geometry, shape, near_px=2.0)
-        around = (near | outline) & state.sector
-        if not around.any():
-            return None
-        ys, xs = np.nonzero(around.any(axis=1))[0], np.nonzero(around.any(axis=0))[0]
-        cut = (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
-        core, bleed = (cv2.dilate(outline.astype(np.uint8), np.ones((n, n), np.uint8)).astype(bool) for n in (5, 7))
-        top, left = state.ground[0].start, state.ground[1].start
-        return _Marker(
-            part=tuple(slice(c.start + at, c.stop + at) for c, at in zip(cut, (top, left))),
-            box=(inside & state.sector)[cut],
-            near=(near & state.sector)[cut],
-            outline=(outline & state.sector)[cut],
-            painted_outline=(core & state.interface)[cut],
-            no_seed=(bleed | state.interface)[cut],
-        )
-
-    def mark(self, frame: np.ndarray, plane: np.ndarray, tint: colour_mask.Tint | None, options: FlowOptions) -> None:
-        """Set BOX, FLOW and OUTLINE of one frame (uint8 [H, W, 3]) in ``plane`` (uint8 [H, W])."""
-        cut = np.ascontiguousarray(frame[self.part])
-        flow = _colour(cut, self.near, tint, options, no_seed=self.no_seed) & ~self.painted_outline
-        hole_px = max(int(options.colour.hole_px * frame.shape[0] * frame.shape[1] / (480 * 640)), 2)
-        flow = colour_mask.fill_holes(flow, cut[..., 1], hole_px=hole_px)
-        plane[self.part] |= self.box * np.uint8(BOX) | flow * np.uint8(FLOW) | self.outline * np.uint8(OUTLINE)
+        some = spread(frames[span], 6)
+        cut = np.ascontiguousarray(some[(slice(None), *state.ground)])
+        coloured = [
+            colour_mask.coloured(frame, state.sector, state.tint, options.colour) & ~state.interface for frame in cut
+        ]
+        coloured = np.stack([colour_mask.without_traces(mask) for mask in coloured])
+        box = _locate(cut, coloured, state.geometry, options)
+        found.append((span, box, learned.see(some, _darkest(some), options=options.learned, looks=2)))
+    return found

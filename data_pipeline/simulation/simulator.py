@@ -8,9 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_pipeline.schema import Geometry, PairRecord
-from data_pipeline.simulation.acquisition import Acquisition, compose, store_target, thin_lines
-from data_pipeline.simulation.fan import Fan
+from data_pipeline.geometry import Geometry
+from data_pipeline.schema import PairRecord
+from data_pipeline.simulation.console.acquisition import Acquisition, compose, store_target, thin_lines
+from data_pipeline.simulation.console.ui import make_screen
 from data_pipeline.simulation.plan import (
     SEEDS_PER_SPLIT,
     SIMULATOR_VERSION,
@@ -22,7 +23,7 @@ from data_pipeline.simulation.plan import (
     patient_id_of,
     row_of_seed,
 )
-from data_pipeline.simulation.ui import make_screen
+from data_pipeline.simulation.scan_grid import ScanGrid
 
 __all__ = [
     "SEEDS_PER_SPLIT", "SIMULATOR_VERSION", "SimulatedClip", "SimulatedGrey", "SimulationOptions", "row_of_seed",
@@ -236,7 +237,7 @@ class SimulatedGrey:
     grey: np.ndarray
     labels: np.ndarray
     phase: np.ndarray
-    fan: Fan
+    fan: ScanGrid
     fps: float
 
 

@@ -7,7 +7,7 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
-from cfd2gray.translation.dicom_out import write_dicom
+from cfd2gray.translation.output.dicom import write_dicom
 from data_pipeline.readers import read_clip
 from data_pipeline.screen.deidentify import KeyedHasher
 from tests.data_pipeline import dicom_samples as samples
@@ -120,6 +120,9 @@ def test_regions_and_lossy_history_follow_the_source(tmp_path):
     assert (region.RegionDataType, region.RegionLocationMaxX1, region.PhysicalDeltaX) == (1, 390, 0.03)
     assert (ds.LossyImageCompression, float(ds.LossyImageCompressionRatio)) == ("01", 19)
     ds = write_dicom(tmp_path / "b.dcm", grey()[:, ::2, ::2], source=origin, **OPTIONS)
+    region = ds.SequenceOfUltrasoundRegions[0]  # the same picture at half the size
+    assert (region.RegionLocationMinX0, region.RegionLocationMaxX1, region.PhysicalDeltaX) == (5, 195, 0.06)
+    ds = write_dicom(tmp_path / "d.dcm", grey()[:, :, ::2], source=origin, **OPTIONS)
     assert "SequenceOfUltrasoundRegions" not in ds  # another pixel grid
     assert write_dicom(tmp_path / "c.dcm", grey(), source=source(), **OPTIONS).LossyImageCompression == "00"
 
@@ -143,7 +146,7 @@ def test_nothing_is_overwritten_or_left_behind(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("cfd2gray.translation.dicom_out._read_back", fail)
+    monkeypatch.setattr("cfd2gray.translation.output.dicom._read_back", fail)
     with pytest.raises(OSError, match="disk full"):
         write_dicom(path, grey(), source=None, overwrite=True, **OPTIONS)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.dcm"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cfd2gray.translation import files, long_clip
-from cfd2gray.translation.video_out import write_video
+from cfd2gray.translation.output.video import write_video
 from data_pipeline.readers import open_clip, read_clip
 from data_pipeline.schema import ClipInfo
 from data_pipeline.screen.deidentify import KeyedHasher
@@ -49,7 +49,7 @@ def test_samples_are_spread_over_a_clip_of_any_length(source, clip):
 
 def test_a_long_video_is_written_as_it_comes(tmp_path, clip, monkeypatch):
     write_video(tmp_path / "in.mkv", clip, fps=25.0)
-    monkeypatch.setattr(files, "LONG", 30)
+    monkeypatch.setattr(files, "HELD_BYTES", 30 * clip[0].size)
     monkeypatch.setattr(long_clip, "PIECE", 10)
     output = files.Output(format=".mkv", hasher=KeyedHasher(b"k" * 16))
     facts = files.translate_file(make_translator(causal=False), tmp_path / "in.mkv", tmp_path / "out.mkv", output)

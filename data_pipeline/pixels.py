@@ -1,0 +1,26 @@
+"""Formulas of pixels that every room shares: luma, saturation, correlation."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def luma(frames: np.ndarray) -> np.ndarray:
+    """BT.601 luma uint8 ``[T, H, W]`` of RGB uint8 ``[T, H, W, 3]`` (``[H, W]`` of one frame); grey keeps its value."""
+    if frames.ndim == 3:
+        return cv2.cvtColor(np.ascontiguousarray(frames), cv2.COLOR_RGB2GRAY)
+    return np.stack([luma(frame) for frame in frames])
+
+
+def saturation(frame: np.ndarray) -> np.ndarray:
+    """``max(R, G, B) - min(R, G, B)``, uint8 ``[H, W]``, of an RGB frame uint8 ``[H, W, 3]``."""
+    red, green, blue = cv2.split(frame)
+    return cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's correlation of two samples of levels, -1..1; 0 where one of them is even."""
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), 1e-6))
