@@ -32,7 +32,7 @@ SERIES = ("c0", "c1", "c2", "c3", "c4", "c5")
 _KINDS = {"model": "accent", "plain": "plain", "ceiling": "ceiling"}
 _RC = {
     "svg.fonttype": "none", "svg.hashsalt": "cfd2gray", "font.size": 9, "axes.titlesize": 9.5, "axes.titlelocation": "left",
-    "axes.titleweight": "semibold", "axes.titlecolor": COLOURS["ink"], "text.color": COLOURS["ink"],
+    "axes.titleweight": "bold", "axes.titlecolor": COLOURS["ink"], "text.color": COLOURS["ink"],
     "axes.labelcolor": COLOURS["soft"], "xtick.labelcolor": COLOURS["soft"], "ytick.labelcolor": COLOURS["soft"],
     "xtick.major.size": 0, "ytick.major.size": 0, "grid.color": COLOURS["line"], "grid.linewidth": 0.8,
     "axes.facecolor": "none", "axes.grid": True, "axes.axisbelow": True, "legend.frameon": False, "legend.fontsize": 8.5,

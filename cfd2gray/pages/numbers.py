@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 DASH = "–"
@@ -27,3 +28,14 @@ def with_interval(value: float | None, ends: Sequence[float] | None, digits: int
     """``value (low to high)``."""
     spoken = interval(ends, digits, signed=signed)
     return number(value, digits, signed=signed) + (f" ({spoken})" if spoken else "")
+
+
+def plus_minus(value: float | None, ends: Sequence[float] | None, digits: int = 3) -> str:
+    """``.812 ±.010``, half the interval's width, without zeros before the point: for tables in a terminal."""
+    spread = "" if value is None or ends is None else f" ±{number((ends[1] - ends[0]) / 2, digits)}"
+    return bare(number(value, digits) + spread)
+
+
+def bare(text: str) -> str:
+    """Numbers without the zero before the point, where a table is narrow."""
+    return re.sub(r"(?<!\d)0\.", ".", text)

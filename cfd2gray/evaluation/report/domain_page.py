@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cfd2gray.pages.blocks import Chart, Panel, Section, Table
 from cfd2gray.pages.charts import Dot, Facet, interval_plot
-from cfd2gray.pages.numbers import DASH, number, with_interval
+from cfd2gray.pages.numbers import DASH, bare, number, plus_minus, with_interval
 from cfd2gray.pages.page import write_page
 from cfd2gray.pages.terminal import terminal_table
 
@@ -33,12 +33,12 @@ def print_domains(outcome: Mapping[str, Any], *, console: Console | None = None)
     """One row per domain and training."""
     console = console or Console()
     console.print(_about(outcome), highlight=False)
-    head = ("domain", "in training", "clips", *(title for title, _ in _COLUMNS.values()), "best do-nothing, flow")
+    head = ("domain", "training", "n", *(title for title, _ in _COLUMNS.values()), "do-nothing, flow")
     rows = [
-        (domain, kind, str(found["n_clips"]), *_values(found), _best(found))
+        (domain, kind, str(found["n_clips"]), *_values(found, plus_minus), bare(_best(found)))
         for domain, kind, found in domain_rows(outcome)
     ]
-    console.print(terminal_table(head, rows, left=("in training",)))
+    console.print(terminal_table(head, rows, left=("training",)))
 
 
 def write_domain_page(path: str | os.PathLike, outcome: Mapping[str, Any]) -> Path:
@@ -59,7 +59,14 @@ def write_domain_page(path: str | os.PathLike, outcome: Mapping[str, Any]) -> Pa
     cells = [
         (
             "model" if kind == "unseen" else "plain",
-            [domain, kind, str(found["n_clips"]), str(found["n_patients"]), *_values(found), _best(found)],
+            [
+                domain,
+                kind,
+                str(found["n_clips"]),
+                str(found["n_patients"]),
+                *_values(found, with_interval),
+                _best(found),
+            ],
         )
         for domain, kind, found in rows
     ]
@@ -84,8 +91,8 @@ def _about(outcome: Mapping[str, Any]) -> str:
     )
 
 
-def _values(found: Mapping[str, Any]) -> list[str]:
-    return [with_interval(found[name]["mean"], found[name]["ci95"], digits) for name, (_, digits) in _COLUMNS.items()]
+def _values(found: Mapping[str, Any], write: Callable[..., str]) -> list[str]:
+    return [write(found[name]["mean"], found[name]["ci95"], digits) for name, (_, digits) in _COLUMNS.items()]
 
 
 def _best(found: Mapping[str, Any]) -> str:
