@@ -24,3 +24,9 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a.astype(np.float32), b.astype(np.float32)
     a, b = a - a.mean(), b - b.mean()
     return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), 1e-6))
+
+
+def dilated(mask: np.ndarray, side: int | tuple[int, int]) -> np.ndarray:
+    """Bool ``[H, W]``: ``mask`` grown by a square of ``side`` pixels (odd), or by ``(height, width)``."""
+    shape = (side, side) if isinstance(side, int) else side
+    return cv2.dilate(mask.astype(np.uint8), np.ones(shape, np.uint8)) > 0

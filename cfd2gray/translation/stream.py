@@ -91,7 +91,7 @@ class Stream:
         untouched = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         if self._view is None:
             return untouched
-        hidden, view = hidden_mask(strata[None]), self._view
+        hidden, view = hidden_mask(strata[None], frame[None], tint=self._masks.tint), self._view
         small = view.shrink(frame[None], hidden, sector=self._masks.sector)
         grey, self._memory = self._run(self._params, *small, self._memory)
         y, x = view.rows, view.columns

@@ -167,7 +167,7 @@ class Translator:
         analysis = analyse(frames, regions=regions) if analysis is None else analysis
         untouched = luma_of(frames)
         coloured = analysis.kind in COLOURED
-        hidden = hidden_mask(analysis.strata) if coloured else np.zeros(frames.shape[:3], np.uint8)
+        hidden = hidden_mask(analysis.strata, frames) if coloured else np.zeros(frames.shape[:3], np.uint8)
         if whole_frame and coloured:
             area = np.broadcast_to(analysis.sector[None], hidden.shape)
         else:

@@ -23,6 +23,7 @@ import numpy as np
 
 from data_pipeline.geometry import Hull
 from data_pipeline.pixels import luma
+from data_pipeline.pixels import dilated
 from data_pipeline.schema import FLOW, OUTLINE, Clip, ClipInfo, PairRecord
 from data_pipeline.screen import dual_panes
 from data_pipeline.screen.analysis import FlowAnalysis, analyse
@@ -260,8 +261,7 @@ def clip_pseudonym(info: ClipInfo, hasher: KeyedHasher, *, suffix: str = "") -> 
 
 def grown_colour(strata: np.ndarray, px: int) -> np.ndarray:
     """bool ``[T, H, W]``: colour and outline, grown by ``px``."""
-    kernel = np.ones((2 * px + 1, 2 * px + 1), np.uint8)
-    return np.stack([cv2.dilate((plane & (FLOW | OUTLINE)).astype(np.uint8), kernel) > 0 for plane in strata])
+    return np.stack([dilated(plane & (FLOW | OUTLINE), 2 * px + 1) for plane in strata])
 
 
 def _eroded(mask: np.ndarray, px: int) -> np.ndarray:

@@ -12,13 +12,14 @@ import cv2
 import numpy as np
 
 from data_pipeline.geometry import Fan, Geometry
+from data_pipeline.pixels import dilated
 from data_pipeline.schema import SECTOR, Region, check_frames
 from data_pipeline.screen import kind as clip_kind
 from data_pipeline.screen import learned
 from data_pipeline.screen.colour import box as colour_box
 from data_pipeline.screen.colour import mask as colour_mask
 from data_pipeline.screen.fan_fit import FanFit, FanOptions, agreed, fit_fan, spread
-from data_pipeline.screen.marker import Marker
+from data_pipeline.screen.marker import Marker, drawn_over
 from data_pipeline.screen.said import Said
 
 NOTHING = Said()
@@ -102,6 +103,7 @@ def analyse(
             if marker is not None:
                 for frame, plane in zip(frames[span], strata[span]):
                     marker.mark(frame, plane, state.tint, options.colour)
+            strata[span] |= drawn_over(seen, fan.sector)
     return FlowAnalysis(
         geometry=geometry,
         sector=fan.sector,
@@ -123,6 +125,7 @@ class LiveMasks:
       kind, score, reason: see `FlowAnalysis`.
       sector: bool [H, W].
       box: bool [H, W]: where colour is looked for; nowhere when the kind has no colour.
+      tint: of the grey map.
     """
 
     def __init__(
@@ -138,10 +141,10 @@ class LiveMasks:
         self._options = options or FlowOptions()
         fan, state, verdict = _decide(frames, regions, image_type, self._options, said)
         self.kind, self.score, self.reason, self.sector = verdict.kind, verdict.score, verdict.reason, fan.sector
-        self._tint, self._marker = state.tint, None
+        self.tint, self._marker, self._drawn = state.tint or colour_mask.PLAIN, None, np.uint8(0)
         self.box = np.zeros_like(fan.sector)
         if verdict.has_colour:
-            self._marker = state.marker(state.box, state.seen)
+            self._marker, self._drawn = state.marker(state.box, state.seen), drawn_over(state.seen, fan.sector)
         if self._marker is not None:
             self.box[self._marker.part] = self._marker.near | self._marker.outline
 
@@ -151,9 +154,9 @@ class LiveMasks:
             raise ValueError(
                 f"frames of this stream must be uint8 {[*self.sector.shape, 3]}, got {frame.dtype} {list(frame.shape)}"
             )
-        plane = self.sector * np.uint8(SECTOR)
+        plane = self.sector * np.uint8(SECTOR) | self._drawn
         if self._marker is not None:
-            self._marker.mark(frame, plane, self._tint, self._options.colour)
+            self._marker.mark(frame, plane, self.tint, self._options.colour)
         return plane
 
 
@@ -225,7 +228,7 @@ class _Static:
         interface = np.zeros(sector.shape, bool)
         if not colour_mask.is_frozen(cut, sector):
             interface = colour_mask.static_colour(cut, coloured, options=options.colour, area=int(sector.sum()))
-            interface = cv2.dilate(interface.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+            interface = dilated(interface, 3)
         coloured = np.stack([colour_mask.without_traces(mask) for mask in coloured & ~interface])
         geometry = fan.geometry.moved(ground[1].start, ground[0].start)
         box = _locate(cut, coloured, geometry, options)
