@@ -22,8 +22,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.geometry import Hull
-from data_pipeline.pixels import luma
-from data_pipeline.pixels import dilated
+from data_pipeline.pixels import dilated, luma
 from data_pipeline.schema import FLOW, OUTLINE, Clip, ClipInfo, PairRecord
 from data_pipeline.screen import dual_panes
 from data_pipeline.screen.analysis import FlowAnalysis, analyse

@@ -10,9 +10,16 @@ from data_pipeline.geometry import Geometry
 from data_pipeline.pixels import dilated
 from data_pipeline.schema import BOX, FLOW, OUTLINE
 from data_pipeline.screen.colour.box import ColourBox, box_masks
-from data_pipeline.screen.colour.mask import ColourOptions, Tint, colour_level, coloured, fill_holes, surrounded, white_cores
+from data_pipeline.screen.colour.mask import (
+    ColourOptions,
+    Tint,
+    colour_level,
+    coloured,
+    fill_holes,
+    surrounded,
+    white_cores,
+)
 from data_pipeline.screen.learned import Learned
-
 
 AGREED = 0.95
 """Share of a fitted outline that must lie on the one that the learned parser sees; else the fit found other lines."""
