@@ -21,14 +21,15 @@ from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
 from cfd2gray.evaluation.report.gallery import Gallery
 from cfd2gray.evaluation.report.page import write_report
 from cfd2gray.evaluation.report.tables import print_result
-from cfd2gray.evaluation.results import write_json
+from cfd2gray.evaluation.results import write_result
 from cfd2gray.evaluation.run import evaluate_weights
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.training.loop import train
 from cfd2gray.translation.files import Output, translate_file
 from cfd2gray.translation.output.video import write_video
-from cfd2gray.translation.translator import Translator, luma_of
+from cfd2gray.translation.translator import Translator
 from cfd2gray.weights.find import checkpoint_weights
+from data_pipeline.pixels import luma
 from data_pipeline.readers import read_clip
 from data_pipeline.records import pack
 from data_pipeline.schema import DOMAINS, VIEWS, PairRecord
@@ -106,7 +107,7 @@ def translate_echo(translator: Translator, folder: pathlib.Path) -> dict[str, An
     folder.mkdir(parents=True, exist_ok=True)
     source = pathlib.Path(pydicom.data.get_testdata_file("examples_ybr_color.dcm", download=False))
     clip = read_clip(source)
-    grey = luma_of(clip.frames)
+    grey = luma(clip.frames)
     output = Output(format=".dcm", hasher=KeyedHasher(b"the demo has no secrets"))
     pairs, translations = [], []
     for index, seed in enumerate(ECHO_SEEDS):
@@ -138,7 +139,7 @@ def translate_echo(translator: Translator, folder: pathlib.Path) -> dict[str, An
         ),
         gallery=gallery,
     )
-    write_json(folder / "evaluation.json", result)
+    write_result(folder / "evaluation.json", result)
     write_report(folder / "report.html", result, gallery.clips())
     return result
 

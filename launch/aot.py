@@ -162,7 +162,7 @@ def _run(args: argparse.Namespace, topology: Topology, programs: Sequence[str], 
     from cfd2gray.launch.program import describe
 
     from cfd2gray.config import load_config
-    from cfd2gray.files import write_json
+    from data_pipeline.files import write_json
 
     config = load_config(args.config, overrides)
     costs = analyse(config, topology, programs, quick=args.quick)

@@ -14,7 +14,7 @@ from typing import Any
 
 from cfd2gray.launch.chips import GIB
 
-from cfd2gray.files import atomic_path
+from data_pipeline.files import write_atomically
 
 BEGIN, END = "<!-- aot table: begin -->", "<!-- aot table: end -->"
 
@@ -63,8 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         text = table([json.loads(path.read_text()) for path in args.aot], date=args.date)
         page = replace_between(args.page.read_text(), text)
-        with atomic_path(args.page) as temporary:
-            temporary.write_text(page)
+        write_atomically(args.page, page)
     except (ValueError, OSError, KeyError) as error:
         print(f"launch.aot_table: {error}", file=sys.stderr)
         return 2

@@ -17,7 +17,7 @@ from typing import Any
 
 from cfd2gray.launch.chips import CHIPS, GIB
 
-from cfd2gray.files import atomic_path
+from data_pipeline.files import write_atomically
 
 CLIPS = 54_975
 """Training videos of Tomic et al., arXiv 2511.03255."""
@@ -124,8 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         text = page([json.loads(path.read_text()) for path in args.aot], date=args.date)
-        with atomic_path(args.out) as temporary:
-            temporary.write_text(text)
+        write_atomically(args.out, text)
     except (ValueError, OSError) as error:
         print(f"launch.scaling: {error}", file=sys.stderr)
         return 2

@@ -15,11 +15,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cfd2gray.files import atomic_path, write_json
 from cfd2gray.pages.blocks import Cell, Chart, Panel, Section, Table, Text
 from cfd2gray.pages.charts import parallel_plot
 from cfd2gray.pages.page import write_page
 from cfd2gray.training.writer import read_history
+from data_pipeline.files import atomic_path, write_atomically, write_json
 
 _SHOWN = ("loss/total", "val/ssim_frame", "val/ssim_flow", "val/flicker_ratio_flow", "val/texture_std_ratio_flow")
 _STRATA = ("frame", "sector", "box", "flow", "flow_eroded")
@@ -100,9 +100,9 @@ def collect(workdir: pathlib.Path) -> pathlib.Path:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
-    with atomic_path(workdir / "table.md") as temporary:
-        compared = do_nothing([workdir / row["run"] for row in rows])
-        temporary.write_text(markdown([key for key in keys if key != "seed"], results, [*rows, *compared]))
+    compared = do_nothing([workdir / row["run"] for row in rows])
+    table = markdown([key for key in keys if key != "seed"], results, [*rows, *compared])
+    write_atomically(workdir / "table.md", table)
     sections = _sections(columns, rows, parallel_coordinates([*keys, *results], rows))
     done = sum(row["state"] == "done" for row in rows)
     facts = f"{len(rows)} runs, {done} done"

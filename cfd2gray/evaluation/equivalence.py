@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cfd2gray.metrics.accumulate import Bootstrap, draw_patients
+from cfd2gray.metrics.accumulate import Bootstrap, draw_patients, percentile_interval
 from cfd2gray.metrics.task import confusion_matrix
 
 
@@ -80,11 +80,11 @@ def compare_f1(
     drawn_real = macro_f1(np.einsum("bp,pij->bij", draws, real))
     drawn_synthetic = macro_f1(np.einsum("bp,pij->bij", draws, synthetic))
     difference = drawn_synthetic - drawn_real
-    ci90 = np.percentile(difference, [5, 95]).tolist()
+    ci90 = percentile_interval(difference, level=0.9)
     result["f1_ci95"] = {
-        "real": np.percentile(drawn_real, [2.5, 97.5]).tolist(),
-        "synthetic": np.percentile(drawn_synthetic, [2.5, 97.5]).tolist(),
-        "difference": np.percentile(difference, [2.5, 97.5]).tolist(),
+        "real": percentile_interval(drawn_real),
+        "synthetic": percentile_interval(drawn_synthetic),
+        "difference": percentile_interval(difference),
     }
     result["equivalence"] |= {"ci90": ci90, "equivalent": bool(-margin < ci90[0] and ci90[1] < margin)}
     return result

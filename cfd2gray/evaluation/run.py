@@ -19,7 +19,7 @@ from cfd2gray.evaluation.extras import Extras, collect_training_clips, run_extra
 from cfd2gray.evaluation.reader_study.build import StudyCollector, StudyOptions, build_study
 from cfd2gray.evaluation.report.gallery import Gallery
 from cfd2gray.evaluation.report.page import write_report
-from cfd2gray.evaluation.results import write_json
+from cfd2gray.evaluation.results import write_result
 from cfd2gray.evaluation.tasks.downstream import ClipCollector, translate_to
 from cfd2gray.mesh import make_mesh, replicated
 from cfd2gray.metrics.accumulate import Bootstrap
@@ -127,7 +127,7 @@ def evaluate_weights(
         training_clips = _training_clips(config, predict, mesh, extras) if extras.needs_training_clips else None
         result |= run_extras(collector.clip_set(), training_clips, extras=extras, bootstrap=bootstrap)
     out_dir = pathlib.Path(out_dir)
-    write_json(out_dir / "evaluation.json", result)
+    write_result(out_dir / "evaluation.json", result)
     history = read_history(workdir) if workdir else None
     title = title or f"Evaluation of {weights.name}"
     write_report(out_dir / "report.html", result, gallery.clips(), history=history, title=title)
@@ -211,7 +211,7 @@ def leave_one_domain_out(
     else:
         table = leave_one_out(run, domains=domains)
     outcome = {"trained_on": list(trained_on) or None, "domains": table}
-    write_json(workdir / "domains.json", outcome)
+    write_result(workdir / "domains.json", outcome)
     return outcome
 
 

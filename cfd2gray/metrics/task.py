@@ -7,6 +7,7 @@ a positive outranks a negative, ties counting half).
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import rankdata
 
 
 def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, *, n_classes: int) -> np.ndarray:
@@ -72,10 +73,7 @@ def auc(scores: np.ndarray, positive: np.ndarray) -> float:
     n_negative = positive.size - n_positive
     if not n_positive or not n_negative:
         raise ValueError(f"AUC needs both classes, got {n_positive} positive and {n_negative} negative examples")
-    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    del values
-    midranks = np.cumsum(counts) - (counts - 1) / 2
-    rank_sum = midranks[inverse][positive].sum()
+    rank_sum = rankdata(scores)[positive].sum()
     return float((rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 

@@ -102,42 +102,6 @@ def dual_pair(
     )
 
 
-def pair_from_streams(
-    cfd: Clip,
-    grey: Clip,
-    *,
-    hasher: KeyedHasher,
-    cfd_times: np.ndarray | None = None,
-    grey_times: np.ndarray | None = None,
-    options: PairingOptions | None = None,
-) -> PairRecord:
-    """Pair a colour stream with the B-mode stream of the same acquisition.
-
-    Args:
-        cfd, grey: clips of equal height and width, in one geometry.
-        cfd_times, grey_times: seconds of each frame; by default both streams begin together at their own rate.
-
-    Raises:
-        NoPairError: when the streams do not show the same echoes.
-    """
-    if cfd.frames.shape[1:3] != grey.frames.shape[1:3]:
-        raise NoPairError(
-            "unpaired", f"streams must have one size, got {cfd.frames.shape[1:3]} and {grey.frames.shape[1:3]}"
-        )
-    own = np.arange(len(cfd.frames)) / cfd.info.fps if cfd_times is None else np.asarray(cfd_times, float)
-    other = np.arange(len(grey.frames)) / grey.info.fps if grey_times is None else np.asarray(grey_times, float)
-    nearest = np.abs(own[:, None] - other[None]).argmin(axis=1)
-    gap = np.abs(own - other[nearest])
-    kept = gap <= 0.5 / min(cfd.info.fps, grey.info.fps) + 1e-9  # frames without a partner are left out
-    if not kept.any():
-        raise NoPairError("unpaired", "the streams do not overlap in time")
-    evidence = {"frames_without_partner": int((~kept).sum()), "mean_gap_ms": round(1e3 * float(gap[kept].mean()), 2)}
-    return _verified_pair(
-        cfd.info, cfd.frames[kept], grey.frames[nearest[kept]], kind="streams", evidence=evidence, hasher=hasher,
-        options=options or PairingOptions(),
-    )  # fmt: skip
-
-
 def painted_pairs(
     clip: Clip,
     analysis: FlowAnalysis,

@@ -37,7 +37,6 @@ NYQUIST_CM_S = {
     "heart": (40.0, 80.0), "fetal": (30.0, 60.0), "vessel": (12.0, 45.0), "kidney": (10.0, 40.0), "liver": (10.0, 40.0),
 }  # fmt: skip
 """Range to draw the Nyquist velocity from, by domain."""
-PLACES = ("blood", "no_blood", "bright")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,9 @@ import numpy as np
 
 from cfd2gray.evaluation.card.judge import Card
 from cfd2gray.evaluation.report.gallery import ReportClip
-from cfd2gray.evaluation.results import patients_text, write_json
-from cfd2gray.files import atomic_path
+from cfd2gray.evaluation.results import patients_text, write_result
+from cfd2gray.pages.numbers import bare, number
+from data_pipeline.files import atomic_path, write_atomically
 
 STRATA = ("frame", "sector", "box", "flow", "flow_eroded")
 METHODS = {
@@ -34,16 +35,14 @@ def write_card(folder: pathlib.Path, card: Card, *, title: str, commit: str = ""
     """
     stem = title.lower().replace(" ", "_")
     page = folder / f"{stem}.md"
-    write_json(folder / f"{stem}.json", _numbers(card))
+    write_result(folder / f"{stem}.json", _numbers(card))
     with atomic_path(folder / f"{stem}.jpg") as temporary:
         cv2.imwrite(str(temporary), picture(card.clips)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
     text = markdown(card, title=title, picture=f"{stem}.jpg", commit=commit)
     if curves:
         text += f"\n## Training\n\n![losses and validation over steps]({stem}_training.svg)\n"
-        with atomic_path(folder / f"{stem}_training.svg") as temporary:
-            temporary.write_text(curves)
-    with atomic_path(page) as temporary:
-        temporary.write_text(text)
+        write_atomically(folder / f"{stem}_training.svg", curves)
+    write_atomically(page, text)
     return page
 
 
@@ -130,13 +129,7 @@ def _row(label: str, ssim: Mapping[str, Any], texture: Any, flicker: Any) -> str
 
 
 def _number(value: float | None, *, digits: int = 3) -> str:
-    return (
-        ""
-        if value is None
-        else f"{value:.{digits}f}".replace("0.", ".", 1)
-        if abs(value) < 1
-        else f"{value:.{digits}f}"
-    )
+    return bare(number(value, digits))
 
 
 def _size_table(sizes: Mapping[int, Mapping[str, Any]]) -> list[str]:

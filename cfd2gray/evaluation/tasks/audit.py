@@ -14,11 +14,12 @@ from typing import Any
 import cv2
 import jax.numpy as jnp
 import numpy as np
+from scipy.stats.contingency import association
 
 from cfd2gray.evaluation.report.sprites import sheet
 from cfd2gray.evaluation.tasks.downstream import ClipSet
 from cfd2gray.evaluation.tasks.head_training import HeadTraining, classify, fit_classifier, reduce_clips, saliency
-from cfd2gray.metrics.accumulate import Bootstrap, draw_patients
+from cfd2gray.metrics.accumulate import Bootstrap, draw_patients, percentile_interval
 from cfd2gray.metrics.strata import strata_masks
 from cfd2gray.metrics.task import auc
 
@@ -124,10 +125,10 @@ def audit_label(label: Sequence[Any], origin: Sequence[int], origin_result: Mapp
     names = sorted({str(value) for value in label})
     if len(names) < 2 or len(set(origin)) < 2:
         raise ValueError("a leak can be looked for only with at least two labels and both origins")
-    table = np.zeros((len(names), 2))
+    table = np.zeros((len(names), 2), int)
     for value, which in zip(label, origin):
         table[names.index(str(value)), int(which)] += 1
-    strength = cramers_v(table)
+    strength = float(association(table, method="cramer"))
     leaks = bool(origin_result["readable"] and strength > ASSOCIATED)
     share = {name: float(row[1] / row.sum()) for name, row in zip(names, table)}
     result = {"cramers_v": strength, "cfd_share": share, "leaks": leaks, "warning": None}
@@ -140,15 +141,6 @@ def audit_label(label: Sequence[Any], origin: Sequence[int], origin_result: Mapp
             "Balance origins within each label, or test on clips of one origin."
         )
     return result
-
-
-def cramers_v(table: np.ndarray) -> float:
-    """Association of two categories from their counts ``[R, C]``: 0 none, 1 complete (Cramer 1946)."""
-    table = np.asarray(table, float)
-    total = table.sum()
-    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / total
-    chi2 = np.sum(np.where(expected > 0, (table - expected) ** 2 / np.maximum(expected, 1e-12), 0))
-    return float(np.sqrt(chi2 / (total * (min(table.shape) - 1))))
 
 
 def cross_validate(
@@ -198,7 +190,7 @@ def auc_interval(
     top = np.einsum("bi,ij,bj->b", draws, pairs, draws, optimize=True)
     bottom = np.einsum("bi,ij,bj->b", draws, count, draws, optimize=True)
     values = top[bottom > 0] / bottom[bottom > 0]
-    return np.percentile(values, [2.5, 97.5]).tolist()
+    return percentile_interval(values)
 
 
 def where_it_looks(head: Any, clips: ClipSet, *, options: AuditOptions, limit: int = 24) -> dict[str, dict[str, float]]:

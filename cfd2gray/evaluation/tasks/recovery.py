@@ -15,7 +15,7 @@ import numpy as np
 from cfd2gray.evaluation.equivalence import confusion_by_patient, macro_f1
 from cfd2gray.evaluation.tasks.downstream import ClipSet, check_disjoint
 from cfd2gray.evaluation.tasks.head_training import HeadTraining, classify, fit_classifier
-from cfd2gray.metrics.accumulate import Bootstrap, draw_patients
+from cfd2gray.metrics.accumulate import Bootstrap, draw_patients, percentile_interval
 
 ARMS = ("greyscale_alone", "with_translated", "with_acquired")
 
@@ -91,4 +91,4 @@ def _score(
 
 
 def _interval(drawn: np.ndarray | None) -> list[float] | None:
-    return None if drawn is None else np.percentile(drawn, [2.5, 97.5]).tolist()
+    return None if drawn is None else percentile_interval(drawn)

@@ -6,11 +6,10 @@ import pytest
 
 from data_pipeline import schema
 from data_pipeline.loading import loader
-from data_pipeline.loading.sources import InMemory, Mixture
-from data_pipeline.loading.transforms import NO_AUGMENTATION
+from data_pipeline.loading.sources import Mixture
 from data_pipeline.records import pack
 from data_pipeline.records.tfrecord import ShardSource
-from tests.data_pipeline.tiny_pairs import make_pairs
+from tests.data_pipeline.tiny_pairs import NO_AUGMENTATION, InMemory, make_pairs
 
 SETTINGS = dict(batch_size=3, frames=4, size=16, seed=5)
 

@@ -94,25 +94,6 @@ def test_colour_in_a_few_frames_forbids_painting():
     assert caught.value.code == "colour_seen"
 
 
-def test_streams_are_matched_in_time_and_verified():
-    truth = simulated("A4C", 1)
-    grey = np.repeat(grey_screen(truth), 2, axis=0)  # the B-mode stream runs twice as fast
-    grey[1::2] = 255 - grey[1::2]
-    pair = pairing.pair_from_streams(clip_of(truth.cfd), clip_of(grey, fps=40.0), hasher=HASHER, options=NATIVE)
-    assert (pair.kind, pair.shared, len(pair.cfd)) == ("streams", True, 5)
-    assert pair.params["pairing"]["frames_without_partner"] == 0
-    times = np.arange(5) / 20.0
-    short = pairing.pair_from_streams(
-        clip_of(truth.cfd), clip_of(grey_screen(truth)[1:]), hasher=HASHER, cfd_times=times, grey_times=times[1:],
-        options=NATIVE,
-    )  # fmt: skip
-    assert len(short.cfd) in (4, 5)
-    with pytest.raises(pairing.NoPairError, match="unpaired"):
-        pairing.pair_from_streams(clip_of(truth.cfd), clip_of(255 - grey_screen(truth)), hasher=HASHER, options=NATIVE)
-    with pytest.raises(pairing.NoPairError, match="one size"):
-        pairing.pair_from_streams(clip_of(truth.cfd), clip_of(grey_screen(truth)[:, :150]), hasher=HASHER)
-
-
 def test_weak_pairs_need_one_patient_study_and_view():
     truth = simulated("A4C", 1)
     cfd, grey = clip_of(truth.cfd, instance="1"), clip_of(grey_screen(truth), instance="2")

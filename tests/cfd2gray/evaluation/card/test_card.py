@@ -15,8 +15,9 @@ from cfd2gray.evaluation.card.page import markdown, write_card
 from cfd2gray.evaluation.tasks.lumen import LumenErrors, lumen_errors
 from cfd2gray.evaluation.tasks.mass_recall import mass_recall
 from cfd2gray.pages.curves import training_picture
-from cfd2gray.translation.translator import Translator, luma_of
+from cfd2gray.translation.translator import Translator
 from cfd2gray.weights.pretrained import load_pretrained
+from data_pipeline.pixels import luma
 from data_pipeline.schema import BOX, FLOW, LABELS, SECTOR
 from data_pipeline.screen.hidden import hidden_mask
 
@@ -98,7 +99,7 @@ def test_what_users_see_is_scored_at_a_size_above_the_working_one():
     assert found["composited"].shape == batch["grey"].shape == found["confidence"].shape
     levels = np.rint(255 * np.asarray(found["composited"]))[..., 0]
     outside = (batch["strata"] & BOX == 0) & (hidden_mask(batch["strata"][0])[None] == 0)
-    np.testing.assert_array_equal(levels[outside], luma_of(batch["cfd"][0])[None][outside])
+    np.testing.assert_array_equal(levels[outside], luma(batch["cfd"][0])[None][outside])
     assert np.ptp(np.asarray(found["confidence"])) > 0.1
 
 
