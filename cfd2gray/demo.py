@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -59,9 +60,12 @@ def demo(workdir: pathlib.Path, *, steps: int | None = None) -> dict[str, Any]:
     config = load_config("tiny", [f"data.dir={workdir / 'records'}", *([f"train.steps={steps}"] if steps else [])])
     device_per_core(shares=config.data.batch_size)
 
-    def part(name: str, about: str):
+    @contextlib.contextmanager
+    def part(name: str, about: str) -> Iterator[None]:
         console.rule(f"[bold]{name}[/] {about}", align="left")
-        return _Timer(seconds, name)
+        began = time.perf_counter()
+        yield
+        seconds[name] = round(time.perf_counter() - began, 1)
 
     with part("simulate", f"{sum(CLIPS.values())} paired clips of {', '.join(VIEW_MIX)}"):
         jobs = simulation_jobs(views=VIEW_MIX, clips=CLIPS, size=config.data.size, frames=2 * config.data.frames)
@@ -80,17 +84,6 @@ def demo(workdir: pathlib.Path, *, steps: int | None = None) -> dict[str, Any]:
         console.print(f"{name:10s} {value:6.0f} s")
     console.print(f"reports: {workdir / 'evaluation' / 'report.html'} and {workdir / 'echo' / 'report.html'}")
     return {"simulated": result, "echo": echo, "seconds": seconds}
-
-
-class _Timer:
-    def __init__(self, seconds: dict[str, float], name: str):
-        self._seconds, self._name = seconds, name
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._seconds[self._name] = round(time.perf_counter() - self._start, 1)
 
 
 ECHO_SEEDS = (1, 2, 3, 4)

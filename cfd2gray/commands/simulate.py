@@ -82,7 +82,7 @@ def run_contact_sheet(args: argparse.Namespace) -> int:
 
     from data_pipeline.files import atomic_path
     from data_pipeline.schema import VIEWS
-    from data_pipeline.simulation.sources import SimulationSource
+    from data_pipeline.simulation.on_the_fly import SimulationSource
     from data_pipeline.simulation.views_sheet import contact_sheet
 
     views = VIEWS[1:] if args.view == "all" else tuple(args.view.split(","))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cfd2gray.metrics.accumulate import Bootstrap, draw_patients, percentile_interval
-from cfd2gray.metrics.task import confusion_matrix
+from cfd2gray.metrics.task import confusion_matrix, overlap
 
 
 def confusion_by_patient(
@@ -31,10 +31,7 @@ def confusion_by_patient(
 
 def macro_f1(matrices: np.ndarray) -> np.ndarray:
     """Mean F1 over the classes that occur, of confusion matrices ``[..., C, C]`` -> ``[...]``."""
-    hits = np.diagonal(matrices, axis1=-2, axis2=-1).astype(float)
-    size = matrices.sum(axis=-1) + matrices.sum(axis=-2)
-    scores = np.where(size > 0, 2 * hits / np.maximum(size, 1e-12), np.nan)
-    return np.nanmean(scores, axis=-1)
+    return np.nanmean(overlap(matrices), axis=-1)
 
 
 def compare_f1(

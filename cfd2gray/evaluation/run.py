@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -64,7 +65,6 @@ def evaluate_weights(
     workdir: pathlib.Path | None = None,
     extras: Extras | None = None,
     net: PerceptualNet | None = None,
-    title: str | None = None,
 ) -> dict[str, Any]:
     """Score ``weights`` on every clip of ``split``; write ``evaluation.json`` and ``report.html`` into ``out_dir``.
 
@@ -76,7 +76,6 @@ def evaluate_weights(
       workdir: The training run, for its curves in the report.
       extras: Downstream tasks, data recovery, shortcut audit; heads are trained on the ``train`` split.
       net: For feature distances, instead of the embedded VGG; see `feature_net`.
-      title: Heading of the report.
 
     Returns:
       The evaluation JSON (contract C4).
@@ -91,30 +90,10 @@ def evaluate_weights(
     gallery = Gallery()
     own_size = extras.classifier or extras.segmenter or extras.label_maps
     collector = ClipCollector(options=None if own_size else extras.training)
-    bootstrap = Bootstrap(resamples=config.eval.bootstrap)
-    net_frames = config.eval.perceptual_frames
-    net = (net or feature_net()) if net_frames else None
-    draws = config.eval.speckle_draws
+    options = _options(config, weights, source, split, net, mesh)
     with progress_bar("clips") as bar:
         task = bar.add_task(f"evaluate {split}", total=len(source))
-        options = EvaluateOptions(
-            bootstrap=bootstrap,
-            expected_clips=len(source),
-            redraw=redraw_from(source, count=draws, frames=config.eval.frames, size=config.data.size),
-            net=None if net is None else jax.device_put(net, replicated(mesh)),
-            net_frames=net_frames,
-            settings={
-                "model": weights.name,
-                "weights_digest": weights.digest,
-                "split": split,
-                "data_digest": source.digest,
-                "frames": config.eval.frames,
-                "size": config.data.size,
-                "speckle_draws": draws,
-                "perceptual_frames": net_frames,
-            },
-            on_batch=lambda done: bar.update(task, completed=done),
-        )
+        options = dataclasses.replace(options, on_batch=lambda done: bar.update(task, completed=done))
         result = evaluate(
             predict,
             evaluation_batches(config, source, mesh),
@@ -125,13 +104,43 @@ def evaluate_weights(
         )
     if extras.any:
         training_clips = _training_clips(config, predict, mesh, extras) if extras.needs_training_clips else None
-        result |= run_extras(collector.clip_set(), training_clips, extras=extras, bootstrap=bootstrap)
+        result |= run_extras(collector.clip_set(), training_clips, extras=extras, bootstrap=options.bootstrap)
     out_dir = pathlib.Path(out_dir)
     write_result(out_dir / "evaluation.json", result)
     history = read_history(workdir) if workdir else None
-    title = title or f"Evaluation of {weights.name}"
-    write_report(out_dir / "report.html", result, gallery.clips(), history=history, title=title)
+    write_report(
+        out_dir / "report.html", result, gallery.clips(), history=history, title=f"Evaluation of {weights.name}"
+    )
     return result
+
+
+def _options(
+    config: ml_collections.ConfigDict,
+    weights: GeneratorWeights,
+    source: RecordSource,
+    split: str,
+    net: PerceptualNet | None,
+    mesh: Mesh,
+) -> EvaluateOptions:
+    """What is run beside the model, and every setting that a reader of the scores must know."""
+    draws, net_frames = config.eval.speckle_draws, config.eval.perceptual_frames
+    return EvaluateOptions(
+        bootstrap=Bootstrap(resamples=config.eval.bootstrap),
+        expected_clips=len(source),
+        redraw=redraw_from(source, count=draws, frames=config.eval.frames, size=config.data.size),
+        net=jax.device_put(net or feature_net(), replicated(mesh)) if net_frames else None,
+        net_frames=net_frames,
+        settings={
+            "model": weights.name,
+            "weights_digest": weights.digest,
+            "split": split,
+            "data_digest": source.digest,
+            "frames": config.eval.frames,
+            "size": config.data.size,
+            "speckle_draws": draws,
+            "perceptual_frames": net_frames,
+        },
+    )
 
 
 def _predictor(weights: GeneratorWeights, mesh: Mesh) -> Callable[[Any], Any]:

@@ -20,8 +20,8 @@ from data_pipeline.parallel import progress_bar, run_ordered
 from data_pipeline.records.pack import pack
 from data_pipeline.records.splits import split_of
 from data_pipeline.schema import SPLITS, VIEWS, PairRecord
+from data_pipeline.simulation.on_the_fly import PaintedSource
 from data_pipeline.simulation.simulator import SIMULATOR_VERSION, SimulationOptions, simulate_pair
-from data_pipeline.simulation.sources import PaintedSource
 
 KINDS = ("records", "dicom", "mp4")
 

@@ -193,11 +193,15 @@ def auc_interval(
     return percentile_interval(values)
 
 
-def where_it_looks(head: Any, clips: ClipSet, *, options: AuditOptions, limit: int = 24) -> dict[str, dict[str, float]]:
+_LOOKED_AT, _SHOWN = 24, 3
+"""Translated clips whose saliency is measured, and those whose saliency is shown."""
+
+
+def where_it_looks(head: Any, clips: ClipSet, *, options: AuditOptions) -> dict[str, dict[str, float]]:
     """Share of the classifier's saliency on translated clips per stratum, beside the stratum's share of the area."""
     training = options.training
-    maps = saliency(head, clips.synthetic[:limit], target=1, options=training)
-    flags = reduce_clips(clips.strata[:limit], options=training, labels=True)
+    maps = saliency(head, clips.synthetic[:_LOOKED_AT], target=1, options=training)
+    flags = reduce_clips(clips.strata[:_LOOKED_AT], options=training, labels=True)
     masks = np.asarray(strata_masks(jnp.asarray(flags), erode_px=2, ring_px=2))
     names = ("sector", "box", "flow", "ring", "untouched")
     index = (1, 2, 3, 5, 6)
@@ -208,10 +212,10 @@ def where_it_looks(head: Any, clips: ClipSet, *, options: AuditOptions, limit: i
     }
 
 
-def saliency_pictures(head: Any, clips: ClipSet, *, options: AuditOptions, limit: int = 3) -> list[np.ndarray]:
+def saliency_pictures(head: Any, clips: ClipSet, *, options: AuditOptions) -> list[np.ndarray]:
     """Saliency of a few translated clips, blurred and painted over their frames: RGB uint8 ``[frames, S, S, 3]`` each."""
-    maps = saliency(head, clips.synthetic[:limit], target=1, options=options.training)
-    greys = reduce_clips(clips.synthetic[:limit], options=options.training)
+    maps = saliency(head, clips.synthetic[:_SHOWN], target=1, options=options.training)
+    greys = reduce_clips(clips.synthetic[:_SHOWN], options=options.training)
     pictures = []
     for saliency_map, grey in zip(maps, greys):
         smooth = np.stack([cv2.GaussianBlur(frame, (0, 0), 2) for frame in saliency_map])

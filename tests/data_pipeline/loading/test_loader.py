@@ -151,7 +151,7 @@ def test_bad_arguments(source):
 
 def test_mixture_honours_weights_and_shows_every_clip():
     small, large = InMemory(make_pairs(3)), InMemory(make_pairs(40)[10:])
-    mixture = loader.mixture([(small, 1), (large, 3)])
+    mixture = Mixture([(small, 1), (large, 3)])
     ids = [mixture.ids(i).clip_id for i in range(len(mixture))]
     assert [mixture[i].clip_id for i in range(len(mixture))] == ids
     assert set(ids) == {small.ids(i).clip_id for i in range(3)} | {large.ids(i).clip_id for i in range(30)}
@@ -166,7 +166,7 @@ def test_mixture_honours_weights_and_shows_every_clip():
 
 
 def test_mixture_feeds_the_loader_and_names_itself(source):
-    mixture = loader.mixture([(source, 0.5), (InMemory(make_pairs(4)), 0.5)])
+    mixture = Mixture([(source, 0.5), (InMemory(make_pairs(4)), 0.5)])
     batches = take(loader.make_loader(mixture, training=True, augment=NO_AUGMENTATION, num_workers=2, **SETTINGS), 4)
     for batch in batches:
         for place, index in enumerate(batch["index"]):

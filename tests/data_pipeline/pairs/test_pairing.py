@@ -1,6 +1,7 @@
 import dataclasses
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from data_pipeline.records import pack
 from data_pipeline.records.tfrecord import ShardSource
 from data_pipeline.schema import FLOW, SECTOR, Clip, ClipInfo, Identity
 from data_pipeline.screen.analysis import analyse
+from data_pipeline.screen.crop import SectorCrop
 from data_pipeline.screen.deidentify import KeyedHasher
 from tests.data_pipeline.tiny_archive import dual_screen, grey_screen, make_archive, simulated
 
@@ -104,6 +106,23 @@ def test_weak_pairs_need_one_patient_study_and_view():
     for change in ({"view": "A2C"}, {"identity": dataclasses.replace(grey.info.identity, study="another")}):
         other = Clip(frames=grey.frames, info=dataclasses.replace(grey.info, **change))
         assert weak_pairs([known[0], (other, known[1][1])], hasher=HASHER) == []
+
+
+def test_a_name_in_either_clip_of_a_weak_pair_enters_no_record():
+    truth = simulated("A4C", 1)
+    flow, other = analyse(truth.cfd), analyse(grey_screen(truth))
+    y, x = np.argwhere(flow.sector & (flow.strata == SECTOR).all(axis=0)).mean(axis=0).astype(int)
+    for named in (0, 1):
+        screens = [truth.cfd.copy(), grey_screen(truth)]
+        for frame in screens[named]:
+            cv2.rectangle(frame, (x - 50, y - 16), (x + 50, y + 8), (9, 9, 9), -1)
+            cv2.putText(frame, "DOE JANE", (x - 45, y), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1)
+        written = (screens[named] == 255).all(axis=(0, 3))
+        clips = [clip_of(frames, instance=str(i)) for i, frames in enumerate(screens)]
+        (pair,) = weak_pairs([(clips[0], flow), (clips[1], other)], hasher=HASHER, options=NATIVE)
+        shown = pair.cfd[..., 0] if named == 0 else pair.grey[..., 0]
+        crop = SectorCrop.from_geometry(flow.geometry, flow.sector, size=None)
+        assert written.sum() > 50 and not shown[:, crop.apply_mask(written[None])[0]].any()
 
 
 def test_an_archive_is_packed(tmp_path):
