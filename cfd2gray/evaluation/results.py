@@ -6,6 +6,7 @@ A measure is written as ``{stratum: mean, ..., "sd": {stratum: ...}, "ci95": {st
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import platform
@@ -20,7 +21,7 @@ from cfd2gray.metrics.accumulate import Bootstrap, Summary, summarise
 from cfd2gray.metrics.image import PSNR_CEILING_DB
 from cfd2gray.metrics.ssim import K1, K2, RADIUS, SIGMA
 from cfd2gray.metrics.strata import ERODE_PX, RING_PX
-from data_pipeline.files import write_json
+from data_pipeline.files import write_atomically
 
 RESULT_VERSION = 1
 MODEL_OUTPUTS = ("composited", "raw", "anatomy")
@@ -191,4 +192,4 @@ def _clean(tree: Any) -> Any:
 
 def write_result(path: str | os.PathLike[str], result: Mapping[str, Any]) -> None:
     """Write a result as JSON by renaming; a number that is none (NaN, infinity) becomes ``null``."""
-    write_json(path, _clean(result))
+    write_atomically(path, json.dumps(_clean(result), indent=1, allow_nan=False))

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -21,6 +21,7 @@ from cfd2gray.evaluation.reader_study.build import StudyCollector, StudyOptions,
 from cfd2gray.evaluation.report.gallery import Gallery
 from cfd2gray.evaluation.report.page import write_report
 from cfd2gray.evaluation.results import write_result
+from cfd2gray.evaluation.step import Predict
 from cfd2gray.evaluation.tasks.downstream import ClipCollector, translate_to
 from cfd2gray.mesh import make_mesh, replicated
 from cfd2gray.metrics.accumulate import Bootstrap
@@ -86,7 +87,7 @@ def evaluate_weights(
         raise ValueError("heads are trained on the train split, so downstream tasks need another one; give val or test")
     mesh = make_mesh()
     source = build_source(config, split)
-    predict = _predictor(weights, mesh)
+    predict = predictor(weights, mesh)
     gallery = Gallery()
     own_size = extras.classifier or extras.segmenter or extras.label_maps
     collector = ClipCollector(options=None if own_size else extras.training)
@@ -143,7 +144,8 @@ def _options(
     )
 
 
-def _predictor(weights: GeneratorWeights, mesh: Mesh) -> Callable[[Any], Any]:
+def predictor(weights: GeneratorWeights, mesh: Mesh) -> Predict:
+    """The jitted prediction of ``weights``, their parameters on every device of ``mesh``."""
     predict = jax.jit(make_predict(weights.spec, feather=weights.settings["feather"]))
     return functools.partial(predict, jax.device_put(weights.params, replicated(mesh)))
 
@@ -172,7 +174,7 @@ def build_reader_study(
     # More than are shown, so that real and translated can be balanced within views.
     collector = StudyCollector(keep=2 * options.items, seed=options.seed)
     batches = evaluation_batches(config, source, mesh)
-    translate_to([collector], _predictor(weights, mesh), batches, functools.partial(clip_facts, source))
+    translate_to([collector], predictor(weights, mesh), batches, functools.partial(clip_facts, source))
     return build_study(folder, collector.clips(), options=options)
 
 

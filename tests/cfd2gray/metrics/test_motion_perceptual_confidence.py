@@ -1,5 +1,8 @@
 """Motion, deep features, artefacts and confidence against constructions whose answer is known."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -61,6 +64,7 @@ def small_vgg(last="conv3_3"):
     )
 
 
+@functools.partial(jax.jit, static_argnames="frames")
 def perceptual_distance(net, a, b, *, mask=None, frames=1):
     return feature_distance(net, deep_features(net, a, frames=frames), deep_features(net, b, frames=frames), mask=mask)
 
