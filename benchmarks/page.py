@@ -8,6 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from cfd2gray.pages.markdown import markdown_table
+
 COLUMNS = {
     "name": "",
     "ms": "ms per call",
@@ -107,12 +109,6 @@ def markdown(result: dict[str, Any], *, command: str) -> str:
         if section["rows"]:
             columns = columns_of(section)
             heads = [COLUMNS[name] or section["unit"] for name in columns]
-            lines += [_line(heads), _line(["---", *["---:"] * (len(heads) - 1)])]
-            lines += [_line(cells(row, columns)) for row in section["rows"]]
-            lines.append("")
+            lines += [*markdown_table(heads, (cells(row, columns) for row in section["rows"])), ""]
         lines += [f"- {line}" for line in _lines(section)]
     return "\n".join(lines) + "\n"
-
-
-def _line(parts: list[str]) -> str:
-    return "| " + " | ".join(parts) + " |"

@@ -36,7 +36,7 @@ def run_bench(args: argparse.Namespace) -> int:
     from cfd2gray.benchmarks import machine, page, suite
     from cfd2gray.benchmarks.work import Task
     from cfd2gray.compile_cache import use_compile_cache
-    from cfd2gray.files import atomic_path
+    from data_pipeline.files import write_atomically
 
     if min(args.repeats, args.seconds) <= 0 or min(args.size, args.frames, args.batch, args.train_seconds) < 0:
         raise ValueError("--repeats and --seconds must be positive, sizes and --train-seconds not negative")
@@ -59,8 +59,6 @@ def run_bench(args: argparse.Namespace) -> int:
     if args.page:
         options = [f"--config {shlex.quote(args.config)}", *(f"--config.{text}" for text in args.overrides)]
         options += [f"--{name} {getattr(args, name)}" for name in ("size", "frames", "batch") if getattr(args, name)]
-        with atomic_path(args.page) as temporary:
-            temporary.write_text(
-                page.markdown(result, command=f"{PROG} bench {' '.join(args.topics)} {' '.join(options)}")
-            )
+        command = f"{PROG} bench {' '.join(args.topics)} {' '.join(options)}"
+        write_atomically(args.page, page.markdown(result, command=command))
     return 0

@@ -7,12 +7,12 @@ import pathlib
 import cv2
 import numpy as np
 
-from cfd2gray.files import atomic_path
 from cfd2gray.translation.consoles import keep_sector, with_known_sectors
 from cfd2gray.translation.files import HELD_BYTES, Output
 from cfd2gray.translation.long_clip import sampled
 from cfd2gray.translation.output.video import CODECS, growing_video
 from cfd2gray.translation.square import SquareMasks, analyse_square
+from data_pipeline.files import atomic_path
 from data_pipeline.readers import ClipStream
 from data_pipeline.screen.analysis import FlowAnalysis
 from data_pipeline.screen.explain import explain_picture, explained

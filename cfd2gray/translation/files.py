@@ -20,7 +20,8 @@ from cfd2gray.translation.output.dicom import ENCODINGS, growing_dicom
 from cfd2gray.translation.output.dicom_modules import Statement
 from cfd2gray.translation.output.video import CODECS, described, growing_video, write_sidecar
 from cfd2gray.translation.square import analyse_square
-from cfd2gray.translation.translator import Translated, Translator, luma_of
+from cfd2gray.translation.translator import Translated, Translator
+from data_pipeline.pixels import luma
 from data_pipeline.readers import ClipStream, IngestError, open_clip, read_clip
 from data_pipeline.readers.stream import check_signal
 from data_pipeline.schema import SECTOR, ClipInfo
@@ -310,4 +311,4 @@ def describe_result(translator: Translator, info: ClipInfo, result: Translated) 
 def luma_clip(source: pathlib.Path) -> tuple[np.ndarray, ClipInfo]:
     """A greyscale clip as uint8 ``[T, H, W]``, with what its file says of it."""
     clip = read_clip(source)
-    return luma_of(clip.frames), clip.info
+    return luma(clip.frames), clip.info

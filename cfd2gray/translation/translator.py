@@ -8,7 +8,6 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +26,7 @@ from cfd2gray.translation.view import COLOURED, View
 from cfd2gray.translation.windows import lanes_for, run_windows
 from cfd2gray.weights.find import checkpoint_weights
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
+from data_pipeline import pixels
 from data_pipeline.schema import BOX, Region, check_frames
 from data_pipeline.screen.analysis import FlowAnalysis, analyse
 from data_pipeline.screen.hidden import hidden_mask
@@ -48,11 +48,6 @@ class Translated:
     confidence: np.ndarray
     synthesised: np.ndarray
     analysis: FlowAnalysis
-
-
-def luma_of(frames: np.ndarray) -> np.ndarray:
-    """BT.601 luma of uint8 RGB ``[T, H, W, 3]`` as uint8 ``[T, H, W]``; grey pixels keep their exact value."""
-    return np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames])
 
 
 def _certain(shape: tuple[int, ...], wanted: bool) -> np.ndarray:
@@ -165,7 +160,7 @@ class Translator:
         """
         check_frames(frames, channels=3)
         analysis = analyse(frames, regions=regions) if analysis is None else analysis
-        untouched = luma_of(frames)
+        untouched = pixels.luma(frames)
         coloured = analysis.kind in COLOURED
         hidden = hidden_mask(analysis.strata, frames) if coloured else np.zeros(frames.shape[:3], np.uint8)
         if whole_frame and coloured:

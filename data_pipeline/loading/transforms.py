@@ -69,12 +69,6 @@ class AugmentOptions:
         _check_range("jpeg_quality[1]", high, low, 100)
 
 
-NO_AUGMENTATION = AugmentOptions(
-    crop_probability=0, max_stride=1, gain=0, gamma=0, contrast=0, jpeg_probability=0, max_dilation=0
-)
-"""Only the temporal window is random."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
     """A record on its way to an example. ``square`` is ``(y, x, side)`` in px, and may reach beyond the frame."""

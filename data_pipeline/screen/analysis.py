@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.geometry import Fan, Geometry
-from data_pipeline.pixels import dilated
+from data_pipeline.pixels import grown
 from data_pipeline.schema import BOX, FLOW, SECTOR, Region, check_frames
 from data_pipeline.screen import kind as clip_kind
 from data_pipeline.screen import learned
@@ -246,7 +246,7 @@ class _Static:
         interface = np.zeros(sector.shape, bool)
         if not colour_mask.is_frozen(cut, sector):
             interface = colour_mask.static_colour(cut, coloured, options=options.colour, area=int(sector.sum()))
-            interface = dilated(interface, 3)
+            interface = grown(interface, 1)
         coloured = np.stack([colour_mask.without_traces(mask) for mask in coloured & ~interface])
         geometry = fan.geometry.moved(ground[1].start, ground[0].start)
         box = _locate(cut, coloured, geometry, options)

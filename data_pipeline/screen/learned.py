@@ -7,7 +7,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from data_pipeline.pixels import dilated
+from data_pipeline.pixels import grown
 from data_pipeline.screen.parser.network import Parse, parse_screen
 
 
@@ -109,8 +109,8 @@ def _thin(band: np.ndarray, darkest: np.ndarray, scale: float) -> np.ndarray:
     bright = darkest.astype(np.int16) - cv2.medianBlur(darkest, min(reach, 31) | 1) > 8
     if reduced:
         line = band & bright
-        band = line | (band & ~dilated(line, reach))
-    return band | (dilated(band, 3) & bright)
+        band = line | (band & ~grown(line, reach // 2))
+    return band | (grown(band, 1) & bright)
 
 
 def _box(outline: np.ndarray, flow: np.ndarray, sector: np.ndarray) -> np.ndarray:

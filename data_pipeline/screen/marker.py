@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from data_pipeline.geometry import Geometry
-from data_pipeline.pixels import dilated
+from data_pipeline.pixels import grown
 from data_pipeline.schema import BOX, FLOW, OUTLINE
 from data_pipeline.screen.colour.box import ColourBox, box_masks
 from data_pipeline.screen.colour.mask import (
@@ -60,7 +60,7 @@ class Marker:
         """
         inside, outline = seen.box[ground], seen.outline[ground]
         px = max(round(0.012 * seen.sector.shape[0]), 2)
-        near = dilated(inside, 2 * px + 1)
+        near = grown(inside, px)
         if box is not None and (box.outlined or not outline.any()):
             fitted, around, line = box_masks(box, geometry, sector.shape, near_px=2.0)
             if not outline.any() or _shared(line, outline, px) > AGREED:
@@ -70,7 +70,7 @@ class Marker:
             return None
         ys, xs = np.nonzero(around.any(axis=1))[0], np.nonzero(around.any(axis=0))[0]
         cut = (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
-        core, bleed = dilated(outline, 5), dilated(outline, 7)
+        core, bleed = grown(outline, 2), grown(outline, 3)
         marks = seen.overlay[ground]
         top, left = ground[0].start, ground[1].start
         return Marker(
@@ -102,4 +102,4 @@ def drawn_over(seen: Learned, sector: np.ndarray) -> np.ndarray:
 
 def _shared(line: np.ndarray, other: np.ndarray, px: int) -> float:
     """Share of ``line`` within ``px`` of ``other``."""
-    return float(dilated(other, 2 * px + 1)[line].mean()) if line.any() else 0.0
+    return float(grown(other, px)[line].mean()) if line.any() else 0.0

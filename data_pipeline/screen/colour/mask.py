@@ -11,7 +11,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from data_pipeline.pixels import dilated, saturation
+from data_pipeline.pixels import grown, saturation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -192,7 +192,7 @@ def thick(mask: np.ndarray) -> np.ndarray:
     if min(mask.shape) < 160 or not mask.any():
         return mask
     opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    return dilated(opened, 3) & mask
+    return grown(opened, 1) & mask
 
 
 def without_traces(mask: np.ndarray, *, wide: float = 0.1, tall: float = 0.015) -> np.ndarray:
