@@ -93,12 +93,13 @@ class TemporalMix(nnx.Module):
         self.mix = nnx.Linear(3 * channels, channels, dtype=dtype, kernel_init=init, rngs=rngs)
 
     def __call__(self, x: Array, recall: Recall | None = None) -> Array:
+        y = activation(x)
         if recall is None:
-            stacked = jnp.concatenate([shift_time(x, -1), x, shift_time(x, 1)], axis=-1)
+            stacked = jnp.concatenate([shift_time(y, -1), y, shift_time(y, 1)], axis=-1)
         else:
-            known = recall.extend(x)
-            stacked = jnp.concatenate([known[:, 1:-1], x, known[:, :-2]], axis=-1)
-        return x + self.mix(activation(stacked))
+            known = recall.extend(y)
+            stacked = jnp.concatenate([known[:, 1:-1], y, known[:, :-2]], axis=-1)
+        return x + self.mix(stacked)
 
 
 class ResidualBlock(nnx.Module):
