@@ -28,7 +28,7 @@ from cfd2gray.training.data import to_mesh
 from cfd2gray.training.loop import load_vgg
 from cfd2gray.training.state import TrainSpec, create_state, generator_graph
 from cfd2gray.training.step import make_train_step
-from cfd2gray.translation.stream import compiled_advance, fresh_memory
+from cfd2gray.translation.jax_network import compiled_advance, fresh_memory
 
 Built = tuple[Callable[[], Any], dict[str, Any]]
 

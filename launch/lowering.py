@@ -21,7 +21,7 @@ from cfd2gray.training.loop import check_config, load_vgg
 from cfd2gray.training.state import TrainSpec, TrainState, abstract_state
 from cfd2gray.training.step import make_train_step
 from cfd2gray.translation.predict import make_predict
-from cfd2gray.translation.translator import compiled_window
+from cfd2gray.translation.jax_network import compiled_window
 
 Lowered = jax.stages.Lowered
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import struct
 from typing import Any
 
 import jax
@@ -18,14 +19,13 @@ import cfd2gray
 from cfd2gray.export.graph import ONNX_TYPE, Graph, Value, straight
 from cfd2gray.export.jaxpr import Writer
 from cfd2gray.files import atomic_path
-from cfd2gray.models.generator import GeneratorSpec, Memory
 from cfd2gray.models.fill import Seen
-from cfd2gray.translation.stream import compiled_advance, fresh_memory
-from cfd2gray.translation.translator import compiled_window
+from cfd2gray.models.generator import GeneratorSpec, Memory
+from cfd2gray.translation.graph_network import CLIP, MEMORY, STREAM
+from cfd2gray.translation.jax_network import compiled_advance, compiled_window, fresh_memory
 from cfd2gray.weights.pretrained import GeneratorWeights, flat_params
 
 FORMAT = "cfd2gray-onnx-1"
-CLIP, STREAM = "clip", "stream"
 TOLERANCE = 1e-4
 """Of full scale: how far a graph may be from JAX, anywhere."""
 ABOUT = {
@@ -33,7 +33,7 @@ ABOUT = {
     "(see the metadata). hidden: uint8, 1 under colour and its outline. grey and confidence: float32 in [0, 1], without the "
     "repeated frames.",
     STREAM: "Colour-flow frame to greyscale frame. frames and hidden as they come; height and width multiples of `multiple` "
-    "(see the metadata). memory_*: zeros at first, then next_memory_* of the frame before.",
+    "(see the metadata). memory_*: zeros of size 1 at first, then next_memory_* of the frame before.",
 }
 
 
@@ -56,20 +56,44 @@ def write_onnx(path: pathlib.Path, weights: GeneratorWeights, *, kind: str = CLI
         raise ValueError(f"{path} exists and is not overwritten; remove it or name another file")
     model = onnx_model(weights, kind=kind)
     found = compare(model.SerializeToString(), weights, kind=kind)
-    if max(found.values()) > TOLERANCE:
-        raise ValueError(f"{weights.name}: the ONNX graph differs from JAX ({found}, allowed {TOLERANCE}); not written")
+    _refuse_different(weights, found)
     with atomic_path(path) as temporary:
         onnx.save(model, temporary)
     return found
 
 
-def onnx_model(weights: GeneratorWeights, *, kind: str = CLIP) -> onnx.ModelProto:
-    """The graph of ``kind`` with its weights, checked by ONNX's own rules."""
+def write_graphs(weights: GeneratorWeights) -> list[pathlib.Path]:
+    """Every graph of a weights file, beside it and without weights of its own: ``w.safetensors`` -> ``w.clip.onnx`` (and
+    ``w.stream.onnx`` for a causal network), some 100 kB each. With them the file is used without JAX.
+
+    Raises:
+      ValueError: For weights that do not come from a file, or a graph that differs from JAX by more than `TOLERANCE`.
+    """
+    if weights.file is None:
+        raise ValueError(f"{weights.name}: graphs lie beside a weights file; save the weights first")
+    written = []
+    for kind in (CLIP, STREAM) if weights.spec.causal else (CLIP,):
+        path = weights.file.with_suffix(f".{kind}.onnx")
+        with atomic_path(path) as temporary:
+            onnx.save(onnx_model(weights, kind=kind, beside=True), temporary)
+            found = compare(temporary, weights, kind=kind)
+            _refuse_different(weights, found)
+        written.append(path)
+    return written
+
+
+def _refuse_different(weights: GeneratorWeights, found: dict[str, float]) -> None:
+    if not max(found.values()) <= TOLERANCE:
+        raise ValueError(f"{weights.name}: the ONNX graph differs from JAX ({found}, allowed {TOLERANCE}); not written")
+
+
+def onnx_model(weights: GeneratorWeights, *, kind: str = CLIP, beside: bool = False) -> onnx.ModelProto:
+    """The graph of ``kind``, checked by ONNX's own rules; with its weights, or ``beside`` the file that they are in."""
     spec = _float32(weights.spec)
     if kind == STREAM and not spec.causal:
         raise ValueError(f"{weights.name}: this network looks at later frames, so it cannot stream; export a clip graph")
     graph = Graph()
-    params = _parameters(graph, weights.params)
+    params = _stored(graph, weights) if beside else _parameters(graph, weights.params)
     inputs, outputs = (_clip if kind == CLIP else _stream)(graph, spec, weights.params, params)
     model = graph.model(inputs, outputs, name=f"cfd2gray_{kind}", about=ABOUT[kind])
     facts = {
@@ -85,7 +109,8 @@ def onnx_model(weights: GeneratorWeights, *, kind: str = CLIP) -> onnx.ModelProt
         "intended_use": "research, not diagnosis; the output is synthetic",
     }
     helper.set_model_props(model, facts)
-    onnx.checker.check_model(model)
+    if not beside:  # the checker would look for the weights in the working folder
+        onnx.checker.check_model(model)
     return model
 
 
@@ -99,6 +124,27 @@ def _parameters(graph: Graph, params: Any) -> list[Value]:
     for name, array in flat_params(params).items():
         graph.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name))
         values.append(Value(name, array.shape, straight(array.ndim), "float32"))
+    return values
+
+
+def _stored(graph: Graph, weights: GeneratorWeights) -> list[Value]:
+    """Initializers that point into the weights' own file: safetensors keeps every tensor in one piece."""
+    with weights.file.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    values = []
+    for name, array in flat_params(weights.params).items():
+        kind, (start, stop) = header[name]["dtype"], header[name]["data_offsets"]
+        narrow = kind == "BF16"
+        tensor = TensorProto(name=f"{name}.bfloat16" if narrow else name, dims=array.shape)
+        tensor.data_type = TensorProto.BFLOAT16 if narrow else TensorProto.FLOAT
+        tensor.data_location = TensorProto.EXTERNAL
+        place = {"location": weights.file.name, "offset": 8 + length + start, "length": stop - start}
+        for key, value in place.items():
+            tensor.external_data.add(key=key, value=str(value))
+        graph.initializers.append(tensor)
+        held = graph.emit("Cast", [tensor.name], to=TensorProto.FLOAT) if narrow else name
+        values.append(Value(held, array.shape, straight(array.ndim), "float32"))
     return values
 
 
@@ -167,8 +213,13 @@ def _stream(graph: Graph, spec: GeneratorSpec, tree: Any, params: list[Value]) -
     abstract = _abstract(tree)
     memory = jax.eval_shape(lambda p: fresh_memory(p, spec, height=multiple * h, width=multiple * w), abstract)
     leaves, structure = jax.tree.flatten(memory)
-    names = memory_names(len(leaves))
-    values = [Value(name, x.shape, straight(x.ndim), x.dtype.name) for name, x in zip(names, leaves)]
+    names = [f"{MEMORY}{i}" for i in range(len(leaves))]
+    values = [
+        Value(
+            graph.emit("Expand", [name, graph.vector(x.shape)]) if x.ndim else name, x.shape, straight(x.ndim), x.dtype.name
+        )
+        for name, x in zip(names, leaves)
+    ]
     run = compiled_advance(spec)
 
     def advance(params: Any, cfd: jax.Array, hidden: jax.Array, *state: jax.Array) -> tuple[jax.Array, ...]:
@@ -189,24 +240,21 @@ def _stream(graph: Graph, spec: GeneratorSpec, tree: Any, params: list[Value]) -
         graph.nodes.append(helper.make_node("Identity", [whole], [name], name=name))
         outputs.append(_info(name, value.dtype, tuple(_label(size) for size in value.shape)))
     inputs = [_info("frames", "uint8", ("T", "H", "W", 3)), _info("hidden", "uint8", ("T", "H", "W"))]
-    inputs += [_info(v.name, v.dtype, tuple(_label(size) for size in v.shape)) for v in values]
+    inputs += [_info(n, v.dtype, tuple(f"{n}_{i}" for i in range(len(v.shape)))) for n, v in zip(names, values)]
     return inputs, outputs
-
-
-def memory_names(count: int) -> list[str]:
-    return [f"memory_{i}" for i in range(count)]
 
 
 def _label(size: Any) -> int | str:
     return int(size) if isinstance(size, int | np.integer) else str(size)
 
 
-def compare(model: bytes, weights: GeneratorWeights, *, kind: str = CLIP, threads: int = 0) -> dict[str, float]:
+def compare(model: bytes | pathlib.Path, weights: GeneratorWeights, *, kind: str = CLIP, threads: int = 0) -> dict[str, float]:
     """The largest difference of ONNX Runtime's result from JAX's, per output, on clips of odd sizes and lengths."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    model = model if isinstance(model, bytes) else str(model)
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return (_compare_clip if kind == CLIP else _compare_stream)(session, weights)
 
@@ -248,7 +296,8 @@ def _compare_stream(session: Any, weights: GeneratorWeights) -> dict[str, float]
     height, width = 3 * spec.multiple, 4 * spec.multiple
     clip, hidden = _example(5, height, width, seed=0)
     memory = fresh_memory(weights.params, spec, height=height, width=width)
-    state = {i.name: np.zeros([_at(s, spec, height, width) for s in i.shape], _numpy(i.type)) for i in session.get_inputs()[2:]}
+    kinds = {"tensor(bool)": np.bool_, "tensor(float)": np.float32}
+    state = {i.name: np.zeros([1] * len(i.shape), kinds[i.type]) for i in session.get_inputs()[2:]}
     worst = 0.0
     for start, stop in ((0, 1), (1, 2), (2, 5)):
         feed = {"frames": clip[start:stop], "hidden": hidden[start:stop]}
@@ -258,10 +307,3 @@ def _compare_stream(session: Any, weights: GeneratorWeights) -> dict[str, float]
         worst = max(worst, float(np.abs(grey - np.asarray(expected)).max()))
     return {"grey": worst}
 
-
-def _at(size: Any, spec: GeneratorSpec, height: int, width: int) -> int:
-    return size if isinstance(size, int) else eval(size, {"h": height // spec.multiple, "w": width // spec.multiple})
-
-
-def _numpy(kind: str) -> type:
-    return {"tensor(bool)": np.bool_, "tensor(float)": np.float32}[kind]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 
 def _module(x: Any) -> ModuleType:
-    return jnp if isinstance(x, jax.Array) else np
+    if isinstance(x, np.ndarray):
+        return np
+    import jax.numpy as jnp  # only where JAX is in use already
+
+    return jnp
 
 
 def _spread(x: Any) -> Any:

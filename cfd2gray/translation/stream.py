@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import cv2
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
-from cfd2gray.models.fill import luma
-from cfd2gray.models.generator import GeneratorSpec, Memory
-from cfd2gray.training.state import generator_graph
 from cfd2gray.translation.composite import blend_weights, composite
-from cfd2gray.translation.grain import match_grain
+from cfd2gray.translation.network import Advance, Network
 from cfd2gray.translation.view import COLOURED, View
-from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.schema import BOX
 from data_pipeline.screen.analysis import LiveMasks, hidden_mask
 
 REVIEW = 24
 """Frames after which the first decisions about sector and box are made again, and again while no colour is seen."""
-
-
-@functools.cache
-def compiled_advance(spec: GeneratorSpec):
-    """The jitted ``(params, cfd [k, H, W, 3] uint8, hidden [k, H, W] uint8, memory) -> (grey [k, H, W], memory)``; the
-    memory is donated."""
-    graph = generator_graph(spec)
-
-    @functools.partial(jax.jit, donate_argnums=3)
-    def run(params: Any, cfd: jax.Array, hidden: jax.Array, memory: Memory) -> tuple[jax.Array, Memory]:
-        cfd, hidden = cfd.astype(jnp.float32)[None] / 255.0, hidden.astype(jnp.float32)[None, ..., None]
-        out, memory = nnx.merge(graph, params).advance(cfd, hidden, memory)
-        return jnp.clip(match_grain(out.grey, luma(cfd), hidden)[0, ..., 0], 0.0, 1.0), memory
-
-    return run
-
-
-def fresh_memory(params: Any, spec: GeneratorSpec, *, height: int, width: int) -> Memory:
-    """The memory of a stream of this working size before its first frame."""
-    return nnx.merge(generator_graph(spec), params).start(height, width)
 
 
 class Stream:
@@ -53,24 +23,29 @@ class Stream:
     taken to stand still in between. Frames without colour pass through as luma.
 
     Args:
-      weights: Of a causal network.
-      params: The same parameters, on the device.
+      network: A causal one.
+      size: Height and width of the frames to come: the network is made ready for them before the first one.
       example: uint8 ``[T, H, W, 3]`` RGB.
 
     Raises:
       ValueError: For weights of a network that sees the future.
     """
 
-    def __init__(self, weights: GeneratorWeights, params: Any, *, example: np.ndarray | None = None):
+    def __init__(
+        self, network: Network, *, size: tuple[int, int] | None = None, example: np.ndarray | None = None
+    ):
+        weights = network.weights
         if not weights.spec.causal:
             raise ValueError(
                 f"{weights.name}: this network looks at later frames, so it cannot stream; train one with "
                 "--config.model.causal=True (--config.init=RUN starts it from these weights)"
             )
-        self._weights, self._params = weights, params
-        self._run = compiled_advance(weights.spec)
+        self._network = network
         self._recent: list[np.ndarray] = []
-        self._count, self._masks, self._view, self._memory = 0, None, None, None
+        self._count, self._masks, self._view = 0, None, None
+        self._advance: Advance | None = None
+        if size is not None:
+            self._prepare(*size)
         if example is not None:
             self._decide(np.asarray(example))
             self._count = REVIEW  # nothing to review
@@ -92,14 +67,21 @@ class Stream:
             return untouched
         hidden, view = hidden_mask(strata[None]), self._view
         small = view.shrink(frame[None], hidden, sector=self._masks.sector)
-        grey, self._memory = self._run(self._params, *small, self._memory)
+        grey = self._advance(*small)
         y, x = view.rows, view.columns
-        feather = max(1, round(self._weights.settings["feather"] / view.scale))
+        feather = max(1, round(self._network.weights.settings["feather"] / view.scale))
         weights = blend_weights(hidden[:, y, x], strata[None, y, x] & BOX, feather=feather)
-        merged = composite(untouched[None, y, x].astype(np.float32), 255.0 * view.enlarge(np.asarray(grey)), weights)
+        merged = composite(untouched[None, y, x].astype(np.float32), 255.0 * view.enlarge(grey), weights)
         result = untouched.copy()
         result[y, x] = np.rint(np.clip(merged[0], 0, 255)).astype(np.uint8)
         return result
+
+    def _prepare(self, height: int, width: int) -> None:
+        """Make the network ready for a box over the middle half of either axis; other sizes are quicker afterwards too."""
+        box = np.zeros((height, width), bool)
+        box[height // 4 : -(-3 * height // 4), width // 4 : -(-3 * width // 4)] = True
+        view = View.around(box, np.ones_like(box), self._network.weights)
+        self._network.live(view.height, view.width)
 
     def _review(self, frame: np.ndarray) -> None:
         self._count += 1
@@ -113,9 +95,9 @@ class Stream:
     def _decide(self, frames: np.ndarray) -> None:
         self._masks = LiveMasks(frames)
         if self._masks.kind not in COLOURED or not self._masks.box.any():
-            self._view = self._memory = None
+            self._view = self._advance = None
             return
-        view = View.around(self._masks.box, self._masks.sector, self._weights)
+        view = View.around(self._masks.box, self._masks.sector, self._network.weights)
         if view != self._view:  # what was remembered lies elsewhere
             self._view = view
-            self._memory = fresh_memory(self._params, self._weights.spec, height=view.height, width=view.width)
+            self._advance = self._network.live(view.height, view.width)

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jax.sharding import NamedSharding
 
-from cfd2gray.mesh import batch_sharding, make_mesh, replicated
-from cfd2gray.models.fill import luma
-from cfd2gray.models.generator import GeneratorSpec
-from cfd2gray.training.state import generator_graph
 from cfd2gray.translation.composite import blend_weights, composite
-from cfd2gray.translation.grain import match_grain
-from cfd2gray.translation.predict import confidence_of
+from cfd2gray.translation.network import Network, Windows, open_network
 from cfd2gray.translation.stream import Stream
 from cfd2gray.translation.view import COLOURED, View
-from cfd2gray.translation.windows import lanes_for, run_windows
-from cfd2gray.weights.find import checkpoint_weights
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
 from data_pipeline.schema import BOX, Region, check_frames
 from data_pipeline.screen.analysis import FlowAnalysis, analyse, hidden_mask
@@ -54,23 +42,6 @@ def luma_of(frames: np.ndarray) -> np.ndarray:
     return np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames])
 
 
-@functools.cache
-def compiled_window(spec: GeneratorSpec):
-    """The jitted ``(params, cfd [N, k, H, W, 3] uint8, hidden [N, k, H, W] uint8) -> (grey, confidence)``, the results
-    ``spec.margin`` frames shorter at either end; every window is computed on the device where it lies."""
-    graph = generator_graph(spec)
-
-    @jax.jit
-    def run(params: Any, cfd: jax.Array, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
-        cfd, hidden = cfd.astype(jnp.float32) / 255.0, hidden.astype(jnp.float32)[..., None]
-        out = nnx.merge(graph, params)(cfd, hidden, margin=spec.margin)
-        kept = slice(spec.margin, cfd.shape[1] - spec.margin)
-        grey = match_grain(out.grey, luma(cfd[:, kept]), hidden[:, kept])
-        return jnp.clip(grey[..., 0], 0.0, 1.0), confidence_of(out.log_scale[..., 0])
-
-    return run
-
-
 class Translator:
     """Translates colour-flow clips with one set of weights.
 
@@ -82,35 +53,58 @@ class Translator:
 
     Args:
       weights: Of a network.
-      devices: Where to work; the windows of a clip are shared among them. By default the first device, and without an
-        accelerator all of them (see `cfd2gray.cpu_cores`).
+      runtime: What computes the network: ``auto`` (default), ``jax``, ``openvino`` or ``onnxruntime``; see
+        `translation.network.open_network`.
+      devices: JAX devices to work on; the windows of a clip are shared among them. By default the first accelerator.
+
+    Raises:
+      ValueError: For a runtime that is unknown or not installed.
     """
 
-    def __init__(self, weights: GeneratorWeights, *, devices: Sequence[jax.Device] | None = None):
-        self.weights = weights
-        local = jax.local_devices()
-        self._devices = tuple(devices or (local if local[0].platform == "cpu" else local[:1]))
-        self._params = jax.device_put(weights.params, self._devices[0])
-        self._placed: dict[int, tuple[Any, NamedSharding]] = {}
+    def __init__(
+        self, weights: GeneratorWeights, *, runtime: str = "auto", devices: Sequence[Any] | None = None
+    ):
+        self._network = open_network(weights, runtime=runtime, devices=devices)
+
+    @property
+    def weights(self) -> GeneratorWeights:
+        return self._network.weights
+
+    @property
+    def runtime(self) -> str:
+        """What computes the network."""
+        return self._network.runtime
 
     @classmethod
-    def from_pretrained(cls, name: str = "default") -> Translator:
+    def from_pretrained(cls, name: str = "default", *, runtime: str = "auto") -> Translator:
         """Weights that ship with the package."""
-        return cls(load_pretrained(name))
+        return cls(load_pretrained(name), runtime=runtime)
 
     @classmethod
-    def from_file(cls, path: str | pathlib.Path) -> Translator:
+    def from_file(cls, path: str | pathlib.Path, *, runtime: str = "auto") -> Translator:
         """Weights written by `save_weights`."""
-        return cls(load_weights(pathlib.Path(path)))
+        return cls(load_weights(pathlib.Path(path)), runtime=runtime)
 
     @classmethod
-    def from_checkpoint(cls, folder: str | pathlib.Path) -> Translator:
+    def from_checkpoint(cls, folder: str | pathlib.Path, *, runtime: str = "auto") -> Translator:
         """The averaged generator of the newest checkpoint of a training run.
 
         Raises:
           ValueError: When ``folder`` holds no checkpoint or one of another program.
         """
-        return cls(checkpoint_weights(pathlib.Path(folder)))
+        from cfd2gray.weights.find import checkpoint_weights
+
+        return cls(checkpoint_weights(pathlib.Path(folder)), runtime=runtime)
+
+    def workers(self) -> list[Translator]:
+        """Translators with these weights that can work on different clips at the same time, each in a thread."""
+        return [Translator._of(network) for network in self._network.workers()]
+
+    @classmethod
+    def _of(cls, network: Network) -> Translator:
+        translator = cls.__new__(cls)
+        translator._network = network
+        return translator
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """uint8 ``[T, H, W, 3]`` RGB -> uint8 ``[T, H, W]``; any T, H, W of at least 1.
@@ -125,16 +119,17 @@ class Translator:
         result = self.translate(frames)
         return result.grey, result.confidence
 
-    def stream(self, *, example: np.ndarray | None = None) -> Stream:
+    def stream(self, *, size: tuple[int, int] | None = None, example: np.ndarray | None = None) -> Stream:
         """A live stream: ``stream.push(frame [H, W, 3]) -> grey [H, W]``. Needs weights of a causal network.
 
         Args:
+          size: ``(height, width)`` of the frames to come, so that the first of them need not wait for a compiler.
           example: A few seconds of the same view ``[T, H, W, 3]``, so that sector and box are known from the start.
 
         Raises:
           ValueError: For weights of a network that looks at later frames.
         """
-        return Stream(self.weights, self._params, example=example)
+        return Stream(self._network, size=size, example=example)
 
     def translate(
         self,
@@ -174,30 +169,9 @@ class Translator:
         view = View.around(area.any(axis=0), analysis.sector, self.weights) if view is None else view
         return self._synthesise(frames, untouched, hidden, area, analysis, view, whole_frame)
 
-    def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[tuple[slice, tuple[np.ndarray, np.ndarray]]]:
-        """The network alone, window by window, a window on each device at a time.
-
-        Args:
-          frames: uint8 ``[T, h, w, 3]`` at working size; h and w are multiples of the network's.
-          hidden: uint8 ``[T, h, w]``, 1 under colour and outline.
-
-        Yields:
-          ``(part, (grey, confidence))``: which frames, and float32 ``[len(part), h, w]`` in [0, 1] for them.
-        """
-        spec, lanes = self.weights.spec, lanes_for(len(frames), len(self._devices))
-        if lanes not in self._placed:
-            mesh = make_mesh(devices=self._devices[:lanes])
-            self._placed[lanes] = jax.device_put(self.weights.params, replicated(mesh)), batch_sharding(mesh)
-        params, spread = self._placed[lanes]
-        run = compiled_window(spec)
-        return run_windows(
-            lambda *arrays: run(params, *jax.device_put(arrays, spread)),
-            (frames, hidden),
-            window=self.weights.settings["window"],
-            radius=spec.radius,
-            margin=spec.margin,
-            lanes=lanes,
-        )
+    def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[Windows]:
+        """The network alone, window by window; see `translation.network.Network.windows`."""
+        return self._network.windows(frames, hidden)
 
     def _synthesise(
         self,

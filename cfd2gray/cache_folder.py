@@ -1,0 +1,17 @@
+"""Where compiled programs are kept between processes, so that the second start of the same work skips the compiler."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+
+def cache_folder(part: str) -> pathlib.Path | None:
+    """``part`` of ``$CFD2GRAY_CACHE`` (default: ``cfd2gray`` in the user's cache folder); None where it cannot be made."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(pathlib.Path.home() / ".cache")
+    folder = pathlib.Path(os.environ.get("CFD2GRAY_CACHE") or pathlib.Path(base) / "cfd2gray") / part
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder

@@ -1,0 +1,179 @@
+"""The network as an ONNX graph, run by OpenVINO or ONNX Runtime: what CPUs do fast, without JAX and its compiler."""
+
+from __future__ import annotations
+
+import pathlib
+import threading
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from cfd2gray.cache_folder import cache_folder
+from cfd2gray.translation.network import Advance, Windows
+from cfd2gray.translation.windows import run_windows
+from cfd2gray.weights.pretrained import GeneratorWeights
+
+CLIP, STREAM = "clip", "stream"
+"""The two graphs of a network: whole clips, and frame after frame with a memory (causal networks alone)."""
+WINDOW = 64
+"""Frames of a clip that are computed at once; with the halo around them they cost 1.6 times theirs at most."""
+STEP = 16
+"""Windows are made smaller for short clips, to multiples of this: every length is prepared for once per size."""
+
+Graph = pathlib.Path | bytes
+"""A file beside its weights, or a graph with its weights."""
+Arrays = dict[str, np.ndarray]
+MEMORY = "memory_"
+"""Begins the names of what a stream graph hands on from frame to frame; its outputs are called ``next_memory_...``."""
+
+
+class Engine(Protocol):
+    """A runtime with one graph loaded."""
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        """The graph's outputs by name; safe to call from several threads."""
+
+    def blank(self, frames: tuple[int, ...]) -> Arrays:
+        """The memory of a stream of ``frames [1, H, W, 3]`` before its first."""
+
+
+def graph_of(weights: GeneratorWeights, kind: str) -> Graph:
+    """The graph of ``kind``: the file beside the weights' own (``w.safetensors``, ``w.clip.onnx``) or, with JAX, a new one.
+
+    Raises:
+      ValueError: When there is neither.
+    """
+    if weights.file is not None and (beside := weights.file.with_suffix(f".{kind}.onnx")).is_file():
+        return beside
+    try:
+        from cfd2gray.export.onnx import onnx_model
+    except ImportError as error:
+        raise ValueError(
+            f"{weights.name}: no {kind} graph lies beside the weights, and making one needs {error.name!r}; export the "
+            "weights with `cfd2gray export --graphs` on a full installation"
+        ) from error
+    return onnx_model(weights, kind=kind).SerializeToString()
+
+
+class OpenVino:
+    """OpenVINO on the CPU, in bfloat16 where the processor computes in it; ready per size of input.
+
+    Args:
+      graph: See `graph_of`.
+      fixed: Prepare for every size of input apart, which takes half a second and makes it twice as fast.
+    """
+
+    def __init__(self, graph: Graph, *, fixed: bool = True):
+        import openvino
+
+        self._core, self._fixed = openvino.Core(), fixed
+        if (folder := cache_folder("openvino")) is not None:
+            self._core.set_property({"CACHE_DIR": str(folder)})
+        self._graph = graph if isinstance(graph, bytes) else str(graph)
+        able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        precision = "bf16" if "BF16" in able else "f32"
+        self._options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        self._ready: dict[Any, Any] = {}
+        self._lock, self._local = threading.Lock(), threading.local()
+        if not fixed:
+            self._compiled({})
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        request = self._request({name: array.shape for name, array in inputs.items()} if self._fixed else {})
+        results = request.infer(inputs, share_inputs=True)
+        return {name: array for output, array in results.items() for name in output.names}
+
+    def blank(self, frames: tuple[int, ...]) -> Arrays:
+        model = self._core.read_model(self._graph)
+        kinds = {i.any_name: i.element_type.to_dtype() for i in model.inputs}
+        ranks = {i.any_name: len(i.partial_shape) for i in model.inputs}
+        names = [name for name in kinds if name.startswith(MEMORY)]
+        single = {name: [1] * ranks[name] for name in names}
+        model.reshape({"frames": list(frames), "hidden": list(frames[:-1])} | single)
+        return {name: np.zeros(list(model.output(f"next_{name}").shape), kinds[name]) for name in names}
+
+    def _request(self, shapes: dict[str, tuple[int, ...]]) -> Any:
+        """A request of this thread: two may not share one."""
+        requests = self._local.__dict__.setdefault("requests", {})
+        key = tuple(shapes.items())
+        if key not in requests:
+            requests[key] = self._compiled(shapes).create_infer_request()
+        return requests[key]
+
+    def _compiled(self, shapes: dict[str, tuple[int, ...]]) -> Any:
+        key = tuple(shapes.items())
+        with self._lock:
+            if key not in self._ready:
+                model = self._core.read_model(self._graph)
+                if shapes:
+                    model.reshape({name: list(shape) for name, shape in shapes.items()})
+                self._ready[key] = self._core.compile_model(model, "CPU", self._options)
+            return self._ready[key]
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the CPU, float32, any size of input."""
+
+    def __init__(self, graph: Graph, *, fixed: bool = False):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        graph = graph if isinstance(graph, bytes) else str(graph)
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._names = [output.name for output in self._session.get_outputs()]
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        return dict(zip(self._names, self._session.run(self._names, inputs)))
+
+    def blank(self, frames: tuple[int, ...]) -> Arrays:
+        kinds = {"tensor(bool)": np.bool_, "tensor(float)": np.float32}
+        found = [i for i in self._session.get_inputs() if i.name.startswith(MEMORY)]
+        return {i.name: np.zeros([1] * len(i.shape), kinds[i.type]) for i in found}  # the graph repeats it
+
+
+ENGINES = {"openvino": OpenVino, "onnxruntime": OnnxRuntime}
+
+
+class GraphNetwork:
+    """See `translation.network.Network`."""
+
+    def __init__(self, weights: GeneratorWeights, *, runtime: str):
+        self.weights, self.runtime = weights, runtime
+        self._engines: dict[str, Engine] = {}
+        self._lock = threading.Lock()
+
+    def workers(self) -> list[GraphNetwork]:
+        return [self]  # threads share it
+
+    def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[Windows]:
+        engine, radius = self._engine(CLIP), self.weights.spec.radius
+        pieces = -(-len(frames) // WINDOW)
+        window = min(WINDOW, -(-len(frames) // (pieces * STEP)) * STEP)
+
+        def run(frames: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, ...]:
+            found = engine({"frames": frames[0], "hidden": hidden[0]})
+            return found["grey"][None], found["confidence"][None]
+
+        return run_windows(run, (frames, hidden), window=window, radius=radius, margin=radius)
+
+    def live(self, height: int, width: int) -> Advance:
+        engine = self._engine(STREAM)
+        memory = engine.blank((1, height, width, 3))
+        still = np.zeros((1, height, width, 3), np.uint8)
+        engine({"frames": still, "hidden": still[..., 0], **memory})  # now, or the first frame would wait
+
+        def advance(frames: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+            nonlocal memory
+            found = engine({"frames": frames, "hidden": hidden, **memory})
+            memory = {name: np.array(found[f"next_{name}"]) for name in memory}  # the runtime's own are used again
+            return np.array(found["grey"])
+
+        return advance
+
+    def _engine(self, kind: str) -> Engine:
+        with self._lock:
+            if kind not in self._engines:
+                self._engines[kind] = ENGINES[self.runtime](graph_of(self.weights, kind))
+            return self._engines[kind]
