@@ -12,7 +12,6 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cfd2gray.cpu_cores import device_per_core
     from cfd2gray.translation.translator import Translator
 
 try:
@@ -20,7 +19,7 @@ try:
 except metadata.PackageNotFoundError:  # a source tree on the path, not installed
     __version__ = "0.0.0"
 
-__all__ = ["Translator", "__version__", "device_per_core"]
+__all__ = ["Translator", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -29,8 +28,4 @@ def __getattr__(name: str) -> Any:
         from cfd2gray.translation.translator import Translator
 
         return Translator
-    if name == "device_per_core":
-        from cfd2gray.cpu_cores import device_per_core
-
-        return device_per_core
     raise AttributeError(f"module 'cfd2gray' has no attribute {name!r}")

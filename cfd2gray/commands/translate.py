@@ -18,19 +18,17 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument("--whole-frame", action="store_true", help="let the network write the whole sector")
     sub.add_argument("--confidence", action="store_true", help="also write the confidence map")
     sub.add_argument("--mode", choices=("research", "clinical"), default="research", help="how DICOM output is linked")
+    about = "what computes the network: auto takes an accelerator's JAX, or the fastest that is installed for the CPU"
+    sub.add_argument("--runtime", choices=("auto", "jax", "openvino", "onnxruntime"), default="auto", help=about)
     sub.add_argument("--key-file", type=pathlib.Path, help="secret for the hashes of identifiers; made when missing")
 
 
 def run_translate(args: argparse.Namespace) -> int:
-    from cfd2gray.compile_cache import use_compile_cache
-    from cfd2gray.cpu_cores import device_per_core
-    from cfd2gray.translation.batch import AT_ONCE, translate_files
+    from cfd2gray.translation.batch import translate_files
     from cfd2gray.translation.translator import Translator
 
-    use_compile_cache()
-    device_per_core(most=AT_ONCE)
     outcome = translate_files(
-        Translator(chosen_weights(args)), args.inputs, args.out, format=args.format, whole_frame=args.whole_frame,
+        Translator(chosen_weights(args), runtime=args.runtime), args.inputs, args.out, format=args.format, whole_frame=args.whole_frame,
         confidence=args.confidence, mode=args.mode, key_file=args.key_file,
     )  # fmt: skip
     write_result(args, outcome)

@@ -122,7 +122,9 @@ class Graph:
         if value.size is not None:
             flat = self.vector([value.size])
             name = self.emit("Cast", [flat], to=ONNX_TYPE[value.dtype])
-            return self.emit("Reshape", [name, self.tensor(np.ones(len(value.shape), np.int64))]) if value.shape else name
+            return (
+                self.emit("Reshape", [name, self.tensor(np.ones(len(value.shape), np.int64))]) if value.shape else name
+            )
         name = value.name
         if order != value.order:
             held = value.held

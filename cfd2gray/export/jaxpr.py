@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import onnx
 from jax.extend import core
 from onnx import helper
 
@@ -69,7 +70,9 @@ class Writer:
         if found := _computed_now(equation, inputs):
             return [self.graph.constant(array) for array in found]
         if name not in RULES:
-            raise ValueError(f"no way is known to write JAX's {name!r} into an ONNX graph; see cfd2gray/export/jaxpr.py")
+            raise ValueError(
+                f"no way is known to write JAX's {name!r} into an ONNX graph; see cfd2gray/export/jaxpr.py"
+            )
         values = RULES[name](self, equation, inputs)
         values = values if isinstance(values, list) else [values]
         for value in values:
@@ -301,7 +304,9 @@ def _gather(writer: Writer, equation: Any, inputs: list[Value]) -> Value:
     if len(axes) == 1 and beside and set(beside) <= set(numbers.operand_batching_dims):
         shape, value = equation.outvars[0].aval.shape, _whole(writer.graph, value)
         index = writer.graph.reshaped(_whole(writer.graph, index), shape)
-        name = writer.graph.emit("GatherElements", [value.name, writer.graph.name(index, value.order)], axis=value.at(axes[0]))
+        name = writer.graph.emit(
+            "GatherElements", [value.name, writer.graph.name(index, value.order)], axis=value.at(axes[0])
+        )
         return Value(name, shape, value.order, value.dtype)
     if len(index.shape) != 1 or numbers.operand_batching_dims or (index.constant is None and index.size is None):
         raise ValueError("only gathers of one slice at a fixed place can be written into an ONNX graph")
@@ -376,8 +381,7 @@ def _convolution(writer: Writer, equation: Any, inputs: list[Value]) -> Value:
     if any(step != 1 for step in params["lhs_dilation"]) or params["batch_group_count"] != 1:
         raise ValueError("transposed convolutions cannot be written into an ONNX graph; see cfd2gray.models.layers.Up")
     image, kernel = (
-        graph.name(_whole(graph, value), order)
-        for value, order in zip(inputs, (numbers.lhs_spec, numbers.rhs_spec))
+        graph.name(_whole(graph, value), order) for value, order in zip(inputs, (numbers.lhs_spec, numbers.rhs_spec))
     )
     ends = [pair[side] for side in (0, 1) for pair in params["padding"]]
     name = graph.emit(
@@ -423,7 +427,9 @@ def _pointwise(graph: Graph, image: Value, matrix: Value, rows: int, aval: Any) 
     *lead, height, width, channels = straight(len(image.shape))
     flat = graph.reshaped(image, (_together([image.shape[axis] for axis in lead]), *image.shape[-3:]))
     kernel = graph.reshaped(
-        Value(graph.name(matrix, (1 - rows, rows)), tuple(matrix.shape[a] for a in (1 - rows, rows)), (0, 1), matrix.dtype),
+        Value(
+            graph.name(matrix, (1 - rows, rows)), tuple(matrix.shape[a] for a in (1 - rows, rows)), (0, 1), matrix.dtype
+        ),
         (matrix.shape[1 - rows], matrix.shape[rows], 1, 1),
     )
     name = graph.emit("Conv", [graph.name(flat, (0, 3, 1, 2)), graph.name(kernel, (0, 1, 2, 3))])
@@ -457,29 +463,35 @@ def _together(sizes: Sequence[Size]) -> Size:
 # -- loops --------------------------------------------------------------------------------------------------------------
 
 
+def _rank_alone(name: str, value: Value) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, ONNX_TYPE[value.dtype], [None] * len(value.shape))
+
+
 @rule("scan")
 def _scan(writer: Writer, equation: Any, inputs: list[Value]) -> list[Value]:
     params, graph = equation.params, writer.graph
     n_consts, n_carry, closed = params["num_consts"], params["num_carry"], params["jaxpr"]
     whole = [_whole(graph, value) for value in inputs]
     consts, carry, rows = whole[:n_consts], whole[n_consts : n_consts + n_carry], whole[n_consts + n_carry :]
-    carry = [dataclasses.replace(v, name=graph.name(v, straight(len(v.shape))), order=straight(len(v.shape))) for v in carry]
+    carry = [
+        dataclasses.replace(v, name=graph.name(v, straight(len(v.shape))), order=straight(len(v.shape))) for v in carry
+    ]
     body, formal, entries = Graph(graph), [], []
     for value in carry:
         entry = dataclasses.replace(value, name=body.fresh("carry"))
         formal.append(entry)
-        entries.append(helper.make_tensor_value_info(entry.name, ONNX_TYPE[value.dtype], None))
+        entries.append(_rank_alone(entry.name, entry))
     for value in rows:
         order = tuple(axis - 1 for axis in value.order if axis)
         entry = Value(body.fresh("row"), value.shape[1:], order, value.dtype)
         formal.append(entry)
-        entries.append(helper.make_tensor_value_info(entry.name, ONNX_TYPE[value.dtype], None))
+        entries.append(_rank_alone(entry.name, entry))
     results = Writer(body).write(closed.jaxpr, closed.consts, [*consts, *formal])
     exits, finished = [], []
     for result in results:
         whole_result = _whole(body, result)
         name = body.emit("Identity", [body.name(whole_result, straight(len(result.shape)))])
-        exits.append(helper.make_tensor_value_info(name, ONNX_TYPE[result.dtype], None))
+        exits.append(_rank_alone(name, result))
         finished.append(result)
     inner = helper.make_graph(body.nodes, graph.fresh("body"), entries, exits)
     backward = int(params["reverse"])

@@ -16,7 +16,7 @@ from jax import export as jax_export
 from onnx import TensorProto, helper, numpy_helper
 
 import cfd2gray
-from cfd2gray.export.graph import ONNX_TYPE, Graph, Value, straight
+from cfd2gray.export.graph import ONNX_TYPE, OPSET, Graph, Value, straight
 from cfd2gray.export.jaxpr import Writer
 from cfd2gray.files import atomic_path
 from cfd2gray.models.fill import Seen
@@ -28,6 +28,7 @@ from cfd2gray.weights.pretrained import GeneratorWeights, flat_params
 FORMAT = "cfd2gray-onnx-1"
 TOLERANCE = 1e-4
 """Of full scale: how far a graph may be from JAX, anywhere."""
+TESTED = f"ONNX opset {OPSET}, tested with ONNX Runtime and OpenVINO"
 ABOUT = {
     CLIP: "Colour-flow clip to greyscale. frames: uint8 RGB, the clip with its first and last frame repeated `radius` times "
     "(see the metadata). hidden: uint8, 1 under colour and its outline. grey and confidence: float32 in [0, 1], without the "
@@ -91,7 +92,9 @@ def onnx_model(weights: GeneratorWeights, *, kind: str = CLIP, beside: bool = Fa
     """The graph of ``kind``, checked by ONNX's own rules; with its weights, or ``beside`` the file that they are in."""
     spec = _float32(weights.spec)
     if kind == STREAM and not spec.causal:
-        raise ValueError(f"{weights.name}: this network looks at later frames, so it cannot stream; export a clip graph")
+        raise ValueError(
+            f"{weights.name}: this network looks at later frames, so it cannot stream; export a clip graph"
+        )
     graph = Graph()
     params = _stored(graph, weights) if beside else _parameters(graph, weights.params)
     inputs, outputs = (_clip if kind == CLIP else _stream)(graph, spec, weights.params, params)
@@ -168,7 +171,8 @@ def _clip(graph: Graph, spec: GeneratorSpec, tree: Any, params: list[Value]) -> 
     shape = graph.emit("Shape", ["frames"])
     frames, height, width = (graph.emit("Gather", [shape, number(axis)], axis=0) for axis in range(3))
     tiles = [
-        graph.emit("Div", [graph.emit("Add", [size, number(multiple - 1)]), number(multiple)]) for size in (height, width)
+        graph.emit("Div", [graph.emit("Add", [size, number(multiple - 1)]), number(multiple)])
+        for size in (height, width)
     ]
     graph.know({"t": graph.emit("Sub", [frames, number(2 * margin)]), "h": tiles[0], "w": tiles[1]})
     t, h, w = jax_export.symbolic_shape("t, h, w")
@@ -204,11 +208,13 @@ def _stream(graph: Graph, spec: GeneratorSpec, tree: Any, params: list[Value]) -
     number = lambda value: graph.tensor(np.array([value], np.int64))  # noqa: E731
     shape = graph.emit("Shape", ["frames"])
     frames, height, width = (graph.emit("Gather", [shape, number(axis)], axis=0) for axis in range(3))
-    graph.know({
-        "t": frames,
-        "h": graph.emit("Div", [height, number(multiple)]),
-        "w": graph.emit("Div", [width, number(multiple)]),
-    })
+    graph.know(
+        {
+            "t": frames,
+            "h": graph.emit("Div", [height, number(multiple)]),
+            "w": graph.emit("Div", [width, number(multiple)]),
+        }
+    )
     t, h, w = jax_export.symbolic_shape("t, h, w")
     abstract = _abstract(tree)
     memory = jax.eval_shape(lambda p: fresh_memory(p, spec, height=multiple * h, width=multiple * w), abstract)
@@ -216,7 +222,10 @@ def _stream(graph: Graph, spec: GeneratorSpec, tree: Any, params: list[Value]) -
     names = [f"{MEMORY}{i}" for i in range(len(leaves))]
     values = [
         Value(
-            graph.emit("Expand", [name, graph.vector(x.shape)]) if x.ndim else name, x.shape, straight(x.ndim), x.dtype.name
+            graph.emit("Expand", [name, graph.vector(x.shape)]) if x.ndim else name,
+            x.shape,
+            straight(x.ndim),
+            x.dtype.name,
         )
         for name, x in zip(names, leaves)
     ]
@@ -248,7 +257,9 @@ def _label(size: Any) -> int | str:
     return int(size) if isinstance(size, int | np.integer) else str(size)
 
 
-def compare(model: bytes | pathlib.Path, weights: GeneratorWeights, *, kind: str = CLIP, threads: int = 0) -> dict[str, float]:
+def compare(
+    model: bytes | pathlib.Path, weights: GeneratorWeights, *, kind: str = CLIP, threads: int = 0
+) -> dict[str, float]:
     """The largest difference of ONNX Runtime's result from JAX's, per output, on clips of odd sizes and lengths."""
     import onnxruntime
 
@@ -306,4 +317,3 @@ def _compare_stream(session: Any, weights: GeneratorWeights) -> dict[str, float]
         expected, memory = compiled_advance(spec)(weights.params, *feed.values(), memory)
         worst = max(worst, float(np.abs(grey - np.asarray(expected)).max()))
     return {"grey": worst}
-

@@ -11,8 +11,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import jax
-
 from cfd2gray.files import atomic_path
 from cfd2gray.translation.files import OUTPUTS, Output, translate_file
 from cfd2gray.translation.translator import Translator
@@ -70,7 +68,7 @@ def translate_files(
         return {"translated": [facts | {"output": str(out)}], "failed": []}
 
     done, failed = [], []
-    translators = [Translator(translator.weights, devices=[device]) for device in jax.local_devices()]
+    translators = translator.workers()
     threads = max(2, len(translators))
     with progress_bar("files") as bar, ThreadPoolExecutor(threads) as pool:
         task = bar.add_task("translate", total=len(files))

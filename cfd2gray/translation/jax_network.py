@@ -116,4 +116,3 @@ class JaxNetwork:
             return np.asarray(grey)
 
         return advance
-

@@ -31,9 +31,7 @@ class Stream:
       ValueError: For weights of a network that sees the future.
     """
 
-    def __init__(
-        self, network: Network, *, size: tuple[int, int] | None = None, example: np.ndarray | None = None
-    ):
+    def __init__(self, network: Network, *, size: tuple[int, int] | None = None, example: np.ndarray | None = None):
         weights = network.weights
         if not weights.spec.causal:
             raise ValueError(

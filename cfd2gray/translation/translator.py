@@ -61,9 +61,7 @@ class Translator:
       ValueError: For a runtime that is unknown or not installed.
     """
 
-    def __init__(
-        self, weights: GeneratorWeights, *, runtime: str = "auto", devices: Sequence[Any] | None = None
-    ):
+    def __init__(self, weights: GeneratorWeights, *, runtime: str = "auto", devices: Sequence[Any] | None = None):
         self._network = open_network(weights, runtime=runtime, devices=devices)
 
     @property

@@ -25,7 +25,7 @@ from tests.cfd2gray.tiny import SPEC
 SETTINGS = {"window": 4, "feather": 2, "size": 96}
 
 
-def make_translator(**changes):
+def make_translator(runtime="auto", **changes):
     params = generator_params(SPEC, 0)
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
@@ -33,7 +33,7 @@ def make_translator(**changes):
     weights = GeneratorWeights(
         params=jax.tree.unflatten(tree, leaves), spec=SPEC, settings=SETTINGS | changes, name="test", digest="0" * 64
     )
-    return Translator(weights)
+    return Translator(weights, runtime=runtime)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_windows_do_not_show(pair):
 
 def test_devices_do_not_show():
     clip = simulate_pair("A4C", 3, height=64, width=64, frames=37, split="test").cfd
-    several = make_translator()
+    several = make_translator(runtime="jax")
     results = [Translator(several.weights, devices=jax.devices()[:count])(clip).astype(int) for count in (1, 3)]
     for found in (*results, several(clip).astype(int)):
         assert np.abs(found - results[0]).max() <= 1
