@@ -20,8 +20,8 @@ from cfd2gray.models.vgg import VGG
 from cfd2gray.training.loop import check_config, load_vgg
 from cfd2gray.training.state import TrainSpec, TrainState, abstract_state
 from cfd2gray.training.step import make_train_step
-from cfd2gray.translation.predict import make_predict
 from cfd2gray.translation.jax_network import compiled_window
+from cfd2gray.translation.predict import make_predict
 
 Lowered = jax.stages.Lowered
 

@@ -15,7 +15,19 @@ from cfd2gray.translation.translator import Translator
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained
 from data_pipeline.simulation.simulator import simulate_pair
 
-HEAVY = "jax jaxlib flax optax orbax grain tensorflow tensorflow_datasets onnx ml_collections clu".split()
+HEAVY = [
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax",
+    "grain",
+    "tensorflow",
+    "tensorflow_datasets",
+    "onnx",
+    "ml_collections",
+    "clu",
+]
 
 
 @pytest.fixture(scope="module")
