@@ -32,8 +32,8 @@ from cfd2gray.weights.find import checkpoint_weights
 from data_pipeline.readers import read_clip
 from data_pipeline.records import pack
 from data_pipeline.schema import DOMAINS, VIEWS, PairRecord
-from data_pipeline.screen.analysis import hidden_mask
 from data_pipeline.screen.deidentify import KeyedHasher
+from data_pipeline.screen.hidden import hidden_mask
 from data_pipeline.simulation.export import simulation_jobs
 from data_pipeline.simulation.painter import HELD_OUT, paint_pair
 

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.geometry import Fan, Geometry
+
 SCHEMA_VERSION = 1
 """Raised whenever a record written before can no longer be read as it was meant."""
 
@@ -109,33 +111,6 @@ class Clip:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Geometry:
-    """Where the sector lies in the frame, in pixels and radians (0 = straight down, positive to the image's right).
-
-    ``kind`` is ``phased`` (``r0`` near 0), ``curvilinear`` (``r0`` large) or ``linear`` (a rectangle: then ``x0, x1`` are its
-    columns, ``r0, r1`` its rows and ``steer`` the lean of its colour lines). ``native_*`` and ``scale, dx, dy`` say how
-    to get back to the frame the clip was cut from: ``x_native = x * scale + dx``.
-    """
-
-    kind: str = "phased"
-    apex_x: float = 0.0
-    apex_y: float = 0.0
-    r0: float = 0.0
-    r1: float = 0.0
-    t0: float = 0.0
-    t1: float = 0.0
-    x0: float = 0.0
-    x1: float = 0.0
-    steer: float = 0.0
-    cm_per_px: float = 0.0
-    native_height: int = 0
-    native_width: int = 0
-    scale: float = 1.0
-    dx: float = 0.0
-    dy: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class PairRecord:
     """A colour-flow clip and its greyscale target: the unit that is stored, shuffled and learned from.
 
@@ -159,7 +134,7 @@ class PairRecord:
     vendor: str = ""
     """Vendor, or the name of the simulator's colour map."""
     source_digest: str = ""
-    geometry: Geometry = dataclasses.field(default_factory=Geometry)
+    geometry: Geometry = dataclasses.field(default_factory=Fan)
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Free-form, JSON-serialisable: the simulator's draw, the painter's settings, the pairing's evidence."""
 

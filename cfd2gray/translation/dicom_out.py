@@ -18,7 +18,8 @@ from pydicom import uid as uids
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
 from data_pipeline.readers.dicom_header import CAPTURE_CLASSES, ULTRASOUND_CLASSES, get, integer
-from data_pipeline.screen.deidentify import KeyedHasher, image_type_terms, sector_only
+from data_pipeline.readers.dicom_terms import image_type_terms
+from data_pipeline.screen.deidentify import KeyedHasher, sector_only
 from data_pipeline.screen.fan_fit import fit_fan
 
 _US_MULTIFRAME = uids.UltrasoundMultiFrameImageStorage

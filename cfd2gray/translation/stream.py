@@ -9,7 +9,8 @@ from cfd2gray.translation.composite import blend_weights, composite
 from cfd2gray.translation.network import Advance, Network
 from cfd2gray.translation.view import COLOURED, View
 from data_pipeline.schema import BOX
-from data_pipeline.screen.analysis import LiveMasks, hidden_mask
+from data_pipeline.screen.analysis import LiveMasks
+from data_pipeline.screen.hidden import hidden_mask
 
 REVIEW = 24
 """Frames after which the first decisions about sector and box are made again, and again while no colour is seen."""

@@ -16,7 +16,8 @@ from cfd2gray.translation.stream import Stream
 from cfd2gray.translation.view import COLOURED, View
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
 from data_pipeline.schema import BOX, Region, check_frames
-from data_pipeline.screen.analysis import FlowAnalysis, analyse, hidden_mask
+from data_pipeline.screen.analysis import FlowAnalysis, analyse
+from data_pipeline.screen.hidden import hidden_mask
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ import grain
 import numpy as np
 
 from data_pipeline.schema import BOX, DOMAINS, FLOW, OUTLINE, SECTOR, VIEWS, PairRecord
-from data_pipeline.screen.analysis import hidden_mask
+from data_pipeline.screen.hidden import hidden_mask
 
 SOFT_MASK_LEVEL = 0.25
 """A mask keeps a resized pixel when more than this share of it was masked: thin outlines survive a reduction by 3."""

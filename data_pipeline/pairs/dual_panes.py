@@ -13,7 +13,7 @@ import numpy as np
 
 from data_pipeline.pairs.pane_fit import MAX_SCALE, fit_panes
 from data_pipeline.schema import Region, check_frames
-from data_pipeline.screen.colour_mask import saturation
+from data_pipeline.screen.colour_mask import colour_level, fit_tint
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,8 +84,9 @@ def find_panes(
     check_frames(frames, channels=3)
     options = options or PaneOptions()
     some = frames[np.unique(np.linspace(0, len(frames) - 1, options.frames).astype(int))]
-    coloured = np.stack([saturation(frame) for frame in some])
     luma = np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in some])
+    tint = fit_tint(some, luma.max(axis=0) > 8)
+    coloured = np.stack([colour_level(frame, tint) for frame in some])
     lit = (coloured < 12) & (luma > 8)
     shown = (coloured > 25) | (luma > 8)
     reason = "one picture only: it does not repeat beside or below itself"

@@ -21,12 +21,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from data_pipeline.geometry import Hull
 from data_pipeline.pairs import dual_panes
 from data_pipeline.pairs.pane_fit import fit_panes
 from data_pipeline.schema import FLOW, OUTLINE, Clip, ClipInfo, PairRecord
 from data_pipeline.screen.analysis import FlowAnalysis, analyse
+from data_pipeline.screen.burned_text import find_burned_text
 from data_pipeline.screen.crop import SectorCrop
-from data_pipeline.screen.deidentify import KeyedHasher, find_burned_text
+from data_pipeline.screen.deidentify import KeyedHasher
 from data_pipeline.simulation import painter
 
 
@@ -148,7 +150,9 @@ def painted_pairs(
     options = options or PairingOptions()
     if analysis.kind != "bmode":
         raise NoPairError("not_bmode", f"only greyscale clips are painted, this is {analysis.kind}: {analysis.reason}")
-    if analysis.geometry.kind == "hull":
+    if analysis.colour_seen:
+        raise NoPairError("colour_seen", f"{analysis.colour_seen:.0%} of frames show colour: not a greyscale target")
+    if isinstance(analysis.geometry, Hull):
         raise NoPairError("no_sector", "no fan or rectangle fits the picture, so no colour box can be placed")
     sector = analysis.sector & ~find_burned_text(clip.frames, analysis.sector)
     crop = SectorCrop.from_geometry(analysis.geometry, sector, size=options.size)

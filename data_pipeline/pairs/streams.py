@@ -13,11 +13,11 @@ import math
 import cv2
 import numpy as np
 
+from data_pipeline.geometry import Fan, Geometry
 from data_pipeline.readers.datasets.echoxflow import Sector, StreamRecording
-from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Geometry, PairRecord
+from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, PairRecord
 from data_pipeline.screen.colour_box import ColourBox, box_masks
 from data_pipeline.screen.deidentify import KeyedHasher
-from data_pipeline.screen.fan_fit import beam_coordinates, sector_mask
 from data_pipeline.simulation.colour_maps import draw_colour_map
 
 
@@ -54,7 +54,7 @@ def pair_from_recording(
     kept, partner = _partners(recording)
     geometry = frame_geometry(recording.bmode_sector, options.size)
     shape = (options.size, options.size)
-    inside = sector_mask(geometry, shape)
+    inside = geometry.mask(shape)
     box = _colour_box(recording.colour_sector, geometry, drawn=rng.random() < options.outline_share)
     in_box, _, outline = box_masks(box, geometry, shape)
     in_box, outline = in_box & inside, outline & inside
@@ -106,14 +106,14 @@ def pair_from_recording(
     )
 
 
-def frame_geometry(sector: Sector, size: int) -> Geometry:
+def frame_geometry(sector: Sector, size: int) -> Fan:
     """The sector (cm, rad) centred in a square of ``size`` px with a margin of 2 %."""
     edge = max(abs(sector.angle_start), abs(sector.angle_end))
     top = sector.depth_start * math.cos(min(edge, math.pi / 2))
     left, right = sector.depth_end * math.sin(sector.angle_start), sector.depth_end * math.sin(sector.angle_end)
     left, right = min(left, 0.0), max(right, 0.0)
     scale = max(sector.depth_end - top, right - left) / (0.96 * size)  # cm per px
-    return Geometry(
+    return Fan(
         kind="curvilinear" if sector.depth_start > 0.12 * sector.depth_end else "phased",
         apex_x=size / 2 - 0.5 - 0.5 * (left + right) / scale,
         apex_y=size / 2 - 0.5 - 0.5 * (top + sector.depth_end) / scale,
@@ -154,7 +154,7 @@ def _beam_map(
     sector: Sector, samples: tuple[int, int], geometry: Geometry, shape: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """``cv2.remap`` maps (column, row) from the frame to samples ``[depth, beam]`` of a stream."""
-    depth, lateral = beam_coordinates(geometry, shape)
+    depth, lateral = geometry.coordinates(shape)
     rows = (
         (depth * geometry.cm_per_px - sector.depth_start) / (sector.depth_end - sector.depth_start) * (samples[0] - 1)
     )

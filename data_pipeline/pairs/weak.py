@@ -11,8 +11,9 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from data_pipeline.geometry import Geometry, Hull
 from data_pipeline.pairs.pairing import PairingOptions, clip_pseudonym, grown_colour, luma, provenance
-from data_pipeline.schema import Clip, Geometry, PairRecord
+from data_pipeline.schema import Clip, PairRecord
 from data_pipeline.screen.analysis import FlowAnalysis
 from data_pipeline.screen.crop import SectorCrop
 from data_pipeline.screen.deidentify import KeyedHasher
@@ -57,9 +58,10 @@ def weak_pair(
     options = options or PairingOptions()
     a, b = flow.geometry, other.geometry
     scales = (cfd.info.cm_per_px, grey.info.cm_per_px)
-    if a.kind != b.kind or a.kind == "hull" or not (a.r1 > a.r0 and b.r1 > b.r0):
+    deep, deep_b = a.depth[1] - a.depth[0], b.depth[1] - b.depth[0]
+    if a.kind != b.kind or isinstance(a, Hull) or not (deep > 0 and deep_b > 0):
         return None
-    zoom = (b.r1 - b.r0) / (a.r1 - a.r0)
+    zoom = deep_b / deep
     if all(scales) and abs(zoom * scales[1] / scales[0] - 1) > options.weak_scale:
         return None  # the same picture shows another depth
     laid = _lay_over(grey.frames, a, b, zoom, shape=cfd.frames.shape[1:3])
@@ -102,10 +104,7 @@ def _ncc(a: np.ndarray, b: np.ndarray, keep: np.ndarray) -> float:
 
 def _lay_over(frames: np.ndarray, a: Geometry, b: Geometry, zoom: float, *, shape: tuple[int, int]) -> np.ndarray:
     """Luma of ``frames`` (geometry ``b``) drawn so that its sector lies on that of ``a``: uint8 ``[T, *shape]``."""
-    if a.kind == "linear":
-        ax, ay, bx, by = (a.x0 + a.x1) / 2, a.r0, (b.x0 + b.x1) / 2, b.r0
-    else:
-        ax, ay, bx, by = a.apex_x, a.apex_y, b.apex_x, b.apex_y
+    (ax, ay), (bx, by) = a.anchor, b.anchor
     matrix = np.float32([[zoom, 0, bx - zoom * ax], [0, zoom, by - zoom * ay]])  # of a's pixels to b's
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.stack([cv2.warpAffine(frame, matrix, shape[::-1], flags=flags) for frame in luma(frames)])

@@ -19,15 +19,15 @@ feature                                                content
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 
 import numpy as np
 import zstandard
 
+from data_pipeline.geometry import from_fields
 from data_pipeline.records import proto as example_proto
-from data_pipeline.schema import SCHEMA_VERSION, Geometry, PairRecord
+from data_pipeline.schema import SCHEMA_VERSION, PairRecord
 
 ENCODINGS = ("raw", "zstd")
 ARRAYS = ("cfd", "grey", "strata", "labels")
@@ -52,7 +52,7 @@ def encode(record: PairRecord, *, encoding: str = "raw") -> bytes:
         "shared": [int(record.shared)],
         "fps": [float(record.fps)],
         "score": [float(record.score)],
-        "geometry": [_json(dataclasses.asdict(record.geometry), what="geometry")],
+        "geometry": [_json(record.geometry.fields(), what="geometry")],
         "params": [_json(record.params, what="params")],
     }
     for name in TEXTS:
@@ -87,7 +87,7 @@ def decode(serialized: bytes | memoryview) -> PairRecord:
             shared=bool(features["shared"][0]),
             fps=features["fps"][0],
             score=features["score"][0],
-            geometry=Geometry(**json.loads(_text(features["geometry"]))),
+            geometry=from_fields(json.loads(_text(features["geometry"]))),
             params=json.loads(_text(features["params"])),
         )
     except (KeyError, IndexError, TypeError, json.JSONDecodeError, zstandard.ZstdError) as error:

@@ -11,12 +11,11 @@ import dataclasses
 import cv2
 import numpy as np
 
-from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Geometry, Region, check_frames
+from data_pipeline.geometry import Fan, Geometry
+from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Region, check_frames
 from data_pipeline.screen import colour_box, colour_mask
 from data_pipeline.screen import kind as clip_kind
-from data_pipeline.screen.fan_fit import FanFit, FanOptions, fit_fan, fit_sector, spread
-
-__all__ = ["FlowAnalysis", "FlowOptions", "LiveMasks", "analyse", "fit_sector", "hidden_mask"]
+from data_pipeline.screen.fan_fit import FanFit, FanOptions, fit_fan, spread
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +36,7 @@ class FlowOptions:
 class FlowAnalysis:
     """What `analyse` found, or what is known already (then the defaults do)."""
 
-    geometry: Geometry = Geometry()
+    geometry: Geometry = Fan()
     sector: np.ndarray
     """bool [H, W]."""
     strata: np.ndarray
@@ -50,6 +49,8 @@ class FlowAnalysis:
     """One sentence for a person."""
     box_found: bool = True
     """The drawn outline of the box was seen (otherwise the box is the colour's extent)."""
+    colour_seen: float = 0.0
+    """Share of frames that show colour, whatever the verdict: such a clip is no greyscale target."""
 
     @property
     def is_cfd(self) -> bool:
@@ -94,6 +95,7 @@ def analyse(
         kind=verdict.kind,
         score=verdict.score,
         reason=verdict.reason,
+        colour_seen=verdict.colour_seen if verdict.has_colour else _colour_seen(frames, state, options),
         box_found=bool(verdict.has_colour and state.box is not None and state.box.outlined),
     )
 
@@ -140,40 +142,6 @@ class LiveMasks:
         return plane
 
 
-def bleed_px(height: int) -> int:
-    """How far colour bleeds into its neighbours' chroma, in pixels of a frame of this height.
-
-    Screens store chroma at half resolution: 2 px at their 600 rows (measured), in proportion where they were reduced.
-    Below 150 rows that is none: of the pixels that colour changes by more than 24 grey levels 0.3 % are then left
-    (simulated clips of 112 to 144 rows); one more pixel would leave 0.05 %, and hide a third more.
-    """
-    return round(2 * height / 600)
-
-
-def hidden_mask(strata: np.ndarray, *, dilate_px: int | tuple[int, int] | None = None) -> np.ndarray:
-    """What a model must not trust: flow and outline, grown over their chroma bleed.
-
-    Args:
-      strata: uint8 ``[T, H, W]``.
-      dilate_px: growth in pixels, one number or ``(x, y)``; by default `bleed_px` of the height.
-
-    Returns:
-      uint8 ``[T, H, W]`` in {0, 1}, zero outside the sector.
-    """
-    if strata.dtype != np.uint8 or strata.ndim != 3:
-        raise ValueError(f"strata must be uint8 [T, H, W], got {strata.dtype} {list(strata.shape)}")
-    dilate_px = bleed_px(strata.shape[1]) if dilate_px is None else dilate_px
-    grow_x, grow_y = (dilate_px, dilate_px) if isinstance(dilate_px, int) else dilate_px
-    if grow_x < 0 or grow_y < 0:
-        raise ValueError(f"dilate_px must not be negative, got {dilate_px}")
-    kernel = np.ones((2 * grow_y + 1, 2 * grow_x + 1), np.uint8)
-    hidden = np.empty_like(strata)
-    for plane, out in zip(strata, hidden):
-        painted = ((plane & (FLOW | OUTLINE)) > 0).astype(np.uint8)
-        out[...] = cv2.dilate(painted, kernel) & (plane & SECTOR)
-    return hidden
-
-
 def _decide(
     frames: np.ndarray, regions: tuple[Region, ...], image_type: tuple[str, ...], options: FlowOptions
 ) -> tuple[FanFit, _Static, clip_kind.Verdict]:
@@ -199,7 +167,7 @@ class _Static:
     interface: np.ndarray
     """bool [h, w]: static colour, grown by 1 px."""
     coloured: np.ndarray
-    """bool [n, h, w] of the frames looked at."""
+    """bool [n, h, w] of the frames looked at, without traces."""
     box: colour_box.ColourBox | None
     steered: Geometry
     """The clip's geometry (full frame), with the steer of the box."""
@@ -212,10 +180,12 @@ class _Static:
         cut = np.ascontiguousarray(some[(slice(None), *ground)])
         tint = colour_mask.fit_tint(cut, sector)
         coloured = np.stack([_colour(frame, sector, tint, options) for frame in cut])
-        interface = colour_mask.static_colour(cut, coloured, options=options.colour, area=int(sector.sum()))
-        interface = cv2.dilate(interface.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-        coloured &= ~interface
-        geometry = _shifted(fan.geometry, ground)
+        interface = np.zeros(sector.shape, bool)
+        if not colour_mask.is_frozen(cut, sector):
+            interface = colour_mask.static_colour(cut, coloured, options=options.colour, area=int(sector.sum()))
+            interface = cv2.dilate(interface.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+        coloured = np.stack([colour_mask.without_traces(mask) for mask in coloured & ~interface])
+        geometry = fan.geometry.moved(ground[1].start, ground[0].start)
         box = _locate(cut, coloured, geometry, options)
         return _Static(
             ground=ground,
@@ -225,8 +195,20 @@ class _Static:
             interface=interface,
             coloured=coloured,
             box=box,
-            steered=dataclasses.replace(fan.geometry, steer=box.steer) if box is not None else fan.geometry,
+            steered=fan.geometry.leaning(box.steer) if box is not None else fan.geometry,
         )
+
+
+def _colour_seen(frames: np.ndarray, state: _Static, options: FlowOptions) -> float:
+    """Share of ``frames`` with colour in pieces thicker than strokes, looked at with half the resolution."""
+    sector, interface = state.sector[::2, ::2], state.interface[::2, ::2]
+    least, seen = options.kind.present * max(int(sector.sum()), 1), 0
+    for frame in frames[(slice(None), *state.ground)]:
+        level = colour_mask.colour_level(np.ascontiguousarray(frame[::2, ::2]), state.tint)
+        strong = (level > options.colour.strong) & sector & ~interface
+        if np.count_nonzero(strong) >= least:
+            seen += clip_kind.thick_share(colour_mask.without_traces(strong), 1.0) >= least
+    return seen / len(frames)
 
 
 def _locate(
@@ -239,15 +221,6 @@ def _locate(
     return colour_box.locate_box(_without_specks(weight), _darkest(cut), geometry, options=options.box)
 
 
-def _shifted(geometry: Geometry, ground: tuple[slice, slice]) -> Geometry:
-    dy, dx = ground[0].start, ground[1].start
-    if geometry.kind in ("linear", "hull"):
-        return dataclasses.replace(
-            geometry, x0=geometry.x0 - dx, x1=geometry.x1 - dx, r0=geometry.r0 - dy, r1=geometry.r1 - dy
-        )
-    return dataclasses.replace(geometry, apex_x=geometry.apex_x - dx, apex_y=geometry.apex_y - dy)
-
-
 def _colour(
     frame: np.ndarray,
     sector: np.ndarray,
@@ -257,7 +230,7 @@ def _colour(
     no_seed: np.ndarray | None = None,
 ) -> np.ndarray:
     """bool [H, W]; ``no_seed``: where a strong pixel does not start a component (bleed of a coloured outline)."""
-    level = colour_mask.saturation(frame) if tint is None else tint.distance(frame)
+    level = colour_mask.colour_level(frame, tint)
     if no_seed is not None:
         level[no_seed] = np.minimum(level[no_seed], options.colour.strong)
     return colour_mask.hysteresis(level, weak=options.colour.weak, strong=options.colour.strong) & sector
@@ -298,7 +271,8 @@ def _boxes_over_time(
     for part in np.array_split(np.arange(len(frames)), max(round(len(frames) / options.window), 2)):
         span = slice(int(part[0]), int(part[-1]) + 1)
         cut = np.ascontiguousarray(spread(frames[span], 6)[(slice(None), *state.ground)])
-        coloured = np.stack([_colour(frame, state.sector, state.tint, options) for frame in cut]) & ~state.interface
+        coloured = [_colour(frame, state.sector, state.tint, options) & ~state.interface for frame in cut]
+        coloured = np.stack([colour_mask.without_traces(mask) for mask in coloured])
         found.append((span, _locate(cut, coloured, state.geometry, options)))
     seen = [box for _, box in found if box is not None and box.outlined]
     if len(seen) < 0.5 * len(found):

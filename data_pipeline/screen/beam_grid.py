@@ -8,7 +8,7 @@ import math
 import cv2
 import numpy as np
 
-from data_pipeline.schema import Geometry
+from data_pipeline.geometry import Fan, Geometry
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,25 +31,21 @@ class BeamGrid:
 
 
 def beam_grid(geometry: Geometry) -> BeamGrid:
-    """The grid of a sector; linear ones lean by ``geometry.steer`` and reach as far sideways as that needs."""
-    if geometry.kind in ("linear", "hull"):
-        shift = abs(math.tan(geometry.steer)) * (geometry.r1 - geometry.r0)
-        depth = np.arange(geometry.r0, geometry.r1, dtype=np.float32)
-        lateral = np.arange(geometry.x0 - shift, geometry.x1 + shift, dtype=np.float32)
-        lean = np.float32(math.tan(geometry.steer))
-        map_y = np.repeat(depth[:, None], len(lateral), axis=1)
-        map_x = lateral[None] + (map_y - np.float32(geometry.r0)) * lean
-        return BeamGrid(
-            depth0=float(depth[0]), lateral0=float(lateral[0]), d_depth=1.0, d_lateral=1.0, map_x=map_x, map_y=map_y
-        )
-    n_depth = max(int(round(geometry.r1 - geometry.r0)) + 5, 8)
-    middle = 0.5 * (geometry.r0 + geometry.r1)
-    d_lateral = 1.0 / max(middle, 1.0)
-    n_lateral = max(int(round((geometry.t1 - geometry.t0) / d_lateral)) + 5, 8)
-    depth = (geometry.r0 - 2 + np.arange(n_depth)).astype(np.float32)
-    lateral = (geometry.t0 - 2 * d_lateral + np.arange(n_lateral) * d_lateral).astype(np.float32)
-    map_x = np.float32(geometry.apex_x) + depth[:, None] * np.sin(lateral)[None]
-    map_y = np.float32(geometry.apex_y) + depth[:, None] * np.cos(lateral)[None]
+    """The grid of a sector; those of linear probes reach as far sideways as their lean needs."""
+    near, far = geometry.depth
+    first, last = geometry.lateral
+    if isinstance(geometry, Fan):
+        d_lateral = 1.0 / max(0.5 * (near + far), 1.0)
+        n_depth = max(int(round(far - near)) + 5, 8)
+        n_lateral = max(int(round((last - first) / d_lateral)) + 5, 8)
+        depth = (near - 2 + np.arange(n_depth)).astype(np.float32)
+        lateral = (first - 2 * d_lateral + np.arange(n_lateral) * d_lateral).astype(np.float32)
+    else:
+        d_lateral = 1.0
+        shift = abs(math.tan(geometry.steer)) * (far - near)
+        depth = np.arange(near, far, dtype=np.float32)
+        lateral = np.arange(first - shift, last + shift, dtype=np.float32)
+    map_x, map_y = geometry.points(depth, lateral)
     return BeamGrid(
         depth0=float(depth[0]), lateral0=float(lateral[0]), d_depth=1.0, d_lateral=d_lateral, map_x=map_x, map_y=map_y
     )

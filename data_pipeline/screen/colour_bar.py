@@ -7,7 +7,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from data_pipeline.screen.colour_mask import saturation
+from data_pipeline.pixels import saturation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import math
 import cv2
 import numpy as np
 
-from data_pipeline.schema import Geometry
+from data_pipeline.geometry import Fan, Geometry
 from data_pipeline.screen.beam_grid import (
     BeamGrid,
     beam_grid,
@@ -22,7 +22,6 @@ from data_pipeline.screen.beam_grid import (
     line_reach,
     side_profile,
 )
-from data_pipeline.screen.fan_fit import beam_coordinates
 
 _FRINGE = 0.5
 """px on either side of an outline where it still shows: lines are drawn smoothly."""
@@ -46,7 +45,7 @@ class BoxOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ColourBox:
-    """Sides of a box in the beam coordinates of `fan_fit.beam_coordinates` (px; rad or px)."""
+    """Sides of a box in the beam coordinates of `Geometry.coordinates` (px; rad or px)."""
 
     depth: tuple[float, float]
     lateral: tuple[float, float]
@@ -80,7 +79,7 @@ def locate_box(
     options = options or BoxOptions()
     if not (weight > 0).any():
         return None
-    if geometry.kind not in ("linear", "hull"):
+    if isinstance(geometry, Fan):
         return _locate(weight, darkest, geometry, options)
     return _locate_steered(weight, darkest, geometry, options)
 
@@ -89,8 +88,8 @@ def box_masks(
     box: ColourBox, geometry: Geometry, shape: tuple[int, int], *, near_px: float = 2.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """``(inside, near, outline)``, bool ``[H, W]``: the box, the box grown by ``near_px``, its drawn sides."""
-    depth, lateral = beam_coordinates(dataclasses.replace(geometry, steer=box.steer), shape)
-    per_lateral = 1.0 if geometry.kind in ("linear", "hull") else np.maximum(depth, 1.0)
+    depth, lateral = geometry.leaning(box.steer).coordinates(shape)
+    per_lateral = geometry.lateral_px(depth)
     above, below = depth - np.float32(box.depth[0]), depth - np.float32(box.depth[1])
     left, right = ((lateral - np.float32(side)) * per_lateral for side in box.lateral)
 
@@ -117,7 +116,7 @@ def _locate(weight: np.ndarray, darkest: np.ndarray, geometry: Geometry, options
 
 def _locate_steered(weight: np.ndarray, darkest: np.ndarray, geometry: Geometry, options: BoxOptions) -> ColourBox:
     """Find the lean of the colour lines first: the angle at which both lateral sides are the most complete."""
-    upright = dataclasses.replace(geometry, steer=0.0)
+    upright = geometry.leaning(0.0)
     grid = beam_grid(upright)
     colour = grid.sample(weight.astype(np.float32))
     line = line_contrast(cv2.GaussianBlur(grid.sample(darkest), (3, 3), 0.6), 1, line_reach(min(weight.shape)))
@@ -134,7 +133,7 @@ def _locate_steered(weight: np.ndarray, darkest: np.ndarray, geometry: Geometry,
             if score > best_score:
                 best, best_score = float(angle), score
         angles = best + np.radians(np.linspace(-0.9, 0.9, 19))
-    leaning = _locate(weight, darkest, dataclasses.replace(geometry, steer=best), options)
+    leaning = _locate(weight, darkest, geometry.leaning(best), options)
     if any(leaning.drawn[2:]):
         return leaning
     return _locate(weight, darkest, upright, options)

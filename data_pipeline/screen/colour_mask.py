@@ -11,6 +11,8 @@ import dataclasses
 import cv2
 import numpy as np
 
+from data_pipeline.pixels import saturation
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ColourOptions:
@@ -32,12 +34,6 @@ class ColourOptions:
     """Frames below which nothing can be called static."""
 
 
-def saturation(frame: np.ndarray) -> np.ndarray:
-    """uint8 ``[H, W]`` of an RGB frame uint8 ``[H, W, 3]``."""
-    red, green, blue = cv2.split(frame)
-    return cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
-
-
 def hysteresis(level: np.ndarray, *, weak: int, strong: int) -> np.ndarray:
     """bool: pixels above ``weak`` whose 8-connected component holds one above ``strong``."""
     possible = (level > weak).astype(np.uint8)
@@ -48,6 +44,11 @@ def hysteresis(level: np.ndarray, *, weak: int, strong: int) -> np.ndarray:
     keep[labels[level > strong]] = True
     keep[0] = False
     return keep[labels]
+
+
+def colour_level(frame: np.ndarray, tint: Tint | None) -> np.ndarray:
+    """uint8 ``[H, W]``: saturation of ``frame`` (uint8 [H, W, 3]) beyond that of its grey map."""
+    return saturation(frame) if tint is None else tint.distance(frame)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,39 +69,59 @@ class Tint:
         return spread.clip(0, 255).astype(np.uint8)
 
 
-def fit_tint(frames: np.ndarray, sector: np.ndarray, *, max_strength: int = 80) -> Tint | None:
+def fit_tint(frames: np.ndarray, sector: np.ndarray) -> Tint | None:
     """The tint of the grey map of ``frames`` (uint8 [T, H, W, 3]) inside ``sector``, or ``None`` for plain grey.
 
-    Median chroma by green level, near a straight line. Believed only if two thirds of the sector lie on it, so that
-    flow, which covers a minority of the sector, cannot pass for tissue.
+    Median chroma by green level. Believed only if two thirds of the sector lie on it, so that flow, which covers a
+    minority of the sector, cannot pass for tissue.
     """
     step = max(int(np.sqrt(len(frames) * sector.sum() / 60_000)), 1)
     pixels = frames[:, ::step, ::step][:, sector[::step, ::step]].reshape(-1, 3).astype(np.int16)
-    if len(pixels) < 256:
-        return None
     green = pixels[:, 1]
-    chroma = np.stack([pixels[:, 0] - green, pixels[:, 2] - green], axis=1)
-    bright = green >= 32
-    if bright.sum() < 256:
+    if (green >= 32).sum() < 256:
         return None
-    slope = np.median(chroma[bright] / green[bright, None], axis=0)  # tints are nearly proportional to the level
-    levels, medians = [0], [np.zeros(2)]
-    for low in range(0, 256, 8):
-        part = chroma[(green >= low) & (green < low + 8)]
-        usual = slope * (low + 4)
-        median = np.median(part, axis=0) if len(part) >= 0.002 * len(pixels) else usual
-        levels.append(low + 4)
-        medians.append(median if np.abs(median - usual).max() <= 12 else usual)  # else flow outweighs tissue there
-    levels.append(256)
-    medians.append(medians[-1])
-    ramp = np.stack([np.interp(np.arange(256), levels, np.array(medians)[:, i]) for i in (0, 1)], axis=1)
-    strength = int(round(float((np.maximum(ramp.max(1), 0) - np.minimum(ramp.min(1), 0)).max())))
-    if not 5 <= strength <= max_strength:
+    chroma = np.stack([pixels[:, 0] - green, pixels[:, 2] - green], axis=1)
+    levels, medians = _grey_map(green, chroma)
+    ramp = np.stack([np.interp(np.arange(256), levels, medians[:, i]) for i in (0, 1)], axis=1)
+    strength = int(round(float((np.maximum(medians.max(1), 0) - np.minimum(medians.min(1), 0)).max())))
+    if strength < 5:
         return None
     near = np.abs(chroma - ramp[green]).max(axis=1) <= 10
     if near.mean() < 0.67:
         return None
     return Tint(ramp=np.rint(ramp).astype(np.int16), strength=strength)
+
+
+def _grey_map(green: np.ndarray, chroma: np.ndarray, *, width: int = 8) -> tuple[list[int], np.ndarray]:
+    """Green levels, and the grey map's chroma [n, 2] at each: medians of bins, as far as they follow one another.
+
+    A grey map bends slowly; where flow outweighs tissue in a bin the median jumps, and the bin is left out. The walk
+    begins with the fullest bin of tissue and goes outward both ways.
+    """
+    enough = max(0.002 * len(green), 16)
+    parts = {low + width // 2: chroma[(green >= low) & (green < low + width)] for low in range(16, 256, width)}
+    seen = {level: np.median(part, axis=0) for level, part in parts.items() if len(part) >= enough}
+    if not seen:
+        return [0], np.zeros((1, 2))
+    start = max(seen, key=lambda level: len(parts[level]))
+    kept = {start: seen[start]}
+    for side in (1, -1):
+        last = start
+        for level in sorted((level for level in seen if (level - start) * side > 0), key=lambda level: level * side):
+            if np.abs(seen[level] - kept[last]).max() <= abs(level - last) + 2:
+                kept[level] = seen[level]
+                last = level
+    kept[0] = np.zeros(2)  # black has no hue
+    return sorted(kept), np.array([kept[level] for level in sorted(kept)])
+
+
+def is_frozen(frames: np.ndarray, sector: np.ndarray, *, moved: int = 16, share: float = 0.005) -> bool:
+    """Whether the picture stands still: at most ``share`` of the sector changes its level by more than ``moved``.
+
+    Then colour that never changes may be flow as well as a mark, and only its form tells.
+    """
+    levels = frames[..., 1]
+    return bool(((levels.max(axis=0) - levels.min(axis=0))[sector] > moved).mean() <= share)
 
 
 def green_share(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -155,6 +176,25 @@ def thick(mask: np.ndarray) -> np.ndarray:
     return cv2.dilate(opened, np.ones((3, 3), np.uint8)).astype(bool) & mask
 
 
+def without_traces(mask: np.ndarray, *, wide: float = 0.1, tall: float = 0.015) -> np.ndarray:
+    """``mask`` (bool [H, W]) without lines that run across: an ECG, a traced contour.
+
+    Pieces wider than ``wide`` of the width that are, in the median over their columns, at most ``tall`` of the height
+    (and never more than 9 px) thick.
+    """
+    limit = min(tall * mask.shape[0], 9)
+    if limit < 2 or not mask.any():
+        return mask
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    kept = mask
+    for index in np.nonzero(stats[:, cv2.CC_STAT_WIDTH] > wide * mask.shape[1])[0]:
+        x, y, across, down = stats[index, :4]
+        piece = labels[y : y + down, x : x + across] == index
+        if index and np.median(piece.sum(axis=0)) <= limit:
+            kept = kept & (labels != index)
+    return kept
+
+
 def fill_holes(mask: np.ndarray, luma: np.ndarray, *, hole_px: int, dark: int = 15) -> np.ndarray:
     """``mask`` with enclosed holes of at most ``hole_px`` dark pixels filled: zero crossings inside flow."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
@@ -167,10 +207,3 @@ def fill_holes(mask: np.ndarray, luma: np.ndarray, *, hole_px: int, dark: int = 
     if count < 2 or not small.any():
         return mask
     return mask | (small[labels] & (luma < dark))
-
-
-def thin(mask: np.ndarray, *, radius: int) -> np.ndarray:
-    """The part of ``mask`` (bool) that an opening by ``2 * radius + 1`` pixels removes: traces, text, outlines."""
-    size = 2 * radius + 1
-    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
-    return mask & ~opened.astype(bool)

@@ -1,4 +1,4 @@
-"""Cut a clip to its sector and back: black outside it, padded to a square, resized, and pasted back in place."""
+"""Cut a clip to its sector: black outside it, padded to a square, resized."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import cv2
 import numpy as np
 
-from data_pipeline.schema import Geometry
+from data_pipeline.geometry import Geometry
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,17 +58,8 @@ class SectorCrop:
         scale = side / size
         # pixel centres: x_native = (x + 0.5) * scale - 0.5 + x0
         dx, dy = 0.5 * scale - 0.5 + x0, 0.5 * scale - 0.5 + y0
-        linear = geometry.kind in ("linear", "hull")
-        r_shift = dy if linear else 0.0
         moved = dataclasses.replace(
-            geometry,
-            apex_x=(geometry.apex_x - dx) / scale,
-            apex_y=(geometry.apex_y - dy) / scale,
-            r0=(geometry.r0 - r_shift) / scale,
-            r1=(geometry.r1 - r_shift) / scale,
-            x0=(geometry.x0 - dx) / scale if linear else 0.0,
-            x1=(geometry.x1 - dx) / scale if linear else 0.0,
-            cm_per_px=geometry.cm_per_px * scale,
+            geometry.moved(dx, dy, scale=scale),
             native_height=sector.shape[0],
             native_width=sector.shape[1],
             scale=scale,
@@ -106,36 +97,6 @@ class SectorCrop:
                 out |= self.apply_mask((strata & bit > 0).astype(np.uint8)) * np.uint8(bit)
         return out
 
-    def paste_back(
-        self, native: np.ndarray, small_result: np.ndarray, *, where: np.ndarray | None = None
-    ) -> np.ndarray:
-        """A copy of ``native`` with the result of the cut in its place.
-
-        Args:
-          native: uint8 ``[T, H, W]`` or ``[T, H, W, C]``.
-          small_result: uint8 ``[T, size, size]`` or ``[T, size, size, C]``.
-          where: bool ``[T, H, W]`` or ``[H, W]``: pixels to replace; the sector by default, never more than that.
-        """
-        self._check(native)
-        expected = (len(native), self.size, self.size)
-        if small_result.shape[:3] != expected or small_result.dtype != np.uint8:
-            raise ValueError(f"small_result must be uint8 {expected}, got {small_result.dtype} {small_result.shape}")
-        if native.ndim == 4 and small_result.ndim == 3:
-            small_result = np.repeat(small_result[..., None], native.shape[3], axis=3)
-        method = cv2.INTER_AREA if self.side <= self.size else cv2.INTER_LINEAR
-        inner_y, inner_x = self._inside()
-        result = native.copy()
-        for index, (frame, out) in enumerate(zip(small_result, result)):
-            big = self._resize(frame, self.side, method)
-            part = np.zeros_like(out)
-            source = big[
-                inner_y.start - self.y0 : inner_y.stop - self.y0, inner_x.start - self.x0 : inner_x.stop - self.x0
-            ]
-            part[inner_y, inner_x] = source.reshape(part[inner_y, inner_x].shape)
-            chosen = self.sector if where is None else self.sector & (where if where.ndim == 2 else where[index])
-            out[chosen] = part[chosen]
-        return result
-
     def _check(self, frames: np.ndarray) -> None:
         if frames.ndim not in (3, 4) or frames.shape[1:3] != self.sector.shape:
             raise ValueError(
@@ -143,19 +104,12 @@ class SectorCrop:
                 f"got {list(frames.shape)}"
             )
 
-    def _inside(self) -> tuple[slice, slice]:
-        height, width = self.sector.shape
-        return (
-            slice(max(self.y0, 0), min(self.y0 + self.side, height)),
-            slice(max(self.x0, 0), min(self.x0 + self.side, width)),
-        )
-
     def _cut(self, frame: np.ndarray) -> np.ndarray:
-        rows, columns = self._inside()
+        height, width = self.sector.shape
+        top, bottom = max(self.y0, 0), min(self.y0 + self.side, height)
+        left, right = max(self.x0, 0), min(self.x0 + self.side, width)
         square = np.zeros((self.side, self.side, *frame.shape[2:]), frame.dtype)
-        square[rows.start - self.y0 : rows.stop - self.y0, columns.start - self.x0 : columns.stop - self.x0] = frame[
-            rows, columns
-        ]
+        square[top - self.y0 : bottom - self.y0, left - self.x0 : right - self.x0] = frame[top:bottom, left:right]
         return square
 
     @staticmethod

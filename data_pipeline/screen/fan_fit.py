@@ -12,7 +12,8 @@ import math
 import cv2
 import numpy as np
 
-from data_pipeline.schema import Geometry, check_frames
+from data_pipeline.geometry import Fan, Geometry, Hull, Rectangle
+from data_pipeline.schema import check_frames
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,10 +44,7 @@ class FanOptions:
 
 
 def fit_sector(frames: np.ndarray, *, cm_per_px: float | None = None, options: FanOptions | None = None) -> Geometry:
-    """Geometry of the sector in ``frames`` (uint8 ``[T, H, W, 3]``).
-
-    ``kind`` is ``phased``, ``curvilinear``, ``linear`` or ``hull``; for a hull ``x0, x1, r0, r1`` are its bounding box.
-    """
+    """Geometry of the sector in ``frames`` (uint8 ``[T, H, W, 3]``): a `Fan`, a `Rectangle`, or a `Hull`."""
     return fit_fan(frames, cm_per_px=cm_per_px, options=options).geometry
 
 
@@ -54,19 +52,21 @@ def fit_fan(frames: np.ndarray, *, cm_per_px: float | None = None, options: FanO
     """Like `fit_sector`, with the mask and how well the model agrees with the lit area."""
     check_frames(frames, channels=3)
     options = options or FanOptions()
-    peak = peak_level(spread(frames, options.max_frames))
+    some = spread(frames, options.max_frames)
+    ground = border_colour(some)
+    peak = peak_level(cv2.absdiff(some, np.broadcast_to(ground, some.shape)) if ground.any() else some)
     lit, faint = _lit_area(peak, options)
     height, width = lit.shape
     common = {"cm_per_px": float(cm_per_px or 0.0), "native_height": height, "native_width": width}
     if not lit.any():
-        geometry = Geometry(kind="hull", x0=0.0, x1=float(width), r0=0.0, r1=float(height), **common)
+        geometry = Hull(x1=float(width), y1=float(height), **common)
         return FanFit(geometry=geometry, sector=np.ones((height, width), bool), agreement=0.0)
     candidates = []
     for model in (_fit_rectangle(lit, faint), *_fit_fans(lit, options)):
         if model is None:
             continue
-        geometry = Geometry(**model, **common)
-        sector = sector_mask(geometry, (height, width))
+        geometry = dataclasses.replace(model, **common)
+        sector = geometry.mask((height, width))
         candidates.append(FanFit(geometry=geometry, sector=sector, agreement=_agreement(sector, lit)))
     best = max(candidates, key=lambda fit: fit.agreement - 0.25 * _lean(fit.geometry), default=None)
     if best is not None and best.agreement >= options.min_agreement:
@@ -80,36 +80,26 @@ def spread(frames: np.ndarray, count: int) -> np.ndarray:
     return frames if n <= count else frames[np.linspace(0, n - 1, count).round().astype(int)]
 
 
+def border_colour(frames: np.ndarray) -> np.ndarray:
+    """uint8 [3]: the one colour that most of the frame's border has all the time, black where there is none.
+
+    Dark greys count as black: what is dim is found by level. Blue consoles and exports for print are neither.
+    """
+    first = frames[0].astype(np.int16)
+    sides = (first[0], first[-1], first[:, 0], first[:, -1])
+    colour = np.median(np.concatenate(sides), axis=0)
+    if colour.max() < 80 and np.ptp(colour) < 16:
+        return np.zeros(3, np.uint8)
+    same = [(np.abs(side - colour).max(axis=1) <= 4).mean() > 0.5 for side in sides]
+    return colour.astype(np.uint8) if all(same) else np.zeros(3, np.uint8)
+
+
 def peak_level(frames: np.ndarray) -> np.ndarray:
     """Largest value of every pixel over time and channels, uint8 [H, W]."""
     peak = frames[0]
     for frame in frames[1:]:
         peak = np.maximum(peak, frame)
     return cv2.max(cv2.max(peak[..., 0].copy(), peak[..., 1].copy()), peak[..., 2].copy())
-
-
-def sector_mask(geometry: Geometry, shape: tuple[int, int]) -> np.ndarray:
-    """bool ``[H, W]``: pixels inside a phased, curvilinear or linear ``geometry`` (a hull: its bounding box)."""
-    radius, angle = beam_coordinates(geometry, shape)
-    if geometry.kind in ("linear", "hull"):
-        x = np.arange(shape[1], dtype=np.float32)[None]
-        return (radius >= geometry.r0) & (radius < geometry.r1) & (x >= geometry.x0) & (x < geometry.x1)
-    inside = (radius >= geometry.r0) & (radius <= geometry.r1)
-    return inside & (angle >= geometry.t0) & (angle <= geometry.t1)
-
-
-def beam_coordinates(geometry: Geometry, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """``(depth, lateral)`` of every pixel, float32 ``[H, W]``, constant along the sides of a colour box.
-
-    Fans: radius (px) and beam angle (rad) about the apex. Linear: row (px) and column (px) at row ``r0`` of the colour
-    line through the pixel, which leans by ``steer``.
-    """
-    y = np.repeat(np.arange(shape[0], dtype=np.float32)[:, None], shape[1], axis=1)
-    x = np.repeat(np.arange(shape[1], dtype=np.float32)[None], shape[0], axis=0)
-    if geometry.kind in ("linear", "hull"):
-        return y, x - (y - np.float32(geometry.r0)) * np.float32(math.tan(geometry.steer))
-    dx, dy = x - np.float32(geometry.apex_x), y - np.float32(geometry.apex_y)
-    return cv2.magnitude(dx, dy), np.arctan2(dx, dy)
 
 
 def _lit_area(peak: np.ndarray, options: FanOptions) -> tuple[np.ndarray, np.ndarray]:
@@ -144,8 +134,9 @@ def _lit_area(peak: np.ndarray, options: FanOptions) -> tuple[np.ndarray, np.nda
 
 def _lean(geometry: Geometry) -> float:
     """How far a fan is from symmetric about the vertical, beyond 4 degrees, over its width; 0 for rectangles."""
-    width = geometry.t1 - geometry.t0
-    return max(abs(geometry.t0 + geometry.t1) - math.radians(4), 0.0) / width if width > 0 else 0.0
+    if not isinstance(geometry, Fan) or geometry.t1 <= geometry.t0:
+        return 0.0
+    return max(abs(geometry.t0 + geometry.t1) - math.radians(4), 0.0) / (geometry.t1 - geometry.t0)
 
 
 def _agreement(sector: np.ndarray, lit: np.ndarray) -> float:
@@ -156,7 +147,7 @@ def _agreement(sector: np.ndarray, lit: np.ndarray) -> float:
     return both / max(both + missed + 0.5 * dark, 1.0)
 
 
-def _fit_rectangle(lit: np.ndarray, faint: np.ndarray) -> dict | None:
+def _fit_rectangle(lit: np.ndarray, faint: np.ndarray) -> Rectangle | None:
     """Rows and columns that are mostly lit; drops what sticks out (bars, text), follows depths that fade out."""
     rows, columns = lit.sum(axis=1), lit.sum(axis=0)
     ys = np.nonzero(rows > 0.7 * np.percentile(rows, 95))[0]
@@ -166,12 +157,10 @@ def _fit_rectangle(lit: np.ndarray, faint: np.ndarray) -> dict | None:
     bottom = int(ys[-1])
     below = faint[bottom + 1 :, xs[0] : xs[-1] + 1].mean(axis=1) < 0.1
     bottom += int(below.argmax()) if below.any() else len(below)
-    return {
-        "kind": "linear", "x0": float(xs[0]), "x1": float(xs[-1] + 1), "r0": float(ys[0]), "r1": float(bottom + 1),
-    }  # fmt: skip
+    return Rectangle(x0=float(xs[0]), x1=float(xs[-1] + 1), y0=float(ys[0]), y1=float(bottom + 1))
 
 
-def _fit_fans(lit: np.ndarray, options: FanOptions) -> list[dict]:
+def _fit_fans(lit: np.ndarray, options: FanOptions) -> list[Fan]:
     """Fan models from the two edge lines as seen, and from either edge mirrored where the other one is dark."""
     ys = np.nonzero(lit.any(axis=1))[0]
     top, tall = int(ys[0]), int(ys[-1] - ys[0])
@@ -234,7 +223,7 @@ def _edge_line(rows: np.ndarray, columns: np.ndarray, side: int) -> tuple[float,
 
 def _fan_from_lines(
     lit: np.ndarray, left: tuple[float, float], right: tuple[float, float], options: FanOptions
-) -> dict | None:
+) -> Fan | None:
     (a1, b1), (a2, b2) = left, right
     if a2 - a1 < 0.05:  # parallel or converging downwards: not a fan
         return None
@@ -253,9 +242,7 @@ def _fan_from_lines(
     if r1 - r0 < 16:
         return None
     kind = "curvilinear" if r0 > options.curvilinear_from * r1 else "phased"
-    return {
-        "kind": kind, "apex_x": apex_x, "apex_y": apex_y, "r0": max(r0, 0.0), "r1": r1, "t0": t0, "t1": t1,
-    }  # fmt: skip
+    return Fan(kind=kind, apex_x=apex_x, apex_y=apex_y, r0=max(r0, 0.0), r1=r1, t0=t0, t1=t1)
 
 
 def _inner_radius(radius: np.ndarray, angle: np.ndarray, middle: float, half: float) -> float:
@@ -273,12 +260,5 @@ def _hull(lit: np.ndarray, common: dict) -> FanFit:
     mask = np.zeros(lit.shape, np.uint8)
     cv2.fillConvexPoly(mask, points, 1)
     ys, xs = np.nonzero(mask)
-    geometry = Geometry(
-        kind="hull",
-        x0=float(xs.min()),
-        x1=float(xs.max() + 1),
-        r0=float(ys.min()),
-        r1=float(ys.max() + 1),
-        **common,
-    )
+    geometry = Hull(x0=float(xs.min()), x1=float(xs.max() + 1), y0=float(ys.min()), y1=float(ys.max() + 1), **common)
     return FanFit(geometry=geometry, sector=mask.astype(bool), agreement=1.0)

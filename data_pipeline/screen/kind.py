@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import cv2
 import numpy as np
 
-from data_pipeline.schema import Geometry, Region
+from data_pipeline.geometry import Geometry
+from data_pipeline.schema import Region
 from data_pipeline.screen import layout as screen_layout
 from data_pipeline.screen.colour_bar import ColourBar, find_colour_bar, hue_shares
 from data_pipeline.screen.colour_box import ColourBox, box_masks
+
+_COLOUR, _POWER = 0x0010, 0x0100
+"""Bits of Image Type value 4: colour Doppler, colour power mode."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,7 +25,9 @@ class KindOptions:
     present: float = 0.001
     """Share of the sector that must be coloured, in pieces thicker than text, for a frame to count."""
     frames: float = 0.2
-    """Share of frames that must count."""
+    """Share of frames that must count,"""
+    brief: float = 0.005
+    """unless those that count are coloured over this share of the sector: a short jet, colour switched on late."""
     everywhere: float = 0.6
     """Share of the sector above which colour is an overlay of another kind (elastography, colour B-mode, contrast)."""
     marks_green: float = 0.5
@@ -72,6 +79,8 @@ class Verdict:
     has_colour: bool
     score: float
     reason: str
+    colour_seen: float = 0.0
+    """Share of the frames looked at that show colour."""
 
 
 def evidence(
@@ -96,10 +105,7 @@ def evidence(
       geometry: of the sector in coordinates of ``ground``.
     """
     area = max(int(sector.sum()), 1)
-    # text and callipers are one or two pixels wide, flow is not; in small images everything is thin
-    kernel = np.ones((3, 3) if min(sector.shape) >= 200 else (2, 2), np.uint8)
-    thick = np.array([cv2.morphologyEx(m.astype(np.uint8), cv2.MORPH_OPEN, kernel).sum() for m in coloured]) / area
-    counted = thick >= options.present
+    counted = np.array([thick_share(mask, area) for mask in coloured]) >= options.present
     shares = coloured.sum(axis=(1, 2)) / area
     pixels = some[(slice(None), *ground)][coloured]
     pixels = pixels[:: max(len(pixels) // 100_000, 1)]
@@ -136,13 +142,25 @@ def evidence(
     )
 
 
+def thick_share(mask: np.ndarray, area: float) -> float:
+    """Pixels of ``mask`` (bool [H, W]) in pieces thicker than strokes, over ``area`` px.
+
+    Text, callipers and traces are one to three pixels wide on a full screen, flow is not; in small images everything is
+    thin.
+    """
+    side = min(mask.shape)
+    size = 2 if side < 160 else 3 if side < 360 else 5
+    return float(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((size, size), np.uint8)).sum()) / area
+
+
 def judge(seen: Evidence, *, regions: tuple[Region, ...], image_type: tuple[str, ...], options: KindOptions) -> Verdict:
     """The kind of a clip from its `Evidence` and tags."""
     layout = _layout(seen, regions)
     if layout is not None:
         return layout
-    marks = seen.coloured_frames >= options.frames and seen.green > options.marks_green and not seen.variance
-    if seen.coloured_frames < options.frames or marks:
+    enough = seen.coloured_frames >= options.frames or (seen.coloured_frames > 0 and seen.share >= options.brief)
+    marks = enough and seen.green > options.marks_green and not seen.variance
+    if not enough or marks:
         return Verdict(
             kind="bmode",
             has_colour=False,
@@ -171,10 +189,12 @@ def judge(seen: Evidence, *, regions: tuple[Region, ...], image_type: tuple[str,
     tags = _type_bits(image_type)
     power = _power(seen, tags)
     if power > 0:
-        return Verdict(kind="power", has_colour=True, score=power, reason=f"one warm hue path; {described}")
+        reason = f"one warm hue path; {described}"
+        return Verdict(kind="power", has_colour=True, score=power, reason=reason, colour_seen=seen.coloured_frames)
     score = 0.5 + 0.2 * seen.outlined + 0.15 * (min(seen.red, seen.blue) > 0.02) + 0.1 * (seen.share >= 0.003)
-    tagged = any(region.data_type == 2 for region in regions) or bool(tags & 2)
-    return Verdict(kind="cfd", has_colour=True, score=round(min(score + 0.05 * tagged, 1.0), 3), reason=described)
+    tagged = any(region.data_type == 2 for region in regions) or bool(tags & _COLOUR)
+    score = round(min(score + 0.05 * tagged, 1.0), 3)
+    return Verdict(kind="cfd", has_colour=True, score=score, reason=described, colour_seen=seen.coloured_frames)
 
 
 def _layout(seen: Evidence, regions: tuple[Region, ...]) -> Verdict | None:
@@ -196,22 +216,15 @@ def _power(seen: Evidence, tags: int) -> float:
         return 0.9 if max(seen.bar.blue, seen.bar.green) < 0.05 and seen.blue < 0.1 else 0.0
     if seen.blue > 0.02 or seen.green > 0.05:
         return 0.0
-    if tags & 4:
+    if tags & _POWER:
         return 0.8
-    if tags & 2:
+    if tags & _COLOUR:
         return 0.0
     # no legend: flow in one direction is mostly dark red, a power map runs through orange to yellow
     return 0.55 if seen.blue < 0.005 and seen.orange > 0.25 else 0.0
 
 
 def _type_bits(image_type: tuple[str, ...]) -> int:
-    """Value 4 of Image Type as a sum (PS3.3 C.8.5.6.1.1): 1 = 2-D, 2 = colour Doppler, 4 = power; 0 when absent.
-
-    Files write it as a hexadecimal number (0003) or as one digit per bit (0011).
-    """
-    if len(image_type) < 4 or image_type[3] == "OTHER":
-        return 0
-    digits = image_type[3].rjust(4, "0")[-4:]
-    if set(digits) <= {"0", "1"}:
-        return (digits[3] == "1") | (digits[2] == "1") << 1 | (digits[1] == "1") << 2
-    return int(digits, 16)
+    """Value 4 of Image Type, a hexadecimal sum (PS3.3 C.8.5.6.1.1); 0 when it is absent or a word."""
+    value = image_type[3] if len(image_type) > 3 else ""
+    return int(value, 16) if re.fullmatch("[0-9A-F]{4}", value) else 0

@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR
-from data_pipeline.simulation.box import BOX_SIZES, ColourBox, OutlineStyle, draw_box, draw_box_path, draw_outline_style
+from data_pipeline.simulation.box import BOX_SIZES, OutlineStyle, ScanBox, draw_box, draw_box_path, draw_outline_style
 from data_pipeline.simulation.codec import Codec, draw_codec, transcode
 from data_pipeline.simulation.colour import ColourFlow, ColourLayer
 from data_pipeline.simulation.colour_maps import POWER_FAMILIES, VELOCITY_FAMILIES, ColourMap, draw_colour_map
 from data_pipeline.simulation.colour_settings import ColourSettings, draw_colour_settings
-from data_pipeline.simulation.fan import Fan
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.ui import Screen, draw_screen, drawn_over
 
 
@@ -84,7 +84,7 @@ class Acquisition:
 
     settings: ColourSettings
     colour_map: ColourMap
-    boxes: tuple[ColourBox, ...]
+    boxes: tuple[ScanBox, ...]
     outline: OutlineStyle
     supersample: int
     codec: Codec
@@ -112,7 +112,7 @@ class Acquisition:
             "shown": _plain(self.shown),
         }
 
-    def flow(self, fan: Fan, rng: np.random.Generator, *, fps: float) -> ColourFlow:
+    def flow(self, fan: ScanGrid, rng: np.random.Generator, *, fps: float) -> ColourFlow:
         return ColourFlow(
             fan, self.boxes, self.settings, self.colour_map, rng,
             fps=fps, outline=self.outline, supersample=self.supersample,
@@ -133,7 +133,7 @@ def draw_palette(rng: np.random.Generator, options: AcquisitionOptions) -> Colou
 
 def draw_acquisition(
     rng: np.random.Generator,
-    fan: Fan,
+    fan: ScanGrid,
     centre: tuple[float, float],
     *,
     options: AcquisitionOptions,
@@ -143,7 +143,7 @@ def draw_acquisition(
     nyquist_range: tuple[float, float],
     shared: bool,
     colour_map: ColourMap,
-    box: ColourBox | None = None,
+    box: ScanBox | None = None,
 ) -> Acquisition:
     """Draw box, colour settings, outline, storage and duplex quality of one clip.
 
@@ -161,7 +161,7 @@ def draw_acquisition(
         box = draw_box(
             rng, fan, centre, depth_share=options.depth_share or usual.depth_share,
             angle_deg=options.angle_deg or usual.angle_deg, width_share=options.width_share or usual.width_share,
-            steer=fan.geometry.steer if fan.linear else 0.0,
+            steer=fan.steer,
         )  # fmt: skip
     box.check(fan)
     boxes = draw_box_path(rng, fan, box, frames, chance=options.moving_box)
@@ -200,7 +200,7 @@ def thin_lines(polar: np.ndarray, keep: float) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=8)
-def _sector(fan: Fan) -> np.ndarray:
+def _sector(fan: ScanGrid) -> np.ndarray:
     """uint8 ``[H, W, 3]``: 1 inside the sector."""
     return np.ascontiguousarray(np.repeat(fan.mask.astype(np.uint8)[..., None], 3, axis=2))
 
@@ -209,7 +209,7 @@ def compose(
     duplex: np.ndarray,
     layers: Iterable[ColourLayer],
     acquisition: Acquisition,
-    fan: Fan,
+    fan: ScanGrid,
     *,
     screen: Screen | None = None,
     whole_screen: bool = False,
@@ -243,7 +243,7 @@ def compose(
     return cfd, strata
 
 
-def store_target(grey: np.ndarray, acquisition: Acquisition, fan: Fan) -> np.ndarray:
+def store_target(grey: np.ndarray, acquisition: Acquisition, fan: ScanGrid) -> np.ndarray:
     """uint8 ``[T, H, W]`` -> ``[T, H, W, 1]`` through the target's codec, black outside the sector."""
     out = transcode(grey[..., None], acquisition.target_codec)
     return out * _sector(fan)[..., :1]

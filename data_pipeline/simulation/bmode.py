@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import gaussian_blur, noise_field, smoothstep
+from data_pipeline.simulation.scan_grid import ScanGrid
 
 GREY_MAPS: dict[str, tuple[tuple[float, float], ...]] = {
     "reject": ((0, 0), (0.21, 0), (0.40, 0.22), (0.62, 0.52), (0.85, 0.83), (1, 1)),
@@ -117,7 +117,7 @@ def exposed(look: Look, level_db: np.ndarray, weight: np.ndarray, *, mean_grey: 
     return dataclasses.replace(look, gain_db=gain)
 
 
-def beam_fixed_db(rng: np.random.Generator, fan: Fan, *, poor: float) -> np.ndarray:
+def beam_fixed_db(rng: np.random.Generator, fan: ScanGrid, *, poor: float) -> np.ndarray:
     """Gain that stays with the beam, dB, float32 [n_r, n_t]: edge fade, line gain, TGC error, attenuation, shadows."""
     u, d = rng.uniform, fan.depth_cm[:, None]
     span = float(fan.depth_cm[-1])
@@ -143,7 +143,7 @@ def beam_fixed_db(rng: np.random.Generator, fan: Fan, *, poor: float) -> np.ndar
     return total.astype(np.float32)
 
 
-def clutter_db(rng: np.random.Generator, fan: Fan, look: Look) -> np.ndarray:
+def clutter_db(rng: np.random.Generator, fan: ScanGrid, look: Look) -> np.ndarray:
     """Amplitude of the clutter that stays with the probe, dB, float32 [n_r, n_t]: haze, ring-down, reverberation.
 
     Layers lie at multiples of the depth of the first strong reflector, each fainter and longer, broken along the arc.
@@ -171,7 +171,7 @@ def clutter_db(rng: np.random.Generator, fan: Fan, look: Look) -> np.ndarray:
 class Scatterers:
     """Complex white noise in material coordinates, drawn finer than the grid and blurred a little; unit variance."""
 
-    def __init__(self, rng: np.random.Generator, fan: Fan) -> None:
+    def __init__(self, rng: np.random.Generator, fan: ScanGrid) -> None:
         self._rng, self._shape = rng, fan.shape
         shape = [_FINE * n + 2 * _PAD for n in fan.shape]
         self.field = gaussian_blur(rng.standard_normal((*shape, 2), dtype=np.float32), *(2 * [_FINE * _PREFILTER]))
@@ -195,7 +195,7 @@ class BModeChain:
     """Forms frames for one look; keeps the previous frame for persistence."""
 
     def __init__(
-        self, look: Look, fan: Fan, scatterers: Scatterers, *, fixed_db: np.ndarray, clutter: np.ndarray
+        self, look: Look, fan: ScanGrid, scatterers: Scatterers, *, fixed_db: np.ndarray, clutter: np.ndarray
     ) -> None:
         self._look, self._scatterers, self._lut = look, scatterers, look.lut
         wanted = fan.axial_px(look.axial_mm / 2.355), fan.angle_px(look.lateral_deg / 2.355)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.fan import Fan
+from data_pipeline.simulation.scan_grid import ScanGrid
 
 OUTLINE_COLOURS = {
     "white": (246, 246, 246), "yellow": (236, 222, 70), "cyan": (90, 226, 232), "green": (84, 226, 96),
@@ -22,7 +22,7 @@ OUTLINE_COLOURS = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ColourBox:
+class ScanBox:
     """See the module. ``steer`` is used by linear fans only, in radians, positive when deeper lies to the right."""
 
     r0: float
@@ -41,7 +41,7 @@ class ColourBox:
             t = t - self.shift(r)
         return (r >= self.r0) & (r <= self.r1) & (t >= self.t0) & (t <= self.t1)
 
-    def check(self, fan: Fan) -> None:
+    def check(self, fan: ScanGrid) -> None:
         """Raise ValueError unless the box has an area and lies inside ``fan``."""
         low, high = float(fan.t[0]), float(fan.t[-1])
         slack = 1e-3 * (high - low)
@@ -57,18 +57,15 @@ class ColourBox:
                 f"got {min(edges):.3f}..{max(edges):.3f}"
             )
 
-    def corners(self, fan: Fan, *, samples: int = 32) -> np.ndarray:
+    def corners(self, fan: ScanGrid, *, samples: int = 32) -> np.ndarray:
         """The closed outline in image pixels, float32 ``[4 * samples, 2]`` (x, y)."""
         u = np.linspace(0, 1, samples)
         r, t = self.r0 + u * (self.r1 - self.r0), self.t0 + u * (self.t1 - self.t0)
         rr = np.concatenate([np.full(samples, self.r0), r, np.full(samples, self.r1), r[::-1]])
         tt = np.concatenate([t, np.full(samples, self.t1), t[::-1], np.full(samples, self.t0)]) + self.shift(rr)
-        if fan.linear:
-            return np.stack([tt, rr], -1).astype(np.float32)
-        g = fan.geometry
-        return np.stack([g.apex_x + rr * steady.sin(tt), g.apex_y + rr * steady.cos(tt)], -1).astype(np.float32)
+        return np.stack(fan.image_place(rr, tt), -1).astype(np.float32)
 
-    def moved(self, dr: float, dt: float) -> ColourBox:
+    def moved(self, dr: float, dt: float) -> ScanBox:
         return dataclasses.replace(self, r0=self.r0 + dr, r1=self.r1 + dr, t0=self.t0 + dt, t1=self.t1 + dt)
 
 
@@ -118,18 +115,18 @@ def draw_outline_style(rng: np.random.Generator) -> OutlineStyle:
 
 def draw_box(
     rng: np.random.Generator,
-    fan: Fan,
+    fan: ScanGrid,
     centre: tuple[float, float],
     *,
     depth_share: tuple[float, float] = BoxSize.depth_share,
     angle_deg: tuple[float, float] = BoxSize.angle_deg,
     width_share: tuple[float, float] = BoxSize.width_share,
     steer: float = 0.0,
-) -> ColourBox:
+) -> ScanBox:
     """Draw a box round a point and push it inside the fan.
 
     Args:
-      centre: ``(r px, t)`` as `Fan.index_of` gives it.
+      centre: ``(r px, t)`` as `ScanGrid.index_of` gives it.
       depth_share: height of the box over the fan's depth range.
       angle_deg: width of the box for sectors, in degrees; never more than 85 % of the fan.
       width_share: width over the aperture for linear probes.
@@ -150,7 +147,7 @@ def draw_box(
     half_t = min(half_t, max(0.5 * (t_high - t_low) - t_pad - lean, 0.1 * (t_high - t_low)))
     reach = half_t + lean
     t = min(max(centre[1], t_low + t_pad + reach), t_high - t_pad - reach)
-    box = ColourBox(
+    box = ScanBox(
         r0=float(r - half_r), r1=float(r + half_r), t0=float(t - half_t), t1=float(t + half_t),
         steer=float(steer) if fan.linear else 0.0,
     )  # fmt: skip
@@ -159,8 +156,8 @@ def draw_box(
 
 
 def draw_box_path(
-    rng: np.random.Generator, fan: Fan, box: ColourBox, frames: int, *, chance: float = 0.05
-) -> tuple[ColourBox, ...]:
+    rng: np.random.Generator, fan: ScanGrid, box: ScanBox, frames: int, *, chance: float = 0.05
+) -> tuple[ScanBox, ...]:
     """The box of every frame: still, or (``chance``) pulled to a new place for a while, as an operator does."""
     moves, size = rng.random() < chance, rng.uniform(-1, 1, 2)
     start, length = int(rng.integers(0, max(1, frames // 2))), int(rng.integers(3, 10))
@@ -175,7 +172,7 @@ def draw_box_path(
 
 
 def outline_coverage(
-    box: ColourBox, fan: Fan, style: OutlineStyle, *, window: tuple[slice, slice], supersample: int
+    box: ScanBox, fan: ScanGrid, style: OutlineStyle, *, window: tuple[slice, slice], supersample: int
 ) -> np.ndarray | None:
     """Share of each pixel of an image window under the outline: float32 ``[h, w]`` in 0..1, ``None`` without one."""
     if style.colour == "none":

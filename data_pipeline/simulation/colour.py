@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.box import OUTLINE_COLOURS, ColourBox, OutlineStyle, outline_coverage
+from data_pipeline.simulation.box import OUTLINE_COLOURS, OutlineStyle, ScanBox, outline_coverage
 from data_pipeline.simulation.colour_maps import ColourMap
 from data_pipeline.simulation.colour_settings import ColourSettings
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import gaussian_blur, smoothstep
 from data_pipeline.simulation.noise_bank import NoiseBank
+from data_pipeline.simulation.scan_grid import ScanGrid
 
 _FLOW_COVERAGE = 0.2  # a pixel counts as flow when colour covers this share of it: two of its nine parts are seen
 _OUTLINE_COVERAGE = 0.08
@@ -58,8 +58,8 @@ class ColourFlow:
 
     def __init__(
         self,
-        fan: Fan,
-        boxes: tuple[ColourBox, ...],
+        fan: ScanGrid,
+        boxes: tuple[ScanBox, ...],
         settings: ColourSettings,
         colour_map: ColourMap,
         rng: np.random.Generator,
@@ -95,7 +95,7 @@ class ColourFlow:
         self._keep = math.exp(-1 / (fps * 0.03))  # patches of dropout and wander last about 30 ms
         self._patches: list[np.ndarray] = []
         self._map, self._r, self._t = self._image_grid()
-        self._static: dict[ColourBox, tuple[np.ndarray, np.ndarray, np.ndarray | None]] = {}
+        self._static: dict[ScanBox, tuple[np.ndarray, np.ndarray, np.ndarray | None]] = {}
 
     def estimate(
         self, k: int, *, grey: np.ndarray, velocity: np.ndarray, blood: np.ndarray, tissue_velocity: np.ndarray
@@ -290,17 +290,13 @@ class ColourFlow:
         fan, n, (ys, xs) = self.fan, self._scale, self.image_window
         y = ((np.arange((ys.stop - ys.start) * n) + 0.5) / n - 0.5 + ys.start).astype(np.float32)[:, None]
         x = ((np.arange((xs.stop - xs.start) * n) + 0.5) / n - 0.5 + xs.start).astype(np.float32)[None]
-        if fan.linear:
-            r, t = np.broadcast_to(y, (y.size, x.size)), np.broadcast_to(x, (y.size, x.size))
-        else:
-            x, y = x - np.float32(fan.geometry.apex_x), y - np.float32(fan.geometry.apex_y)
-            r, t = steady.hypot(x, y), steady.arctan2(x, y)
+        r, t = fan.beam_place(x, y)
         rows, columns = self.polar_window
         column = (t - fan.t[columns.start]) * np.float32(1 / fan.dt)
         row = (r - fan.r[rows.start]) * np.float32(1 / fan.dr)
         return (np.ascontiguousarray(column, dtype=np.float32), np.ascontiguousarray(row, dtype=np.float32)), r, t
 
-    def _box_images(self, box: ColourBox) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def _box_images(self, box: ScanBox) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Fine bool mask, bool mask at image resolution, outline coverage of a box; kept, since boxes seldom move."""
         if box not in self._static:
             fine = box.contains(self._r, self._t)

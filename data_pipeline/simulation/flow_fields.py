@@ -13,9 +13,9 @@ import math
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import noise_field, smoothstep
 from data_pipeline.simulation.kinematics import Kinematics
+from data_pipeline.simulation.scan_grid import ScanGrid
 
 ENVELOPES = {
     "S": (0.17, 0.13), "E": (0.49, 0.075), "A": (0.91, 0.055), "D": (0.50, 0.12), "vortex": (0.66, 0.12),
@@ -61,20 +61,20 @@ def wander(rng: np.random.Generator, kinematics: Kinematics, *, seconds: float) 
     return noise.astype(np.float32)
 
 
-def towards_probe(psi: np.ndarray, fan: Fan) -> np.ndarray:
+def towards_probe(psi: np.ndarray, fan: ScanGrid) -> np.ndarray:
     """Component of curl psi towards the probe (along the steered beam for linear probes), float32 [n_r, n_t]."""
     across = np.gradient(psi, axis=1) / fan.lateral_step_cm
-    steer = fan.geometry.steer if fan.linear else 0.0
+    steer = fan.steer
     if steer:
         down = np.gradient(psi, axis=0) / np.float32(fan.axial_step_cm)
         across = np.float32(math.cos(steer)) * across - np.float32(math.sin(steer)) * down
     return across.astype(np.float32)
 
 
-def along(direction: tuple[np.ndarray, np.ndarray], fan: Fan) -> np.ndarray:
+def along(direction: tuple[np.ndarray, np.ndarray], fan: ScanGrid) -> np.ndarray:
     """Component towards the probe of a field of unit vectors ``(x, y)`` (y down), float32 [n_r, n_t]."""
     if fan.linear:
-        beam = math.sin(fan.geometry.steer), math.cos(fan.geometry.steer)
+        beam = math.sin(fan.steer), math.cos(fan.steer)
     else:
         beam = fan.beam
     return -(direction[0] * beam[0] + direction[1] * beam[1]).astype(np.float32)
@@ -110,7 +110,7 @@ def vortex(x: np.ndarray, y: np.ndarray, *, centre: tuple[float, float], radius:
     return (radius * steady.exp(-square / np.float32(radius * radius))).astype(np.float32)
 
 
-def eddies(rng: np.random.Generator, fan: Fan, *, scale_cm: float) -> np.ndarray:
+def eddies(rng: np.random.Generator, fan: ScanGrid, *, scale_cm: float) -> np.ndarray:
     """Random stream function with structures of about ``scale_cm`` at every depth, float32 [n_r, n_t]."""
     axial, span = fan.axial_px(10 * scale_cm), float(fan.depth_cm[-1])
     deep = noise_field(rng, fan.shape, axial, fan.lateral_px(10 * scale_cm, at_cm=0.6 * span))
@@ -121,7 +121,7 @@ def eddies(rng: np.random.Generator, fan: Fan, *, scale_cm: float) -> np.ndarray
     return deep * np.float32(scale_cm)
 
 
-def windowed(psi: np.ndarray, window: np.ndarray, fan: Fan, *, return_flow: float = 0.3) -> np.ndarray:
+def windowed(psi: np.ndarray, window: np.ndarray, fan: ScanGrid, *, return_flow: float = 0.3) -> np.ndarray:
     """Towards-probe velocity of ``psi`` inside ``window`` (0..1).
 
     ``return_flow`` = 1 is the curl of ``psi * window``: free of divergence, with the full back-flow along the walls. A
@@ -139,7 +139,7 @@ def normalised(velocity: np.ndarray, blood: np.ndarray, *, no_slip: np.ndarray |
     return (out if no_slip is None else out * no_slip).astype(np.float32)
 
 
-def ragged_window(rng: np.random.Generator, fan: Fan, distance: np.ndarray, *, width: float = 0.8) -> np.ndarray:
+def ragged_window(rng: np.random.Generator, fan: ScanGrid, distance: np.ndarray, *, width: float = 0.8) -> np.ndarray:
     """``smoothstep(distance, -0.05, width)`` with an irregular edge (``distance`` in cm, positive inside), float32."""
     noise = noise_field(rng, fan.shape, fan.axial_px(7), fan.lateral_px(7))
     return smoothstep(distance + np.float32(0.22 * width) * noise * smoothstep(distance, 0, 0.5 * width), -0.05, width)

@@ -12,7 +12,8 @@ import hashlib
 
 import numpy as np
 
-from data_pipeline.schema import VIEW_DOMAIN, VIEWS, Geometry, PairRecord
+from data_pipeline.geometry import Geometry, Hull, Rectangle
+from data_pipeline.schema import VIEW_DOMAIN, VIEWS, PairRecord
 from data_pipeline.simulation import steady
 from data_pipeline.simulation.acquisition import (
     Acquisition,
@@ -23,10 +24,10 @@ from data_pipeline.simulation.acquisition import (
     store_target,
     thin_lines,
 )
-from data_pipeline.simulation.box import ColourBox
+from data_pipeline.simulation.box import ScanBox
 from data_pipeline.simulation.colour_maps import ColourMap
-from data_pipeline.simulation.fan import KINDS, Fan
 from data_pipeline.simulation.painter_flow import find_blood, invent_flow, misplace, tissue_velocity
+from data_pipeline.simulation.scan_grid import KINDS, ScanGrid
 from data_pipeline.simulation.ui import make_screen
 
 PAINTER_VERSION = "2"
@@ -55,7 +56,7 @@ class PainterOptions(AcquisitionOptions):
     bright_share: float = 0.18
     speed: float = 1.0
     eddy_cm: tuple[float, ...] = (3.2, 1.6, 0.9, 0.5)
-    box: ColourBox | None = None
+    box: ScanBox | None = None
 
 
 TRAIN = PainterOptions(
@@ -92,7 +93,7 @@ def paint_pair(
     seed: int,
     *,
     fps: float,
-    fan: Fan | Geometry | None = None,
+    fan: ScanGrid | Geometry | None = None,
     options: PainterOptions = TRAIN,
     clip_id: str,
     patient_id: str,
@@ -129,7 +130,7 @@ def paint_clip(
     seed: int,
     *,
     fps: float,
-    fan: Fan | Geometry | None = None,
+    fan: ScanGrid | Geometry | None = None,
     options: PainterOptions = TRAIN,
     clip_id: str,
     patient_id: str,
@@ -240,7 +241,7 @@ def _draw_place(rng: np.random.Generator, options: PainterOptions) -> str:
     return "bright" if pick < options.no_blood_share + options.bright_share else "blood"
 
 
-def _draw_centre(rng: np.random.Generator, fan: Fan, blood: np.ndarray, place: str) -> tuple[float, float]:
+def _draw_centre(rng: np.random.Generator, fan: ScanGrid, blood: np.ndarray, place: str) -> tuple[float, float]:
     """Where the box goes, as ``(r px, t)``: by preference where blood is (or is not) and near the middle of the fan."""
     across = steady.cos(np.linspace(-1.1, 1.1, fan.n_t))[None]
     depth = fan.depth_cm / fan.depth_cm[-1]
@@ -259,7 +260,7 @@ def _draw_centre(rng: np.random.Generator, fan: Fan, blood: np.ndarray, place: s
     return float(fan.r[row]), float(fan.t[column])
 
 
-def _duplex(frames, polar, held, acquisition: Acquisition, fan: Fan) -> tuple[np.ndarray, np.ndarray]:
+def _duplex(frames, polar, held, acquisition: Acquisition, fan: ScanGrid) -> tuple[np.ndarray, np.ndarray]:
     """B-mode as acquired next to colour, image uint8 ``[T, H, W]`` and polar uint8 ``[T, n_r, n_t]``."""
     if acquisition.line_keep < 1:
         polar = np.stack([thin_lines(p, acquisition.line_keep) for p in polar])
@@ -285,22 +286,23 @@ def _check(grey: np.ndarray, seed: int, fps: float, view: str) -> np.ndarray:
     return grey
 
 
-def _as_fan(fan: Fan | Geometry | None, frames: np.ndarray) -> Fan:
+def _as_fan(fan: ScanGrid | Geometry | None, frames: np.ndarray) -> ScanGrid:
     height, width = frames.shape[1:]
     if fan is None:
-        from data_pipeline.screen.analysis import fit_sector  # only clips of unknown geometry need the fit
+        from data_pipeline.screen.fan_fit import fit_sector  # only clips of unknown geometry need the fit
 
         fan = fit_sector(np.repeat(frames[..., None], 3, axis=3))
     if isinstance(fan, Geometry):
-        if fan.kind not in KINDS or not fan.r1 > fan.r0:
+        near, far = fan.depth
+        if isinstance(fan, Hull) or not far > near:
             raise ValueError(
-                f"no sector found: the geometry must be of kind {KINDS} with r1 > r0, got {fan.kind!r} "
-                f"with r0 {fan.r0:.1f}, r1 {fan.r1:.1f}; give the fan of the clip, or check that it is ultrasound"
+                f"no sector found: the geometry must be of kind {KINDS} and have a depth, got {fan.kind!r} "
+                f"of depth {near:.1f}..{far:.1f} px; give the fan of the clip, or check that it is ultrasound"
             )
         if fan.cm_per_px <= 0:  # unknown scale: a usual depth is better than none, it only sets the PSF
-            usual = 4.0 if fan.kind == "linear" else 15.0
-            fan = dataclasses.replace(fan, cm_per_px=usual / (fan.r1 - fan.r0))
-        fan = Fan.from_geometry(fan, height=height, width=width)
+            usual = 4.0 if isinstance(fan, Rectangle) else 15.0
+            fan = dataclasses.replace(fan, cm_per_px=usual / (far - near))
+        fan = ScanGrid.from_geometry(fan, height=height, width=width)
     if (fan.height, fan.width) != (height, width):
         raise ValueError(f"the fan is for frames of {fan.height} x {fan.width}, got frames of {height} x {width}")
     return fan

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import gaussian_blur, noise_field, smoothstep
+from data_pipeline.simulation.scan_grid import ScanGrid
 
 
-def find_blood(polar: np.ndarray, fan: Fan, *, bright: float, columns: slice = slice(None)) -> np.ndarray:
+def find_blood(polar: np.ndarray, fan: ScanGrid, *, bright: float, columns: slice = slice(None)) -> np.ndarray:
     """Where blood probably is: darker than the tissue around it, with brighter tissue deeper and shallower on its beam.
 
     The second half rejects shadow, far field and lung. Relative to the local level, so the gain does not matter.
@@ -38,7 +38,7 @@ def find_blood(polar: np.ndarray, fan: Fan, *, bright: float, columns: slice = s
 def invent_flow(
     rng: np.random.Generator,
     blood: np.ndarray,
-    fan: Fan,
+    fan: ScanGrid,
     window: tuple[slice, slice],
     *,
     nyquist_cm_s: float,
@@ -120,7 +120,7 @@ def _drive(rng, blood: np.ndarray, fps: float, cardiac: bool) -> tuple[np.ndarra
     return tuple((np.clip(a, 0, None) * noise).astype(np.float32) for a in (change, -change, pulse))
 
 
-def misplace(rng: np.random.Generator, blood: np.ndarray, fan: Fan, place: str) -> np.ndarray:
+def misplace(rng: np.random.Generator, blood: np.ndarray, fan: ScanGrid, place: str) -> np.ndarray:
     """Blood for the counter-cases, float32 ``[T, h, w]`` in 0..1.
 
     ``bright``: patches of flow wherever they fall, walls and bright structures included. ``no_blood``: hardly a trace.
@@ -137,14 +137,14 @@ def misplace(rng: np.random.Generator, blood: np.ndarray, fan: Fan, place: str) 
     return np.maximum(blood * np.float32(rng.choice((0.0, 1.0))), patches)
 
 
-def tissue_velocity(polar: np.ndarray, fan: Fan, bright: float, nyquist: float) -> np.ndarray:
+def tissue_velocity(polar: np.ndarray, fan: ScanGrid, bright: float, nyquist: float) -> np.ndarray:
     """Tissue motion from the change of the smoothed picture: rough, but it lights up where walls move."""
     smooth = np.stack([gaussian_blur(p, *_mm(fan, 2.2, 5.0)) for p in polar])
     change = np.diff(smooth, axis=0, prepend=smooth[:1])
     return change * np.float32(0.9 * nyquist / bright)
 
 
-def _mm(fan: Fan, axial: float, lateral: float) -> tuple[float, float]:
+def _mm(fan: ScanGrid, axial: float, lateral: float) -> tuple[float, float]:
     """Standard deviations in mm (sectors; a linear probe looks at smaller things) to grid samples."""
     factor = 0.35 if fan.linear else 1.0
     return fan.axial_px(axial * factor), fan.lateral_px(lateral * factor)

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import noise_field, smoothstep
+from data_pipeline.simulation.scan_grid import ScanGrid
 
 PATHOLOGIES = ("mass", "septal_defect", "effusion", "prosthesis", "small_chambers", "plaque")
 """Thrombus or tumour in a cavity; hole in a septum with a shunt; fluid around the heart or organ; valve prosthesis with
@@ -59,7 +59,7 @@ def draw_pathology(
 
 
 def blob(
-    rng: np.random.Generator, fan: Fan, x: np.ndarray, y: np.ndarray, *, centre: tuple[float, float], radius: float
+    rng: np.random.Generator, fan: ScanGrid, x: np.ndarray, y: np.ndarray, *, centre: tuple[float, float], radius: float
 ) -> np.ndarray:
     """Signed distance (about, cm, positive inside) of a lumpy ellipse in the frame of ``x, y``, float32."""
     stretch, angle = rng.uniform(0.7, 1.4), rng.uniform(0, math.pi)
@@ -83,7 +83,7 @@ def capsule(
 
 
 def prosthesis_shadow(
-    fan: Fan, metal: np.ndarray, rng: np.random.Generator, *, depth_db: float
+    fan: ScanGrid, metal: np.ndarray, rng: np.random.Generator, *, depth_db: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """What metal (0..1, float32 [n_r, n_t]) does below itself, in dB: ``(shadow <= 0, reverberation)``, [n_r, n_t].
 
@@ -98,7 +98,7 @@ def prosthesis_shadow(
     return shadow.astype(np.float32), (reverb * np.float32(depth_db * 0.75)).astype(np.float32)
 
 
-def effusion_layer(outer: np.ndarray, rng: np.random.Generator, fan: Fan, *, thickness: float) -> np.ndarray:
+def effusion_layer(outer: np.ndarray, rng: np.random.Generator, fan: ScanGrid, *, thickness: float) -> np.ndarray:
     """0..1: fluid in a layer outside ``outer`` (signed distance, cm, positive inside the heart or organ), uneven."""
     noise = noise_field(rng, fan.shape, fan.axial_px(22), fan.lateral_px(22))
     width = np.clip(np.float32(thickness) * (1 + 0.5 * noise), 0.02, 2.0)  # distances are known up to 2.5 cm

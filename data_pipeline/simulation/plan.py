@@ -12,7 +12,7 @@ from data_pipeline.records.manifest import ClipRow
 from data_pipeline.schema import SPLITS, VIEW_DOMAIN, VIEWS
 from data_pipeline.simulation.acquisition import Acquisition, AcquisitionOptions, draw_acquisition, draw_palette
 from data_pipeline.simulation.colour_maps import ColourMap
-from data_pipeline.simulation.fan import Fan
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.scene import Scene, SceneOptions, draw_fan, make_scene
 
 SIMULATOR_VERSION = "2"
@@ -87,7 +87,7 @@ class ClipHead:
 class ClipPlan:
     """A clip ready to be formed: sector, scene, acquisition and the generators of what follows."""
 
-    fan: Fan
+    fan: ScanGrid
     scene: Scene
     acquisition: Acquisition
     shared: bool
@@ -118,7 +118,7 @@ class ClipPlan:
         )
 
 
-def _jittered(rng: np.random.Generator, fan: Fan, centre: tuple[float, float]) -> tuple[float, float]:
+def _jittered(rng: np.random.Generator, fan: ScanGrid, centre: tuple[float, float]) -> tuple[float, float]:
     """Nobody centres a box exactly; one clip in twelve looks somewhere else altogether."""
     r_span, t_span = float(fan.r[-1] - fan.r[0]), float(fan.t[-1] - fan.t[0])
     near, anywhere = rng.normal(0, 1, 2), rng.uniform(0.2, 0.8, 2)
@@ -127,18 +127,14 @@ def _jittered(rng: np.random.Generator, fan: Fan, centre: tuple[float, float]) -
     return centre[0] + float(near[0]) * 0.04 * r_span, centre[1] + float(near[1]) * 0.04 * t_span
 
 
-def _fan_on_screen(view: str, rng: np.random.Generator, height: int, width: int) -> Fan:
+def _fan_on_screen(view: str, rng: np.random.Generator, height: int, width: int) -> ScanGrid:
     """A sector with room round it for bars, text and the ECG."""
     top, bottom, side = 0.06, 0.10, 0.15
     inner_h, inner_w = int(height * (1 - top - bottom)), int(width * (1 - 2 * side))
     g = draw_fan(view, rng, height=inner_h, width=inner_w).geometry
     dx, dy = (width - inner_w) / 2, height * top
-    moved = {"native_height": height, "native_width": width}
-    if g.kind == "linear":
-        moved |= {"x0": g.x0 + dx, "x1": g.x1 + dx, "r0": g.r0 + dy, "r1": g.r1 + dy}
-    else:
-        moved |= {"apex_x": g.apex_x + dx, "apex_y": g.apex_y + dy}
-    return Fan.from_geometry(dataclasses.replace(g, **moved), height=height, width=width)
+    moved = dataclasses.replace(g.moved(-dx, -dy), native_height=height, native_width=width)
+    return ScanGrid.from_geometry(moved, height=height, width=width)
 
 
 def row_of_seed(

@@ -11,9 +11,8 @@ import dataclasses
 import cv2
 import numpy as np
 
-from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, PairRecord
-from data_pipeline.simulation.colour_maps import ColourMap, make_colour_map
-from data_pipeline.simulation.fan import Fan
+from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR
+from data_pipeline.simulation.scan_grid import ScanGrid
 
 _STEP_CM, _STEP_DEG = 0.031, 0.30  # the polar grid of the measurement: the real clip's pixel, and a third of its lag
 _AXIAL_LAG, _LATERAL_LAG = 2, 3  # 0.62 mm and 0.9 degrees
@@ -59,7 +58,9 @@ REAL: dict[str, Figure] = {
 """Figures of the real clip, see the module; `measure` returns a value for each."""
 
 
-def measure(cfd: np.ndarray, grey: np.ndarray, strata: np.ndarray, velocity: np.ndarray, fan: Fan) -> dict[str, float]:
+def measure(
+    cfd: np.ndarray, grey: np.ndarray, strata: np.ndarray, velocity: np.ndarray, fan: ScanGrid
+) -> dict[str, float]:
     """Measure a clip.
 
     Args:
@@ -76,33 +77,6 @@ def measure(cfd: np.ndarray, grey: np.ndarray, strata: np.ndarray, velocity: np.
         "chroma_step_ratio": _chroma_step_ratio(cfd, strata),
     }
     return {name: float(figures[name]) for name in REAL}
-
-
-def measure_record(record: PairRecord) -> dict[str, float]:
-    """`measure` for a simulated or painted record; the velocity is read back from the colours through its own bar."""
-    height, width = record.cfd.shape[1:3]
-    fan = Fan.from_geometry(record.geometry, height=height, width=width)
-    velocity = decode_velocity(record.cfd, (record.strata & FLOW) > 0, make_colour_map(**record.params["colour_map"]))
-    return measure(record.cfd, record.grey, record.strata, velocity, fan)
-
-
-def decode_velocity(cfd: np.ndarray, flow: np.ndarray, colour_map: ColourMap) -> np.ndarray:
-    """Nearest colour of the bar: float32 ``[T, H, W]`` over Nyquist, NaN off ``flow``; power maps give their level."""
-    table = colour_map.table[:, 0].astype(np.float32)
-    table = table[:: max(1, len(table) // 128)]
-    axis = (
-        np.linspace(0, 1, len(table))
-        if colour_map.kind == "power"
-        else colour_map.baseline + np.linspace(-1, 1, len(table))
-    )
-    out = np.full(flow.shape, np.nan, np.float32)
-    pixels = cfd[flow].astype(np.float32)
-    nearest = np.empty(len(pixels), np.intp)
-    for start in range(0, len(pixels), 1 << 15):
-        part = pixels[start : start + (1 << 15)]
-        nearest[start : start + len(part)] = np.argmin((table**2).sum(1)[None] - 2 * part @ table.T, axis=1)
-    out[flow] = axis[nearest]
-    return out
 
 
 def summarise(measured: list[dict[str, float]]) -> dict[str, tuple[float, float, float]]:
@@ -157,7 +131,7 @@ def _mask_figures(strata: np.ndarray) -> dict[str, float]:
     }
 
 
-def _velocity_figures(velocity: np.ndarray, fan: Fan) -> dict[str, float]:
+def _velocity_figures(velocity: np.ndarray, fan: ScanGrid) -> dict[str, float]:
     v = velocity.astype(np.float32)
     shown = np.isfinite(v)
     speed = np.abs(v[shown])
@@ -192,7 +166,7 @@ def _velocity_figures(velocity: np.ndarray, fan: Fan) -> dict[str, float]:
     return out
 
 
-def _grey_figures(grey: np.ndarray, strata: np.ndarray, fan: Fan) -> dict[str, float]:
+def _grey_figures(grey: np.ndarray, strata: np.ndarray, fan: ScanGrid) -> dict[str, float]:
     outside_box = ((strata & SECTOR) > 0) & ((strata & (BOX | OUTLINE)) == 0)
     values = grey[outside_box]
     if not len(values):
@@ -246,7 +220,7 @@ def _chroma_step_ratio(cfd: np.ndarray, strata: np.ndarray) -> float:
     return (inside[0] / inside[1]) / (between[0] / max(between[1], 1))
 
 
-def _polar_maps(fan: Fan) -> tuple[np.ndarray, np.ndarray]:
+def _polar_maps(fan: ScanGrid) -> tuple[np.ndarray, np.ndarray]:
     """Image places (x, y) of the measurement's polar grid; a degree of a linear fan counts as 1.05 mm."""
     r = np.arange(fan.r[0], fan.r[-1], _STEP_CM / fan.cm_per_px, dtype=np.float32)[:, None]
     if fan.linear:

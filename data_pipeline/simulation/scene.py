@@ -14,9 +14,9 @@ import numpy as np
 from data_pipeline.schema import VIEW_DOMAIN
 from data_pipeline.simulation import steady
 from data_pipeline.simulation.bmode import BModeChain, Look, Scatterers, beam_fixed_db, clutter_db, draw_look, exposed
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.kinematics import RHYTHMS, Kinematics, draw_kinematics
 from data_pipeline.simulation.pathology import draw_pathology
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.valves import Valves
 from data_pipeline.simulation.views import VIEWS, Anatomy, ViewSpec
 
@@ -76,7 +76,7 @@ class Scene:
 
     view: str
     domain: str
-    fan: Fan
+    fan: ScanGrid
     fps: float
     params: dict[str, Any]
     """The draw, JSON-serialisable."""
@@ -146,7 +146,7 @@ class Scene:
 
 
 def make_scene(
-    view: str, rng: np.random.Generator, *, fan: Fan, frames: int, fps: float, speckle_seed: int | None = None,
+    view: str, rng: np.random.Generator, *, fan: ScanGrid, frames: int, fps: float, speckle_seed: int | None = None,
     options: SceneOptions | None = None,
 ) -> Scene:  # fmt: skip
     """Draw a scene of a view.
@@ -197,15 +197,17 @@ def make_scene(
     )  # fmt: skip
 
 
-def draw_fan(view: str, rng: np.random.Generator, *, height: int, width: int) -> Fan:
+def draw_fan(view: str, rng: np.random.Generator, *, height: int, width: int) -> ScanGrid:
     """A sector as this view is usually acquired, filling an image of ``height x width`` pixels."""
     spec = _spec(view)
     depth, half, surface = (float(rng.uniform(*r)) for r in (spec.depth_cm, spec.half_angle_deg, spec.surface_cm))
     steer = float(math.radians(rng.uniform(12, 20)) * rng.choice((-1, 1)))
     overfill = float(rng.uniform(1.0, 1.12)) if rng.random() < 0.4 else 1.0
     if spec.kind == "linear":
-        return Fan.for_size("linear", height, width, depth_cm=depth, width_cm=float(rng.uniform(3.4, 4.4)), steer=steer)
-    return Fan.for_size(
+        return ScanGrid.for_size(
+            "linear", height, width, depth_cm=depth, width_cm=float(rng.uniform(3.4, 4.4)), steer=steer
+        )
+    return ScanGrid.for_size(
         spec.kind, height, width, depth_cm=depth, half_angle=math.radians(half), surface_cm=surface, overfill=overfill,
         margin=float(rng.uniform(0.0, 0.04)),
     )  # fmt: skip

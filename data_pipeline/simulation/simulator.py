@@ -8,9 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_pipeline.schema import Geometry, PairRecord
+from data_pipeline.geometry import Geometry
+from data_pipeline.schema import PairRecord
 from data_pipeline.simulation.acquisition import Acquisition, compose, store_target, thin_lines
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.plan import (
     SEEDS_PER_SPLIT,
     SIMULATOR_VERSION,
@@ -22,6 +22,7 @@ from data_pipeline.simulation.plan import (
     patient_id_of,
     row_of_seed,
 )
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.ui import make_screen
 
 __all__ = [
@@ -236,7 +237,7 @@ class SimulatedGrey:
     grey: np.ndarray
     labels: np.ndarray
     phase: np.ndarray
-    fan: Fan
+    fan: ScanGrid
     fps: float
 
 

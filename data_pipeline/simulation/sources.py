@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 
-import grain
 import numpy as np
 
 from data_pipeline.loading.sources import RecordSource
@@ -159,20 +158,9 @@ class PaintedSource:
         return {"height": self.height, "width": self.width, "frames": self.frames, "split": self.split}
 
 
-@dataclasses.dataclass(frozen=True)
-class PaintRecord(grain.transforms.RandomMap):
-    """Grain transform: a record with a greyscale clip becomes a painted pair; the record's own colour is dropped."""
-
-    options: PainterOptions = TRAIN
-    shared: bool = True
-
-    def random_map(self, record: PairRecord, rng: np.random.Generator) -> PairRecord:
-        return paint_record(record, int(rng.integers(1 << 40)), options=self.options, shared=self.shared)
-
-
 def paint_record(record: PairRecord, seed: int, *, options: PainterOptions = TRAIN, shared: bool = True) -> PairRecord:
     """`paint_pair` over ``record.grey``; view, patient and labels are kept, an unknown sector is fitted."""
-    known = record.geometry.r1 > record.geometry.r0
+    known = record.geometry.depth[1] > record.geometry.depth[0]
     return paint_pair(
         record.grey, seed, fps=record.fps, fan=record.geometry if known else None, options=options,
         clip_id=record.clip_id, patient_id=record.patient_id, view=record.view, shared=shared, labels=record.labels,

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.simulation.colour_maps import ColourMap
-from data_pipeline.simulation.fan import Fan
+from data_pipeline.simulation.scan_grid import ScanGrid
 
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_PLAIN, cv2.FONT_HERSHEY_DUPLEX)
 _INK = ((226, 226, 226), (200, 206, 214), (240, 232, 150), (150, 222, 232), (244, 190, 90))
@@ -65,7 +65,7 @@ class _Canvas:
 
 def make_screen(
     rng: np.random.Generator,
-    fan: Fan,
+    fan: ScanGrid,
     colour_map: ColourMap,
     *,
     nyquist_cm_s: float,
@@ -151,7 +151,7 @@ def _bars(rng, canvas: _Canvas, colour_map: ColourMap, nyquist: float, *, side: 
     canvas.text("m/s" if style == 1 else "cm/s", x - bar_w, y + bar_h + 2 * canvas.line_height, ink)
 
 
-def _text_block(rng, canvas: _Canvas, fan: Fan, nyquist: float, shown, fps: float, *, side: str, ink) -> None:
+def _text_block(rng, canvas: _Canvas, fan: ScanGrid, nyquist: float, shown, fps: float, *, side: str, ink) -> None:
     height, width = canvas.alpha.shape
     probe = {
         "phased": ("S5-1", "M5S", "P4-2", "3V2c"),
@@ -179,11 +179,11 @@ def _text_block(rng, canvas: _Canvas, fan: Fan, nyquist: float, shown, fps: floa
         )
 
 
-def _depth_ticks(rng, canvas: _Canvas, fan: Fan, ink) -> None:
+def _depth_ticks(rng, canvas: _Canvas, fan: ScanGrid, ink) -> None:
     if rng.random() < 0.2:
         return
     px = 1 / fan.cm_per_px
-    top = fan.geometry.r0 if fan.linear else fan.geometry.apex_y + fan.geometry.r0
+    top = fan.geometry.depth[0] + (0 if fan.linear else fan.geometry.apex_y)
     columns = np.nonzero(fan.mask.any(0))[0]
     x = min(columns[-1] + 4, fan.width - 4) if rng.random() < 0.7 else max(columns[0] - 4, 2)
     for cm in range(int(fan.depth_cm[-1]) + 1):
@@ -196,7 +196,7 @@ def _depth_ticks(rng, canvas: _Canvas, fan: Fan, ink) -> None:
     canvas.line(np.array([[x - 1, focus], [x - 5, focus - 3], [x - 5, focus + 3]]), ink, fill=True)
 
 
-def _calipers(rng, canvas: _Canvas, fan: Fan) -> None:
+def _calipers(rng, canvas: _Canvas, fan: ScanGrid) -> None:
     ink = _INK[int(rng.integers(2, 5))]
     ys, xs = np.nonzero(fan.mask)
     ends = [np.array([xs[i], ys[i]], float) for i in rng.integers(len(xs), size=2)]
@@ -211,7 +211,7 @@ def _calipers(rng, canvas: _Canvas, fan: Fan) -> None:
     canvas.text(f"+ {length * fan.cm_per_px:.2f} cm", 0.7 * fan.width, 0.88 * fan.height, ink)
 
 
-def _logo(rng, canvas: _Canvas, fan: Fan) -> None:
+def _logo(rng, canvas: _Canvas, fan: ScanGrid) -> None:
     """Orientation mark near the apex: a coloured letter or dot."""
     ink = ((60, 200, 90), (240, 160, 40), (90, 170, 250), (230, 230, 230))[int(rng.integers(4))]
     ys, xs = np.nonzero(fan.mask)
@@ -219,7 +219,7 @@ def _logo(rng, canvas: _Canvas, fan: Fan) -> None:
     canvas.text("VPGSo"[int(rng.integers(5))], max(2, x), max(8, y + 6), ink)
 
 
-def _scatter(rng, canvas: _Canvas, fan: Fan, ink) -> None:
+def _scatter(rng, canvas: _Canvas, fan: ScanGrid, ink) -> None:
     """Words and marks that lie over the sector, as annotations and measuring tools do."""
     ys, xs = np.nonzero(fan.mask)
     words = (

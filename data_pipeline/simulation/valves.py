@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.fan import Fan
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.views.anatomy import Anatomy
 
 VALVE = 6
@@ -17,7 +17,7 @@ VALVE = 6
 class Valves:
     """The leaflets of an anatomy, evaluated only in the window of beam space that they can reach."""
 
-    def __init__(self, body: Anatomy, fan: Fan, *, fps: float) -> None:
+    def __init__(self, body: Anatomy, fan: ScanGrid, *, fps: float) -> None:
         self._leaflets, self._tilt, self._flip = body.leaflets, body.leaflet_tilt, body.leaflet_flip
         self._rates = [
             np.gradient(leaf.opening) * fps * (leaf.opened - leaf.closed) * body.leaflet_scale

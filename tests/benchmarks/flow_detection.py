@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR
-from data_pipeline.screen.analysis import analyse, hidden_mask
+from data_pipeline.screen.analysis import analyse
+from data_pipeline.screen.hidden import hidden_mask
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip
 from data_pipeline.simulation.views import VIEWS
 

@@ -16,9 +16,9 @@ import json
 import numpy as np
 
 from data_pipeline.simulation.codec import Codec
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.painter import TRAIN, paint_clip
 from data_pipeline.simulation.realism import REAL, measure, summarise, table
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip, simulate_grey
 
 HEIGHT, WIDTH, FRAMES, FPS = 480, 600, 8, 18.0
@@ -27,7 +27,7 @@ PAINTER = dataclasses.replace(TRAIN, no_blood_share=0.0, bright_share=0.0, **ALI
 
 
 def figures(cfd, grey, strata, velocity, nyquist, geometry) -> dict[str, float]:
-    fan = Fan.from_geometry(geometry, height=cfd.shape[1], width=cfd.shape[2])
+    fan = ScanGrid.from_geometry(geometry, height=cfd.shape[1], width=cfd.shape[2])
     return measure(cfd, grey, strata, velocity.astype(np.float32) / nyquist, fan)
 
 

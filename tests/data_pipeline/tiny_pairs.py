@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Geometry, PairRecord
+from data_pipeline.geometry import Fan
+from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, PairRecord
 
 
 def make_pair(number: int = 0, *, frames=5, height=12, width=16, patient: int | None = None, **changes) -> PairRecord:
@@ -28,7 +29,7 @@ def make_pair(number: int = 0, *, frames=5, height=12, width=16, patient: int | 
         score=0.75,
         vendor="map 3",
         source_digest=f"{number:064x}",
-        geometry=Geometry(kind="curvilinear", apex_x=1 / 3, r1=40.0, cm_per_px=0.0308),
+        geometry=Fan(kind="curvilinear", apex_x=1 / 3, r1=40.0, cm_per_px=0.0308),
         params={"seed": number, "name": "é", "list": [1, 2.5, None]},
     )
     return PairRecord(**{**fields, **changes})

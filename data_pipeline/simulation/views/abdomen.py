@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import gaussian_blur, smoothstep
 from data_pipeline.simulation.flow_fields import (
     AMPLITUDE,
@@ -21,6 +20,7 @@ from data_pipeline.simulation.flow_fields import (
 )
 from data_pipeline.simulation.kinematics import Kinematics
 from data_pipeline.simulation.pathology import Pathology, blob, effusion_layer
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.views.anatomy import Anatomy, Motion, Noise, ViewSpec, displacement, facing, uniform
 from data_pipeline.simulation.views.heart import Pose, outline_distance
 from data_pipeline.simulation.views.vessels import Segment, lumen_mask, tree
@@ -28,7 +28,7 @@ from data_pipeline.simulation.views.vessels import Segment, lumen_mask, tree
 VESSEL, ORGAN, OTHER = 7, 8, 9
 
 
-def build_kidney(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
+def build_kidney(rng: np.random.Generator, fan: ScanGrid, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
     """Kidney in long axis: capsule, cortex, pyramids, bright sinus, arteries and veins from the hilum."""
     u, noise = lambda low, high: uniform(rng, low, high), Noise(rng, fan)
     depth = float(fan.depth_cm[-1])
@@ -114,7 +114,7 @@ def _renal_tree(rng: np.random.Generator, half: float, thick: float) -> tuple[li
     return arteries, veins
 
 
-def build_liver(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
+def build_liver(rng: np.random.Generator, fan: ScanGrid, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
     """Liver: homogeneous texture, portal vein with bright walls, hepatic veins without, diaphragm, gall bladder."""
     u, noise = lambda low, high: uniform(rng, low, high), Noise(rng, fan)
     depth, flip = float(fan.depth_cm[-1]), 1.0 if rng.random() < 0.5 else -1.0
@@ -203,7 +203,7 @@ def _hepatic_tree(rng: np.random.Generator, wall: float, floor: float) -> tuple[
 
 
 def _gall_bladder(
-    rng: np.random.Generator, fan: Fan, echo: np.ndarray, labels: np.ndarray, x: np.ndarray, y: np.ndarray, wall: float,
+    rng: np.random.Generator, fan: ScanGrid, echo: np.ndarray, labels: np.ndarray, x: np.ndarray, y: np.ndarray, wall: float,
     floor: float, vessels: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """A pear of bile: black without flow, a thin bright wall, enhancement behind; sometimes a stone with its shadow."""
@@ -224,7 +224,7 @@ def _gall_bladder(
 
 
 def _findings(
-    rng: np.random.Generator, fan: Fan, pathology: Pathology, echo: np.ndarray, blood: np.ndarray, labels: np.ndarray,
+    rng: np.random.Generator, fan: ScanGrid, pathology: Pathology, echo: np.ndarray, blood: np.ndarray, labels: np.ndarray,
     organ: np.ndarray, x: np.ndarray, y: np.ndarray, site: tuple[float, float],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """A lesion in the organ (mass: cystic, dark or bright) or free fluid around it (effusion)."""
@@ -239,7 +239,7 @@ def _findings(
     return echo, blood, labels
 
 
-def _abdominal_wall(rng: np.random.Generator, fan: Fan) -> np.ndarray:
+def _abdominal_wall(rng: np.random.Generator, fan: ScanGrid) -> np.ndarray:
     """Skin, fat, muscle, and gut or fat around the organs, dB."""
     u, noise = lambda low, high: uniform(rng, low, high), Noise(rng, fan)
     wave = 0.1 * noise(10, 22)
@@ -256,7 +256,7 @@ def _abdominal_wall(rng: np.random.Generator, fan: Fan) -> np.ndarray:
     return echo.astype(np.float32)
 
 
-def _motions(rng: np.random.Generator, fan: Fan, organ: np.ndarray, *, pulse: float) -> tuple[Motion, ...]:
+def _motions(rng: np.random.Generator, fan: ScanGrid, organ: np.ndarray, *, pulse: float) -> tuple[Motion, ...]:
     """Respiration of 0.5-1.5 cm (slides along the probe more than along the beam), a trace of pulse, the hand."""
     travel, tilt = 0.5 * uniform(rng, 0.5, 1.5), uniform(rng, 0.2, 0.9)
     side = 1 if rng.random() < 0.5 else -1
@@ -275,7 +275,7 @@ def _motions(rng: np.random.Generator, fan: Fan, organ: np.ndarray, *, pulse: fl
 
 
 def _mottle(
-    rng: np.random.Generator, fan: Fan, kin: Kinematics, blood: np.ndarray, speed: tuple[float, float]
+    rng: np.random.Generator, fan: ScanGrid, kin: Kinematics, blood: np.ndarray, speed: tuple[float, float]
 ) -> FlowTerm:
     """Small random flow inside vessels."""
     basis = normalised(windowed(eddies(rng, fan, scale_cm=0.3), blood, fan), blood)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import noise_field, ridge_noise
 from data_pipeline.simulation.flow_fields import FlowTerm
 from data_pipeline.simulation.kinematics import Kinematics
 from data_pipeline.simulation.pathology import Pathology
+from data_pipeline.simulation.scan_grid import ScanGrid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ViewSpec:
     """How a view is acquired and who builds it. Ranges are (low, high)."""
 
     name: str
-    build: Callable[[np.random.Generator, Fan, Kinematics, Pathology], Anatomy]
+    build: Callable[[np.random.Generator, ScanGrid, Kinematics, Pathology], Anatomy]
     kind: str
     depth_cm: tuple[float, float]
     half_angle_deg: tuple[float, float] = (36.0, 48.0)
@@ -92,7 +92,7 @@ class ViewSpec:
 class Noise:
     """Smooth unit noise on a fan's grid with widths in millimetres."""
 
-    def __init__(self, rng: np.random.Generator, fan: Fan) -> None:
+    def __init__(self, rng: np.random.Generator, fan: ScanGrid) -> None:
         self.rng, self.fan = rng, fan
 
     def __call__(self, axial_mm: float, lateral_mm: float) -> np.ndarray:
@@ -105,7 +105,7 @@ class Noise:
         return ridge_noise(self.rng, self.fan.shape, axial, lateral, width=width)
 
 
-def displacement(fan: Fan, ux: np.ndarray, uy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def displacement(fan: ScanGrid, ux: np.ndarray, uy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Displacements in cm (x right, y down) as ``(columns, rows)`` in grid samples, float32."""
     bx, by = fan.beam
     rows = (ux * bx + uy * by) / np.float32(fan.axial_step_cm)
@@ -113,7 +113,7 @@ def displacement(fan: Fan, ux: np.ndarray, uy: np.ndarray) -> tuple[np.ndarray, 
     return columns.astype(np.float32), rows.astype(np.float32)
 
 
-def facing(distance: np.ndarray, fan: Fan) -> np.ndarray:
+def facing(distance: np.ndarray, fan: ScanGrid) -> np.ndarray:
     """|normal . beam| of the level lines of a signed distance: 1 where an interface is perpendicular to the beam."""
     gy, gx = np.gradient(distance)
     gx, gy = gx / fan.lateral_step_cm, gy / np.float32(fan.axial_step_cm)

@@ -7,10 +7,10 @@ import math
 
 import numpy as np
 
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.flow_fields import FlowTerm, envelope, filling, jet, ragged_window, vortex
 from data_pipeline.simulation.kinematics import Kinematics
 from data_pipeline.simulation.pathology import Pathology
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.views.anatomy import Anatomy, ViewSpec, uniform
 from data_pipeline.simulation.views.findings import apply_findings
 from data_pipeline.simulation.views.four_chamber import MITRAL, OUTLINES, posterior_wall_db
@@ -42,7 +42,7 @@ A3C_MITRAL = ((-2.0, 8.05), (0.35, 8.2))
 A3C_AORTIC = ((0.6, 8.15), (2.3, 7.45))
 
 
-def build_a2c(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
+def build_a2c(rng: np.random.Generator, fan: ScanGrid, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
     """Apical two-chamber view: left ventricle and atrium, inferior wall on the left."""
     pose = Pose(uniform(rng, -0.5, 0.8), uniform(rng, 2.0, 3.2), uniform(rng, -0.15, 0.2), uniform(rng, 0.86, 1.08),
                 1 if rng.random() < 0.8 else -1)  # fmt: skip
@@ -51,7 +51,7 @@ def build_a2c(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pathol
     return _left_heart(rng, heart, kinematics, pathology, {"LV": 1, "LA": 2})
 
 
-def build_a3c(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
+def build_a3c(rng: np.random.Generator, fan: ScanGrid, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
     """Apical three-chamber (long-axis) view: left ventricle, atrium, outflow tract and aortic root."""
     pose = Pose(uniform(rng, -0.8, 0.4), uniform(rng, 2.0, 3.2), uniform(rng, -0.12, 0.25), uniform(rng, 0.86, 1.06))
     walls = {"LV": uniform(rng, 0.8, 1.15), "LA": 0.3, "AO": 0.22}

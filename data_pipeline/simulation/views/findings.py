@@ -6,11 +6,11 @@ import dataclasses
 
 import numpy as np
 
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import smoothstep
 from data_pipeline.simulation.flow_fields import FlowTerm, course, envelope, normalised, vortex, windowed
 from data_pipeline.simulation.kinematics import Kinematics
 from data_pipeline.simulation.pathology import Pathology, blob, capsule, effusion_layer, prosthesis_shadow
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.views.anatomy import Noise, uniform
 from data_pipeline.simulation.views.heart import Heart, Ring
 
@@ -131,7 +131,7 @@ def finding_flows(
     if found.shunt is None:
         return ()
     (ax, ay), (bx, by) = found.shunt
-    fan: Fan = heart.fan
+    fan: ScanGrid = heart.fan
     atrial = 0.5 * (ay + by) > 8
     turns = vortex(heart.x, heart.y, centre=(0.5 * (ax + bx), 0.5 * (ay + by) - 0.7), radius=0.8) - vortex(
         heart.x, heart.y, centre=(0.5 * (ax + bx), 0.5 * (ay + by) + 0.7), radius=0.8

@@ -11,11 +11,11 @@ import math
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import smoothstep
 from data_pipeline.simulation.flow_fields import FlowTerm, envelope, filling, jet, ragged_window, vortex
 from data_pipeline.simulation.kinematics import Kinematics
 from data_pipeline.simulation.pathology import Pathology
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.views.anatomy import Anatomy, Noise, ViewSpec, uniform
 from data_pipeline.simulation.views.findings import apply_findings, finding_flows
 from data_pipeline.simulation.views.heart import (
@@ -45,14 +45,14 @@ MITRAL = ((-1.6, 8.05), (1.85, 8.0))
 TRICUSPID = ((-2.75, 7.7), (-5.05, 7.6))
 
 
-def build_a4c(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
+def build_a4c(rng: np.random.Generator, fan: ScanGrid, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
     """Apical four-chamber view: apex on top, left heart on the image's right."""
     pose = Pose(uniform(rng, 0.2, 1.6), uniform(rng, 2.0, 3.2), uniform(rng, -0.22, 0.12), uniform(rng, 0.86, 1.08))
     heart = four_chambers(rng, fan, pose)
     return four_chamber_anatomy(rng, heart, kinematics, pathology, posterior_wall_db(rng, heart))
 
 
-def four_chambers(rng: np.random.Generator, fan: Fan, pose: Pose, *, fetal: bool = False) -> Heart:
+def four_chambers(rng: np.random.Generator, fan: ScanGrid, pose: Pose, *, fetal: bool = False) -> Heart:
     """Draw a four-chamber heart in a pose; in a fetus the right ventricle is as large and as thick as the left."""
     right = uniform(rng, 0.95, 1.2) if fetal else uniform(rng, 0.75, 1.15)
     atria = uniform(rng, 0.82, 1.12)

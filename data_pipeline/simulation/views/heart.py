@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import gaussian_blur, smoothstep
 from data_pipeline.simulation.pathology import capsule
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.views.anatomy import Noise, displacement, facing, uniform
 
 Points = Sequence[tuple[float, float]]
@@ -36,7 +36,7 @@ class Pose:
     scale: float
     flip: int = 1
 
-    def from_fan(self, fan: Fan) -> tuple[np.ndarray, np.ndarray]:
+    def from_fan(self, fan: ScanGrid) -> tuple[np.ndarray, np.ndarray]:
         """Heart coordinates of the fan's samples, float32 [n_r, n_t] each."""
         c, s = np.float32(math.cos(self.tilt) / self.scale), np.float32(math.sin(self.tilt) / self.scale)
         dx, dy = fan.X - np.float32(self.x), fan.Y - np.float32(self.y)
@@ -83,7 +83,7 @@ class Heart:
     Distances are float32 [n_r, n_t] in heart cm, positive inside.
     """
 
-    fan: Fan
+    fan: ScanGrid
     pose: Pose
     x: np.ndarray
     y: np.ndarray
@@ -113,7 +113,7 @@ def union(*distances: np.ndarray) -> np.ndarray:
 
 def place_heart(
     rng: np.random.Generator,
-    fan: Fan,
+    fan: ScanGrid,
     outlines: Mapping[str, Points],
     *,
     pose: Pose,
@@ -144,7 +144,7 @@ def place_heart(
     return Heart(fan=fan, pose=pose, x=x, y=y, cavity=cavity, outer=outer, rings=dict(orifices or {}))
 
 
-def surroundings_db(rng: np.random.Generator, fan: Fan, outer: np.ndarray, *, grain: float = 1.0) -> np.ndarray:
+def surroundings_db(rng: np.random.Generator, fan: ScanGrid, outer: np.ndarray, *, grain: float = 1.0) -> np.ndarray:
     """Tissue and lung around the heart, dB, float32: smooth clouds with ridges of fascia, fat and pleura."""
     noise = Noise(rng, fan)
     echo = uniform(rng, -39, -31) + 5 * noise(12 * grain, 20 * grain) + 3 * noise(3.2 * grain, 11 * grain)

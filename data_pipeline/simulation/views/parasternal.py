@@ -12,11 +12,11 @@ import math
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import smoothstep
 from data_pipeline.simulation.flow_fields import FlowTerm, envelope, filling, jet, ragged_window, vortex
 from data_pipeline.simulation.kinematics import Kinematics
 from data_pipeline.simulation.pathology import Pathology
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.views.anatomy import Anatomy, Motion, Noise, ViewSpec, uniform
 from data_pipeline.simulation.views.findings import apply_findings, finding_flows
 from data_pipeline.simulation.views.heart import (
@@ -45,7 +45,7 @@ PLAX_MITRAL = ((1.2, 5.5), (1.15, 8.0))
 PLAX_AORTIC = ((1.05, 3.0), (1.2, 5.25))
 
 
-def build_plax(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
+def build_plax(rng: np.random.Generator, fan: ScanGrid, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
     """Parasternal long axis: right ventricle on top, septum, left ventricle, aortic root and left atrium."""
     pose = Pose(uniform(rng, -1.2, 0.4), uniform(rng, 1.6, 2.6), uniform(rng, -0.16, 0.14), uniform(rng, 0.9, 1.12))
     walls = {"LV": uniform(rng, 0.85, 1.1), "RV": 0.4, "AO": 0.22, "LA": 0.28}
@@ -137,7 +137,7 @@ def _plax_flow(rng: np.random.Generator, heart: Heart, blood: np.ndarray, kin: K
     return stream_terms(rng, heart, blood, kin, streams, speeds=speeds) + leaks
 
 
-def build_psax(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
+def build_psax(rng: np.random.Generator, fan: ScanGrid, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
     """Parasternal short axis at the papillary muscles or the mitral valve: a ring, a crescent beside it."""
     radius, mitral_level = uniform(rng, 2.2, 2.6), rng.random() < 0.3
     angles = np.linspace(0, 2 * np.pi, 10, endpoint=False)

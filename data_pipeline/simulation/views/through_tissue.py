@@ -8,10 +8,10 @@ import math
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import smoothstep
 from data_pipeline.simulation.kinematics import Kinematics
 from data_pipeline.simulation.pathology import Pathology
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.views.anatomy import Anatomy, Motion, Noise, ViewSpec, displacement, facing, uniform
 from data_pipeline.simulation.views.four_chamber import four_chamber_anatomy, four_chambers
 from data_pipeline.simulation.views.heart import Heart, Pose, surroundings_db
@@ -20,7 +20,7 @@ from data_pipeline.simulation.views.heart_flow import Speeds
 ORGAN, OTHER = 8, 9
 
 
-def build_subcostal(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
+def build_subcostal(rng: np.random.Generator, fan: ScanGrid, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
     """Subcostal four-chamber view: liver in the near field, right heart next to it, apex to the image's right."""
     tilt, scale = math.radians(uniform(rng, 48, 72)), uniform(rng, 0.86, 1.04)
     middle = np.array([uniform(rng, -1.0, 1.0), uniform(rng, 8.6, 10.0)])
@@ -61,7 +61,7 @@ def _liver_window(rng: np.random.Generator, heart: Heart) -> tuple[np.ndarray, n
     return echo.astype(np.float32), liver
 
 
-def build_fetal(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
+def build_fetal(rng: np.random.Generator, fan: ScanGrid, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
     """Fetal four-chamber view: a small heart, turned anyhow, in a chest ring with spine, ribs and their shadows."""
     depth = float(fan.depth_cm[-1])
     size = min(max(depth * uniform(rng, 0.25, 0.42), 1.8), 3.5)

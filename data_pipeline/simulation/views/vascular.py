@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import smoothstep
 from data_pipeline.simulation.flow_fields import (
     AMPLITUDE,
@@ -22,12 +21,13 @@ from data_pipeline.simulation.flow_fields import (
 )
 from data_pipeline.simulation.kinematics import Kinematics
 from data_pipeline.simulation.pathology import Pathology
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.views.anatomy import Anatomy, Motion, Noise, ViewSpec, displacement, uniform
 
 VESSEL, OTHER = 7, 9
 
 
-def build_carotid(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
+def build_carotid(rng: np.random.Generator, fan: ScanGrid, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
     """Common carotid in long axis, sometimes with the bulb at one end and the jugular vein above it."""
     x, y, noise = fan.X, fan.Y, Noise(rng, fan)
     depth, half = float(fan.depth_cm[-1]), float(np.abs(x).max())
@@ -71,7 +71,7 @@ def build_carotid(rng: np.random.Generator, fan: Fan, kinematics: Kinematics, pa
     )  # fmt: skip
 
 
-def _neck(rng: np.random.Generator, fan: Fan, roof: np.ndarray) -> np.ndarray:
+def _neck(rng: np.random.Generator, fan: ScanGrid, roof: np.ndarray) -> np.ndarray:
     """Skin, fat with septa, muscle above the vessel and around it, dB. ``roof``: depth of the vessel, cm."""
     y, noise, u = fan.Y, Noise(rng, fan), lambda low, high: uniform(rng, low, high)
     wave = 0.05 * noise(12, 12) + 0.02 * noise(4, 5)
@@ -93,7 +93,9 @@ def _neck(rng: np.random.Generator, fan: Fan, roof: np.ndarray) -> np.ndarray:
     return echo - u(2, 8) * smoothstep(y - deep, 0.0, 0.8)
 
 
-def _wall(rng: np.random.Generator, fan: Fan, echo: np.ndarray, lumen: np.ndarray, across: np.ndarray) -> np.ndarray:
+def _wall(
+    rng: np.random.Generator, fan: ScanGrid, echo: np.ndarray, lumen: np.ndarray, across: np.ndarray
+) -> np.ndarray:
     """Lumen-intima line, dark media, bright adventitia: sharp at the far wall, blurred at the near one. dB."""
     noise, far = Noise(rng, fan), smoothstep(across, -0.05, 0.05)
     thickness, crisp = uniform(rng, 0.05, 0.1), 0.012 + 0.6 * float(fan.axial_step_cm)
@@ -111,7 +113,7 @@ def _wall(rng: np.random.Generator, fan: Fan, echo: np.ndarray, lumen: np.ndarra
 
 
 def _jugular(
-    rng: np.random.Generator, fan: Fan, kin: Kinematics, echo: np.ndarray, blood: np.ndarray, labels: np.ndarray,
+    rng: np.random.Generator, fan: ScanGrid, kin: Kinematics, echo: np.ndarray, blood: np.ndarray, labels: np.ndarray,
     roof: np.ndarray, flip: float,
 ) -> tuple[list[FlowTerm], np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """A flat vein above the artery with steady, breathing flow the other way."""
@@ -132,7 +134,7 @@ def _jugular(
 
 
 def _plaque(
-    rng: np.random.Generator, fan: Fan, lumen: np.ndarray, across: np.ndarray, radius: float, pathology: Pathology
+    rng: np.random.Generator, fan: ScanGrid, lumen: np.ndarray, across: np.ndarray, radius: float, pathology: Pathology
 ) -> tuple[np.ndarray, dict[str, np.ndarray | None] | None]:
     """Narrow the lumen by a plaque on one wall: the new lumen and the plaque's maps (or None)."""
     if pathology.name not in ("plaque", "mass"):
@@ -160,7 +162,9 @@ def _plaque(
     return narrowed, {"solid": solid, "level": level + 3 * noise(1.5, 2.5), "shadow": shadow, "twinkle": twinkle}
 
 
-def _motions(rng: np.random.Generator, fan: Fan, across: np.ndarray, radius: float, slope: float) -> tuple[Motion, ...]:
+def _motions(
+    rng: np.random.Generator, fan: ScanGrid, across: np.ndarray, radius: float, slope: float
+) -> tuple[Motion, ...]:
     """Walls pulse by 3-8 % of the radius, the vessel slides a little along itself, the neck breathes."""
     distance = np.abs(across)
     reach = np.where(distance < radius, distance / radius, steady.exp(-np.clip(distance - radius, 0, None) / 0.35))
@@ -178,7 +182,7 @@ def _motions(rng: np.random.Generator, fan: Fan, across: np.ndarray, radius: flo
 
 
 def _arterial_flow(
-    rng: np.random.Generator, fan: Fan, kin: Kinematics, lumen: np.ndarray, across: np.ndarray, radius: float,
+    rng: np.random.Generator, fan: ScanGrid, kin: Kinematics, lumen: np.ndarray, across: np.ndarray, radius: float,
     blood: np.ndarray, flip: float, slope: float, bulb: float, widening: np.ndarray,
 ) -> list[FlowTerm]:  # fmt: skip
     """Plug flow in systole, parabola in diastole, reversal in the bulb, small eddies; faster where it is narrow."""

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.fields import smoothstep
 from data_pipeline.simulation.flow_fields import along
+from data_pipeline.simulation.scan_grid import ScanGrid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ _REACH_CM = 0.6
 
 
 def tree(
-    segments: Sequence[Segment], x: np.ndarray, y: np.ndarray, fan: Fan, *,
+    segments: Sequence[Segment], x: np.ndarray, y: np.ndarray, fan: ScanGrid, *,
     turn: Callable[[float, float], tuple[float, float]],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """``(distance, flow)`` of all segments together, float32 [n_r, n_t].

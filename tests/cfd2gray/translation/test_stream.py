@@ -15,7 +15,8 @@ from cfd2gray.translation.translator import Translator, luma_of
 from cfd2gray.translation.view import View
 from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.schema import FLOW
-from data_pipeline.screen.analysis import LiveMasks, hidden_mask
+from data_pipeline.screen.analysis import LiveMasks
+from data_pipeline.screen.hidden import hidden_mask
 from data_pipeline.simulation.simulator import simulate_pair
 from tests.cfd2gray.tiny import SPEC
 

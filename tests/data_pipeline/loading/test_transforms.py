@@ -15,7 +15,7 @@ from data_pipeline.loading.transforms import (
     whole_square,
     window,
 )
-from data_pipeline.screen.analysis import hidden_mask
+from data_pipeline.screen.hidden import hidden_mask
 from tests.data_pipeline.tiny_pairs import make_pair
 
 

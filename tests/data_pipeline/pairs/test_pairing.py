@@ -86,6 +86,14 @@ def test_painted_pairs_come_from_greyscale_clips_only():
         pairing.pairs_from_clip(clip_of(truth.cfd), hasher=HASHER, paint_seeds=(3,))
 
 
+def test_colour_in_a_few_frames_forbids_painting():
+    clip = clip_of(grey_screen(simulated()))
+    analysis = dataclasses.replace(analyse(clip.frames), colour_seen=0.1)
+    with pytest.raises(pairing.NoPairError, match="10% of frames show colour") as caught:
+        pairing.painted_pairs(clip, analysis, [1], hasher=HASHER)
+    assert caught.value.code == "colour_seen"
+
+
 def test_streams_are_matched_in_time_and_verified():
     truth = simulated("A4C", 1)
     grey = np.repeat(grey_screen(truth), 2, axis=0)  # the B-mode stream runs twice as fast

@@ -9,8 +9,9 @@ from pydicom.data import get_testdata_file
 
 from data_pipeline.readers import read_clip
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Region
-from data_pipeline.screen.analysis import analyse, hidden_mask
-from data_pipeline.screen.fan_fit import beam_coordinates, sector_mask
+from data_pipeline.screen import kind as clip_kind
+from data_pipeline.screen.analysis import analyse
+from data_pipeline.screen.hidden import hidden_mask
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip
 from tests.data_pipeline.screen.test_fan_fit import SHAPES, speckle
 
@@ -26,7 +27,7 @@ def duplex(frames=10, shape="phased", *, seed=0, flow=True, outline=(250, 250, 2
     geometry = SHAPES[shape]
     rng = np.random.default_rng(seed)
     clip = speckle(geometry, frames=frames, seed=seed)
-    depth, lateral = beam_coordinates(geometry, (300, 400))
+    depth, lateral = geometry.coordinates((300, 400))
     r0, r1, t0, t1 = BOXES[shape]
     painted, boxes = np.zeros(clip.shape[:3], bool), np.zeros(clip.shape[:3], bool)
     px = 1.0 if shape == "linear" else depth
@@ -122,7 +123,7 @@ def test_a_moving_box_is_followed():
     clip, painted, boxes = duplex(40)
     later = duplex(40, seed=1)
     shift = 40
-    moved = np.roll(later[0], shift, axis=2) * sector_mask(SHAPES["phased"], (300, 400))[..., None].astype(np.uint8)
+    moved = np.roll(later[0], shift, axis=2) * SHAPES["phased"].mask((300, 400))[..., None].astype(np.uint8)
     both = np.concatenate([clip, speckle(SHAPES["phased"], frames=40)])
     both[40:][np.roll(later[2], shift, axis=2)] = moved[np.roll(later[2], shift, axis=2)]
     found = analyse(both)
@@ -186,9 +187,9 @@ def test_the_legend_tells_power_from_flow_in_one_direction():
 
 def test_tissue_doppler_and_other_overlays_are_told_apart():
     clip = speckle(SHAPES["phased"], frames=10)
-    depth, lateral = beam_coordinates(SHAPES["phased"], (300, 400))
+    depth, lateral = SHAPES["phased"].coordinates((300, 400))
     wave = np.sin(depth / 25) + np.cos(lateral * 6)
-    blood = sector_mask(SHAPES["phased"], (300, 400)) & (np.hypot(depth - 140, 140 * lateral) < 50)
+    blood = SHAPES["phased"].mask((300, 400)) & (np.hypot(depth - 140, 140 * lateral) < 50)
     box = (depth > 60) & (depth < 230) & (np.abs(lateral) < 0.45)
     tissue, overlay = clip.copy(), clip.copy()
     for t in range(10):
@@ -299,3 +300,61 @@ def test_wrong_frames_are_refused():
     with pytest.raises(ValueError, match="uint8"):
         analyse(np.zeros((3, 20, 20, 3)))
     assert dataclasses.is_dataclass(analyse(speckle(SHAPES["phased"], frames=1)))
+
+
+def test_a_frozen_clip_keeps_its_colour():
+    clip, painted, _ = duplex(1)
+    found = analyse(np.repeat(clip, 12, axis=0))
+    assert found.is_cfd and flags(found, FLOW)[:, painted[0]].mean() > 0.97
+
+
+def test_colour_in_few_frames_is_found_and_named():
+    clip, painted, _ = duplex(16, outline=None)
+    clip[3:] = speckle(SHAPES["phased"], frames=16)[3:]
+    found = analyse(clip)
+    assert found.is_cfd and found.colour_seen == pytest.approx(3 / 16)
+    assert flags(found, FLOW)[:3][painted[:3]].mean() > 0.95 and not flags(found, FLOW)[3:].any()
+    assert analyse(clip[3:]).colour_seen == 0
+
+
+def test_colour_between_the_frames_looked_at_is_seen():
+    clip = speckle(SHAPES["phased"], frames=72)
+    clip[41:43] = duplex(2, outline=None)[0]
+    found = analyse(clip)
+    assert found.kind == "bmode" and found.colour_seen == pytest.approx(2 / 72)
+
+
+@pytest.mark.parametrize("colour", [(240, 220, 60), (60, 230, 240), (250, 160, 40), (250, 50, 40)])
+@pytest.mark.parametrize("width", [1, 2])
+def test_a_trace_of_any_colour_is_not_flow(colour, width):
+    clip = np.stack([cv2.resize(frame, (800, 600)) for frame in speckle(SHAPES["phased"], frames=12)])
+    for t, frame in enumerate(clip):
+        x = np.arange(100 + 50 * t)
+        spikes = np.where(x % 120 < 8, 40, 0)
+        trace = np.stack([120 + x, 500 + 6 * np.sin(x / 8) - spikes], axis=1).astype(np.int32)
+        cv2.polylines(frame, [trace], False, colour, width, cv2.LINE_AA)
+    found = analyse(clip)
+    assert found.kind == "bmode", found.reason
+
+
+@pytest.mark.parametrize("ground", [(0, 0, 90), (200, 200, 200), (255, 255, 255)])
+def test_a_coloured_background_is_no_sector(ground):
+    clip, painted, _ = duplex(8)
+    truth = SHAPES["phased"].mask((300, 400))
+    clip[:, ~truth] = ground
+    found = analyse(clip)
+    assert overlap(found.sector, truth) > 0.9 and found.is_cfd
+    assert flags(found, FLOW)[painted].mean() > 0.95
+
+
+@pytest.mark.parametrize("value, kind", [("VASCULAR", "cfd"), ("TTE", "cfd"), ("0011", "cfd"), ("0101", "power")])
+def test_image_type_breaks_ties(value, kind):
+    clip, _, _ = duplex(hues=("red",))
+    assert analyse(clip, image_type=("ORIGINAL", "PRIMARY", "CARDIOLOGY", value)).kind == kind
+
+
+@pytest.mark.parametrize(
+    "value, bits", [("0003", 0x3), ("0019", 0x19), ("0010", 0x10), ("0101", 0x101), ("VASCULAR", 0), ("00", 0)]
+)
+def test_image_type_bits_are_hexadecimal(value, bits):
+    assert clip_kind._type_bits(("ORIGINAL", "PRIMARY", "", value)) == bits

@@ -5,26 +5,27 @@ import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
 
+from data_pipeline.geometry import Fan, Geometry, Rectangle
 from data_pipeline.readers import read_clip
-from data_pipeline.schema import Geometry
-from data_pipeline.screen.fan_fit import beam_coordinates, fit_fan, fit_sector, sector_mask
+from data_pipeline.screen.fan_fit import fit_fan, fit_sector
 
 SHAPES = {
-    "phased": Geometry(kind="phased", apex_x=201.0, apex_y=20.0, r0=4.0, r1=260.0, t0=-0.72, t1=0.72),
-    "tilted": Geometry(kind="phased", apex_x=180.0, apex_y=25.0, r0=4.0, r1=250.0, t0=-0.5, t1=0.72),
-    "curvilinear": Geometry(kind="curvilinear", apex_x=205.0, apex_y=-60.0, r0=95.0, r1=330.0, t0=-0.5, t1=0.5),
-    "linear": Geometry(kind="linear", x0=90.0, x1=310.0, r0=40.0, r1=250.0),
+    "phased": Fan(apex_x=201.0, apex_y=20.0, r0=4.0, r1=260.0, t0=-0.72, t1=0.72),
+    "tilted": Fan(apex_x=180.0, apex_y=25.0, r0=4.0, r1=250.0, t0=-0.5, t1=0.72),
+    "curvilinear": Fan(kind="curvilinear", apex_x=205.0, apex_y=-60.0, r0=95.0, r1=330.0, t0=-0.5, t1=0.5),
+    "linear": Rectangle(x0=90.0, x1=310.0, y0=40.0, y1=250.0),
 }
 
 
 def speckle(geometry: Geometry, shape=(300, 400), frames=6, seed=0) -> np.ndarray:
     """uint8 [T, H, W, 3]: noise inside the sector that fades towards depth and edges, black outside."""
     rng = np.random.default_rng(seed)
-    sector = sector_mask(geometry, shape)
-    depth, lateral = beam_coordinates(geometry, shape)
+    sector = geometry.mask(shape)
+    depth, lateral = geometry.coordinates(shape)
     low, high = lateral[sector].min(), lateral[sector].max()
+    near, far = geometry.depth
     edge = np.abs(2 * (lateral - low) / (high - low) - 1)
-    fade = np.clip(1.25 - 0.5 * (depth - geometry.r0) / (geometry.r1 - geometry.r0) - 0.45 * edge**4, 0.05, 1)
+    fade = np.clip(1.25 - 0.5 * (depth - near) / (far - near) - 0.45 * edge**4, 0.05, 1)
     out = []
     for _ in range(frames):
         noise = cv2.GaussianBlur(rng.rayleigh(1.0, shape).astype(np.float32), (5, 5), 1.2)
@@ -40,10 +41,10 @@ def overlap(a, b):
 def test_shapes(name):
     truth = SHAPES[name]
     fit = fit_fan(speckle(truth))
-    assert overlap(fit.sector, sector_mask(truth, (300, 400))) > 0.96
+    assert overlap(fit.sector, truth.mask((300, 400))) > 0.96
     assert fit.geometry.kind == truth.kind
     if truth.kind == "linear":
-        assert (fit.geometry.x0, fit.geometry.r0) == (pytest.approx(90, abs=2), pytest.approx(40, abs=2))
+        assert (fit.geometry.x0, fit.geometry.y0) == (pytest.approx(90, abs=2), pytest.approx(40, abs=2))
     else:
         assert fit.geometry.apex_x == pytest.approx(truth.apex_x, abs=3)
         assert fit.geometry.apex_y == pytest.approx(truth.apex_y, abs=6)
@@ -55,7 +56,7 @@ def test_sizes_from_64_pixels(scale):
     frames = speckle(SHAPES["phased"])
     small = np.stack([cv2.resize(f, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for f in frames])
     fit = fit_fan(small)
-    truth = cv2.resize(sector_mask(SHAPES["phased"], (300, 400)).astype(np.float32), small.shape[2:0:-1]) > 0.5
+    truth = cv2.resize(SHAPES["phased"].mask((300, 400)).astype(np.float32), small.shape[2:0:-1]) > 0.5
     assert fit.geometry.kind == "phased" and overlap(fit.sector, truth) > 0.94
 
 
@@ -75,13 +76,13 @@ def test_a_banner_is_no_sector():
     frames = speckle(SHAPES["linear"])
     frames[:, :36] = (60, 80, 130)
     frames[:, 270:] = (60, 80, 130)
-    assert overlap(fit_fan(frames).sector, sector_mask(SHAPES["linear"], (300, 400))) > 0.96
+    assert overlap(fit_fan(frames).sector, SHAPES["linear"].mask((300, 400))) > 0.96
 
 
 def test_a_dark_vessel_does_not_cut_the_sector():
     frames = speckle(SHAPES["linear"])
     frames[:, 120:170] = 0
-    assert overlap(fit_fan(frames).sector, sector_mask(SHAPES["linear"], (300, 400))) > 0.96
+    assert overlap(fit_fan(frames).sector, SHAPES["linear"].mask((300, 400))) > 0.96
 
 
 def test_other_outlines_give_their_hull():

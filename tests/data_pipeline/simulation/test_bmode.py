@@ -12,9 +12,9 @@ from data_pipeline.simulation.bmode import (
     draw_look,
     exposed,
 )
-from data_pipeline.simulation.fan import Fan
+from data_pipeline.simulation.scan_grid import ScanGrid
 
-FAN = Fan.for_size("phased", 300, 400, depth_cm=15)
+FAN = ScanGrid.for_size("phased", 300, 400, depth_cm=15)
 
 
 def plain_look(**changes):

@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipeline.simulation.box import ColourBox, OutlineStyle, draw_box, draw_box_path, outline_coverage
-from data_pipeline.simulation.fan import Fan
+from data_pipeline.simulation.box import OutlineStyle, ScanBox, draw_box, draw_box_path, outline_coverage
+from data_pipeline.simulation.scan_grid import ScanGrid
 
 FANS = {
-    "phased": Fan.for_size("phased", 96, 120, depth_cm=15),
-    "curvilinear": Fan.for_size("curvilinear", 96, 120, depth_cm=12, half_angle=0.6),
-    "linear": Fan.for_size("linear", 96, 96, depth_cm=4, steer=math.radians(18)),
+    "phased": ScanGrid.for_size("phased", 96, 120, depth_cm=15),
+    "curvilinear": ScanGrid.for_size("curvilinear", 96, 120, depth_cm=12, half_angle=0.6),
+    "linear": ScanGrid.for_size("linear", 96, 96, depth_cm=4, steer=math.radians(18)),
 }
 
 
@@ -71,10 +71,10 @@ def test_the_outline_lies_on_the_edge(dashed):
 def test_a_box_outside_the_fan_is_refused():
     fan = FANS["phased"]
     with pytest.raises(ValueError, match="r0..r1"):
-        ColourBox(r0=5, r1=1000, t0=-0.1, t1=0.1).check(fan)
+        ScanBox(r0=5, r1=1000, t0=-0.1, t1=0.1).check(fan)
     with pytest.raises(ValueError, match="t0..t1"):
-        ColourBox(r0=20, r1=60, t0=-0.1, t1=2.1).check(fan)
+        ScanBox(r0=20, r1=60, t0=-0.1, t1=2.1).check(fan)
     with pytest.raises(ValueError, match="t0..t1"):
-        ColourBox(r0=20, r1=60, t0=0.1, t1=0.1).check(fan)
+        ScanBox(r0=20, r1=60, t0=0.1, t1=0.1).check(fan)
     with pytest.raises(ValueError, match="purple"):
         OutlineStyle(colour="purple")

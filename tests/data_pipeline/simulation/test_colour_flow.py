@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data_pipeline.simulation.box import ColourBox, OutlineStyle
+from data_pipeline.simulation.box import OutlineStyle, ScanBox
 from data_pipeline.simulation.colour import ColourFlow
 from data_pipeline.simulation.colour_maps import make_colour_map
 from data_pipeline.simulation.colour_settings import ColourSettings, draw_colour_settings, prf_hz
-from data_pipeline.simulation.fan import Fan
+from data_pipeline.simulation.scan_grid import ScanGrid
 
-FAN = Fan.for_size("phased", 120, 120, depth_cm=15)
-BOX = ColourBox(r0=40.0, r1=85.0, t0=-0.25, t1=0.25)
+FAN = ScanGrid.for_size("phased", 120, 120, depth_cm=15)
+BOX = ScanBox(r0=40.0, r1=85.0, t0=-0.25, t1=0.25)
 CLEAN = ColourSettings(
     nyquist_cm_s=60, amplitude=1.0, jitter=0.02, unsteady=0.0, wander=0.0, dropout_db=0.0, speckle=0.2, grain=0.0,
     noise=0.005, persistence=0.0, flash=0.0, lines_per_beam=1.0, attenuation_db_cm=0.0,
@@ -143,7 +143,7 @@ def test_blended_paint_lets_grey_through():
 
 
 def test_a_moving_box_moves_its_paint():
-    start = ColourBox(r0=25.0, r1=60.0, t0=-0.25, t1=0.25)
+    start = ScanBox(r0=25.0, r1=60.0, t0=-0.25, t1=0.25)
     boxes = (start, start.moved(20.0, 0.1))
     bar = make_colour_map("red_blue")
     flow = ColourFlow(FAN, boxes, CLEAN, bar, np.random.default_rng(0), fps=20.0)
@@ -164,7 +164,7 @@ def test_nyquist_must_be_positive(nyquist):
 
 def test_box_and_frames_are_checked():
     with pytest.raises(ValueError, match="r0..r1"):
-        paint(box=ColourBox(r0=10, r1=900, t0=-0.1, t1=0.1))
+        paint(box=ScanBox(r0=10, r1=900, t0=-0.1, t1=0.1))
     with pytest.raises(ValueError, match="T >= 1"):
         ColourFlow(FAN, (), CLEAN, make_colour_map("red_blue"), np.random.default_rng(0), fps=20.0)
 

@@ -3,12 +3,12 @@ import math
 import numpy as np
 import pytest
 
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.flow_fields import along, envelope, jet, normalised, towards_probe, windowed
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.views.vessels import Segment, tree
 
-PHASED = Fan.for_size("phased", 96, 96, depth_cm=15)
-LINEAR = Fan.for_size("linear", 96, 96, depth_cm=4, steer=math.radians(20))
+PHASED = ScanGrid.for_size("phased", 96, 96, depth_cm=15)
+LINEAR = ScanGrid.for_size("linear", 96, 96, depth_cm=4, steer=math.radians(20))
 
 
 @pytest.mark.parametrize("fan", [PHASED, LINEAR])

@@ -6,14 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipeline.schema import FLOW, OUTLINE, SECTOR, Geometry
-from data_pipeline.simulation.box import ColourBox
+from data_pipeline.geometry import Hull
+from data_pipeline.schema import FLOW, OUTLINE, SECTOR
+from data_pipeline.simulation.box import ScanBox
 from data_pipeline.simulation.codec import Codec
-from data_pipeline.simulation.fan import Fan
 from data_pipeline.simulation.painter import HELD_OUT, TRAIN, PainterOptions, paint_clip, paint_pair, painted_vendor
 from data_pipeline.simulation.painter_flow import find_blood, invent_flow
+from data_pipeline.simulation.scan_grid import ScanGrid
 
-FAN = Fan.for_size("phased", 96, 96, depth_cm=15)
+FAN = ScanGrid.for_size("phased", 96, 96, depth_cm=15)
 CENTRE, RADIUS = (48, 54), 15
 IDS = {"clip_id": "c" * 32, "patient_id": "p" * 32}
 
@@ -121,7 +122,7 @@ def test_presets_are_disjoint():
 
 
 def test_still_images_fixed_boxes_and_geometries():
-    box = ColourBox(r0=30.0, r1=60.0, t0=-0.2, t1=0.2)
+    box = ScanBox(r0=30.0, r1=60.0, t0=-0.2, t1=0.2)
     options = dataclasses.replace(PLAIN, box=box)
     clip = paint_clip(beating(1)[..., None], 2, fps=30, fan=FAN.geometry, options=options, **IDS)
     assert clip.record.cfd.shape == (1, 96, 96, 3) and clip.record.params["box"]["r1"] == 60
@@ -132,13 +133,13 @@ def test_still_images_fixed_boxes_and_geometries():
             2,
             fps=30,
             fan=FAN,
-            options=dataclasses.replace(options, box=ColourBox(r0=5, r1=500, t0=-0.2, t1=0.2)),
+            options=dataclasses.replace(options, box=ScanBox(r0=5, r1=500, t0=-0.2, t1=0.2)),
             **IDS,
         )
 
 
 def test_linear_clips_get_a_steered_box():
-    fan = Fan.for_size("linear", 96, 96, depth_cm=4, steer=0.3)
+    fan = ScanGrid.for_size("linear", 96, 96, depth_cm=4, steer=0.3)
     y = np.mgrid[:96, :96][0]
     clip = np.stack([np.where(np.abs(y - 50 - k % 2) < 9, 8, 120).astype(np.uint8) * fan.mask for k in range(4)])
     record = paint_pair(clip, 1, fps=20, fan=fan, options=PLAIN, view="CAROTID_LONG", **IDS)
@@ -147,7 +148,7 @@ def test_linear_clips_get_a_steered_box():
 
 
 def test_the_sector_is_fitted_when_unknown():
-    fan = Fan.for_size("phased", 160, 160, depth_cm=15)
+    fan = ScanGrid.for_size("phased", 160, 160, depth_cm=15)
     record = paint_pair(beating(4, fan), 1, fps=25, options=PLAIN, **IDS)
     fitted = (record.strata[0] & SECTOR) > 0
     assert (fitted & fan.mask).sum() / (fitted | fan.mask).sum() > 0.9
@@ -161,7 +162,7 @@ def test_the_sector_is_fitted_when_unknown():
         (np.zeros((2, 96, 96), np.uint8), {}, "does not look like ultrasound"),
         (np.full((2, 96, 96), 90, np.uint8), {}, "does not look like ultrasound"),
         (beating(1), {"fps": 0}, "fps"), (beating(1)[:, :90], {}, "the fan is for frames"),
-        (beating(1), {"fan": Geometry(kind="hull", x1=96, r1=96)}, "no sector found"),
+        (beating(1), {"fan": Hull(x1=96, y1=96)}, "no sector found"),
     ],
 )  # fmt: skip
 def test_bad_clips_are_refused_with_a_reason(clip, options, words):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.simulation.colour_maps import make_colour_map
-from data_pipeline.simulation.fan import Fan
+from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.simulator import simulate_pair
 from data_pipeline.simulation.ui import draw_screen, make_screen
 from data_pipeline.simulation.views_sheet import contact_sheet, label_picture
@@ -37,7 +37,7 @@ def test_errors(pair, bad):
 
 @pytest.mark.parametrize("kind", ["phased", "curvilinear", "linear"])
 def test_screens_repeat_and_the_ecg_moves(kind):
-    fan = Fan.for_size(kind, 160, 200, depth_cm=5 if kind == "linear" else 14, margin=0.2)
+    fan = ScanGrid.for_size(kind, 160, 200, depth_cm=5 if kind == "linear" else 14, margin=0.2)
     phase = np.arange(6) / 6
 
     def drawn(seed):

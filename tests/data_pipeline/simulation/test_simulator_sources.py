@@ -2,14 +2,13 @@
 
 import pickle
 
-import grain
 import numpy as np
 import pytest
 
 from data_pipeline.loading.sources import InMemory
 from data_pipeline.records.manifest import row_of
 from data_pipeline.simulation.painter import HELD_OUT
-from data_pipeline.simulation.sources import PaintedSource, PaintRecord, SimulationSource
+from data_pipeline.simulation.sources import PaintedSource, SimulationSource
 
 TINY = {"height": 40, "width": 40, "frames": 2, "length": 6, "views": ("A4C", "CAROTID_LONG")}
 SOURCES = [SimulationSource(**TINY), PaintedSource(**TINY)]
@@ -55,14 +54,6 @@ def test_painting_over_records():
     assert first.kind == "painted" and first.patient_id == third.patient_id == greys[0].patient_id
     assert first.clip_id != third.clip_id and not np.array_equal(first.cfd, third.cfd)
     assert first.vendor in HELD_OUT.families and source.ids(2).clip_id == third.clip_id
-
-
-def test_the_painter_is_a_grain_transform():
-    greys = [SimulationSource(**TINY)[0]]
-    dataset = grain.MapDataset.source(greys).seed(3).repeat(2).random_map(PaintRecord(shared=False))
-    first, second = dataset[0], dataset[1]
-    assert first.kind == "painted" and not first.shared and not np.array_equal(first.cfd, second.cfd)
-    assert _same(first, dataset[0])
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from cfd2gray.evaluation.tasks.mass_recall import mass_recall
 from cfd2gray.translation.translator import Translator, luma_of
 from cfd2gray.weights.pretrained import load_pretrained
 from data_pipeline.schema import BOX, FLOW, LABELS, SECTOR
-from data_pipeline.screen.analysis import hidden_mask
+from data_pipeline.screen.hidden import hidden_mask
 
 
 def mass_clip(*, hidden=True):

@@ -13,7 +13,7 @@ import math
 import cv2
 import numpy as np
 
-from data_pipeline.schema import Geometry
+from data_pipeline.geometry import Fan, Geometry, Hull, Rectangle
 from data_pipeline.simulation import steady
 
 KINDS = ("phased", "curvilinear", "linear")
@@ -22,10 +22,10 @@ _SIZE = ((128, 160, 80), (300, 288, 128))
 
 
 @dataclasses.dataclass(frozen=True)
-class Fan:
+class ScanGrid:
     """A sector of an image of ``height x width`` pixels and its beam-space grid of ``n_r x n_t`` samples.
 
-    ``geometry.r0`` is the probe's surface: depth 0 on the central beam.
+    ``geometry.depth[0]`` is the probe's surface: depth 0 on the central beam.
     """
 
     geometry: Geometry
@@ -36,21 +36,22 @@ class Fan:
 
     def __post_init__(self) -> None:
         g = self.geometry
-        if g.kind not in KINDS:
-            raise ValueError(f"Geometry.kind must be one of {KINDS} to make a Fan, got {g.kind!r}")
+        if isinstance(g, Hull):
+            raise ValueError(f"the geometry's kind must be one of {KINDS} to make a ScanGrid, got {g.kind!r}")
         for name, low, high in (("height", 16, 4096), ("width", 16, 4096), ("n_r", 16, 2048), ("n_t", 8, 2048)):
             if not low <= getattr(self, name) <= high:
-                raise ValueError(f"Fan.{name} must be in {low}..{high}, got {getattr(self, name)}")
+                raise ValueError(f"ScanGrid.{name} must be in {low}..{high}, got {getattr(self, name)}")
         if not g.cm_per_px > 0:
             raise ValueError(
-                f"Fan needs geometry.cm_per_px > 0, got {g.cm_per_px}; an assumed scale is better than none"
+                f"ScanGrid needs geometry.cm_per_px > 0, got {g.cm_per_px}; an assumed scale is better than none"
             )
-        lateral = (g.x0, g.x1) if self.linear else (g.t0, g.t1)
-        if not (0 <= g.r0 < g.r1 and lateral[0] < lateral[1]):
-            raise ValueError(f"Fan needs 0 <= r0 < r1 and an increasing lateral range, got r {g.r0}..{g.r1}, {lateral}")
+        if not (0 <= g.depth[0] < g.depth[1] and g.lateral[0] < g.lateral[1]):
+            raise ValueError(
+                f"ScanGrid needs 0 <= r0 < r1 and an increasing lateral range, got r {g.depth} and {g.lateral}"
+            )
 
     @classmethod
-    def from_geometry(cls, geometry: Geometry, *, height: int, width: int) -> Fan:
+    def from_geometry(cls, geometry: Geometry, *, height: int, width: int) -> ScanGrid:
         """The fan of ``geometry`` in an image of ``height x width``, its grid chosen by the size of the image."""
         n_r, n_t = grid_for_size(height, width)
         return cls(geometry=geometry, height=int(height), width=int(width), n_r=n_r, n_t=n_t)
@@ -69,7 +70,7 @@ class Fan:
         steer: float = 0.0,
         margin: float = 0.02,
         overfill: float = 1.0,
-    ) -> Fan:
+    ) -> ScanGrid:
         """A fan that fills an image of ``height x width`` pixels.
 
         Args:
@@ -92,17 +93,17 @@ class Fan:
         )  # fmt: skip
         for name, value, low, high in limits:
             if not low <= value <= high:
-                raise ValueError(f"Fan.for_size: {name} must be in {low:.3g}..{high:.3g}, got {value}")
+                raise ValueError(f"ScanGrid.for_size: {name} must be in {low:.3g}..{high:.3g}, got {value}")
         if kind not in KINDS:
-            raise ValueError(f"Fan.for_size: kind must be one of {KINDS}, got {kind!r}")
+            raise ValueError(f"ScanGrid.for_size: kind must be one of {KINDS}, got {kind!r}")
         pad = margin * min(height, width)
         inner_h, inner_w = height - 2 * pad, width - 2 * pad
-        shared = {"kind": kind, "native_height": int(height), "native_width": int(width)}
+        native = {"native_height": int(height), "native_width": int(width)}
         if kind == "linear":
             px_per_cm = min(inner_w / width_cm, inner_h / depth_cm)
             top, half = (height - depth_cm * px_per_cm) / 2, width_cm * px_per_cm / 2
-            geometry = Geometry(
-                **shared, r0=top, r1=top + depth_cm * px_per_cm, x0=width / 2 - half, x1=width / 2 + half,
+            geometry: Geometry = Rectangle(
+                **native, y0=top, y1=top + depth_cm * px_per_cm, x0=width / 2 - half, x1=width / 2 + half,
                 steer=float(steer), cm_per_px=1 / px_per_cm,
             )  # fmt: skip
         else:
@@ -111,15 +112,15 @@ class Fan:
             tall = r1_cm - r0_cm * cosine
             px_per_cm = min(overfill * inner_w / (2 * r1_cm * sine), inner_h / tall)
             top = pad + 0.5 * (inner_h - tall * px_per_cm)
-            geometry = Geometry(
-                **shared, apex_x=width / 2, apex_y=top - r0_cm * cosine * px_per_cm, r0=r0_cm * px_per_cm,
+            geometry = Fan(
+                **native, kind=kind, apex_x=width / 2, apex_y=top - r0_cm * cosine * px_per_cm, r0=r0_cm * px_per_cm,
                 r1=r1_cm * px_per_cm, t0=-float(half_angle), t1=float(half_angle), cm_per_px=1 / px_per_cm,
             )  # fmt: skip
         return cls.from_geometry(geometry, height=height, width=width)
 
     @property
     def linear(self) -> bool:
-        return self.geometry.kind == "linear"
+        return isinstance(self.geometry, Rectangle)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -130,21 +131,25 @@ class Fan:
     def cm_per_px(self) -> float:
         return float(self.geometry.cm_per_px)
 
+    @property
+    def steer(self) -> float:
+        """Lean of the colour lines, rad; 0 on fans."""
+        return self.geometry.steer
+
     @functools.cached_property
     def r(self) -> np.ndarray:
         """float32 [n_r], px: distance from the apex (image row for linear)."""
-        return np.linspace(self.geometry.r0, self.geometry.r1, self.n_r, dtype=np.float32)
+        return np.linspace(*self.geometry.depth, self.n_r, dtype=np.float32)
 
     @functools.cached_property
     def t(self) -> np.ndarray:
         """float32 [n_t]: beam angle in rad (image column for linear)."""
-        ends = (self.geometry.x0, self.geometry.x1) if self.linear else (self.geometry.t0, self.geometry.t1)
-        return np.linspace(*ends, self.n_t, dtype=np.float32)
+        return np.linspace(*self.geometry.lateral, self.n_t, dtype=np.float32)
 
     @property
     def dr(self) -> float:
         """Pixels between two samples of a beam."""
-        return float((self.geometry.r1 - self.geometry.r0) / (self.n_r - 1))
+        return float((self.geometry.depth[1] - self.geometry.depth[0]) / (self.n_r - 1))
 
     @property
     def dt(self) -> float:
@@ -160,8 +165,9 @@ class Fan:
     def X(self) -> np.ndarray:
         """float32 [n_r, n_t], cm: lateral position, 0 at the middle of the probe."""
         if self.linear:
-            middle = 0.5 * (self.geometry.x0 + self.geometry.x1)
-            return np.repeat((self.t[None] - np.float32(middle)) * np.float32(self.cm_per_px), self.n_r, 0)
+            return np.repeat(
+                (self.t[None] - np.float32(self.geometry.anchor[0])) * np.float32(self.cm_per_px), self.n_r, 0
+            )
         return self.r[:, None] * steady.sin(self.t)[None] * np.float32(self.cm_per_px)
 
     @functools.cached_property
@@ -205,10 +211,20 @@ class Fan:
     def RT(self) -> tuple[np.ndarray, np.ndarray]:
         """Where each pixel lies: float32 [H, W] radius in px and beam angle in rad (row and column for linear)."""
         y, x = np.mgrid[: self.height, : self.width].astype(np.float32)
+        return self.beam_place(x, y)
+
+    def beam_place(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Radius and beam angle (row and column for linear) of float32 pixel coordinates that broadcast."""
         if self.linear:
-            return y, x
+            return tuple(np.broadcast_arrays(y, x))
         x, y = x - np.float32(self.geometry.apex_x), y - np.float32(self.geometry.apex_y)
         return steady.hypot(x, y), steady.arctan2(x, y)
+
+    def image_place(self, r: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The inverse of `beam_place`: pixel ``(x, y)``."""
+        if self.linear:
+            return t, r
+        return self.geometry.apex_x + r * steady.sin(t), self.geometry.apex_y + r * steady.cos(t)
 
     @functools.cached_property
     def mask(self) -> np.ndarray:
@@ -258,9 +274,9 @@ class Fan:
         """A point in cm (as in ``X``, ``Y``) as ``(r px, t)``, clipped into the sector."""
         px = 1 / self.cm_per_px
         if self.linear:
-            r, t = self.geometry.r0 + y_cm * px, 0.5 * (self.geometry.x0 + self.geometry.x1) + x_cm * px
+            r, t = self.geometry.depth[0] + y_cm * px, self.geometry.anchor[0] + x_cm * px
         else:
-            x, y = x_cm * px, y_cm * px + self.geometry.r0
+            x, y = x_cm * px, y_cm * px + self.geometry.depth[0]
             r, t = math.hypot(x, y), math.atan2(x, y)
         return float(np.clip(r, self.r[0], self.r[-1])), float(np.clip(t, self.t[0], self.t[-1]))
 

@@ -3,14 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from data_pipeline.schema import Geometry
-from data_pipeline.simulation.fan import Fan, grid_for_size
+from data_pipeline.geometry import Fan
+from data_pipeline.simulation.scan_grid import ScanGrid, grid_for_size
 
 KINDS = ("phased", "curvilinear", "linear")
 
 
 def fan_of(kind, height=96, width=112, depth_cm=None):
-    return Fan.for_size(kind, height, width, depth_cm=depth_cm or (4.0 if kind == "linear" else 15.0))
+    return ScanGrid.for_size(kind, height, width, depth_cm=depth_cm or (4.0 if kind == "linear" else 15.0))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,13 +82,13 @@ def test_bad_parameters_are_named(change, word):
     arguments = {"kind": "phased", "height": 96, "width": 96, "depth_cm": 12.0} | change
     kind, height, width = (arguments.pop(name) for name in ("kind", "height", "width"))
     with pytest.raises(ValueError, match=word):
-        Fan.for_size(kind, height, width, **arguments)
+        ScanGrid.for_size(kind, height, width, **arguments)
 
 
 def test_bad_geometry_is_refused():
     with pytest.raises(ValueError, match="cm_per_px"):
-        Fan.from_geometry(Geometry(r0=1, r1=80, t0=-0.5, t1=0.5), height=96, width=96)
+        ScanGrid.from_geometry(Fan(r0=1, r1=80, t0=-0.5, t1=0.5), height=96, width=96)
     with pytest.raises(ValueError, match="r0 < r1"):
-        Fan.from_geometry(Geometry(r0=90, r1=80, t0=-0.5, t1=0.5, cm_per_px=0.1), height=96, width=96)
+        ScanGrid.from_geometry(Fan(r0=90, r1=80, t0=-0.5, t1=0.5, cm_per_px=0.1), height=96, width=96)
     with pytest.raises(ValueError, match="shape"):
         fan_of("phased").to_image(np.zeros((3, 3), np.float32))

@@ -1,0 +1,30 @@
+"""Formulas of pixels that every room shares: luma, saturation, correlation."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def luma(frames: np.ndarray) -> np.ndarray:
+    """BT.601 luma uint8 ``[T, H, W]`` of RGB uint8 ``[T, H, W, 3]`` (``[H, W]`` of one frame); grey keeps its value."""
+    if frames.ndim == 3:
+        return cv2.cvtColor(np.ascontiguousarray(frames), cv2.COLOR_RGB2GRAY)
+    return np.stack([luma(frame) for frame in frames])
+
+
+def saturation(frame: np.ndarray) -> np.ndarray:
+    """``max(R, G, B) - min(R, G, B)``, uint8 ``[H, W]``, of an RGB frame uint8 ``[H, W, 3]``."""
+    red, green, blue = cv2.split(frame)
+    return cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
+
+
+def ncc(a: np.ndarray, b: np.ndarray, *, min_pixels: int = 100) -> float:
+    """Pearson correlation of two samples of one shape, -1..1.
+
+    0 where it means nothing: at most ``min_pixels`` values, or one sample is flat.
+    """
+    a, b = np.asarray(a, np.float32).ravel(), np.asarray(b, np.float32).ravel()
+    if a.size <= min_pixels or not (a.std() > 0 and b.std() > 0):
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1])
