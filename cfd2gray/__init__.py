@@ -14,10 +14,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cfd2gray.translation.translator import Translator
 
-try:
-    __version__ = metadata.version("cfd2gray")
-except metadata.PackageNotFoundError:  # a source tree on the path, not installed
-    __version__ = "0.0.0"
+
+def _version() -> str:
+    for distribution in ("cfd2gray", "cfd2gray-light"):
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return "0.0.0"  # a source tree on the path, not installed
+
+
+__version__ = _version()
 
 __all__ = ["Translator", "__version__"]
 

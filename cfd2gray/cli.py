@@ -28,6 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{PROG} {args.command}: interrupted", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        if args.debug or (error.name or "").startswith((PROG, "data_pipeline")):
+            raise
+        print(f"{PROG} {args.command}: needs {error.name}, which is not installed; pip install {PROG}", file=sys.stderr)
+        return 2
     except (ValueError, OSError) as error:
         if args.debug:
             raise
