@@ -175,7 +175,7 @@ def translator(task: dict[str, Any], *, frames: int) -> Built:
     return lambda: translate(clip), {"units": frames}
 
 
-def translate_file(task: dict[str, Any], *, frames: int, suffix: str = ".mp4") -> Built:
+def translate_file(task: dict[str, Any], *, frames: int, suffix: str = ".mp4", runtime: str = "auto") -> Built:
     """A video file to a video file: decoding, all of `translator`, encoding."""
     from cfd2gray.translation import files
     from cfd2gray.translation.translator import Translator
@@ -188,7 +188,10 @@ def translate_file(task: dict[str, Any], *, frames: int, suffix: str = ".mp4") -
     folder = pathlib.Path(tempfile.mkdtemp(prefix="cfd2gray-bench-"))
     source, target = folder / "clip.mkv", folder / f"grey{suffix}"
     write_video(source, screen_clip(frames, config.data.size), fps=30.0)
-    translate, output = Translator(weights_of(config)), files.Output(format=suffix, hasher=KeyedHasher(b"bench" * 8))
+    translate, output = (
+        Translator(weights_of(config), runtime=runtime),
+        files.Output(format=suffix, hasher=KeyedHasher(b"bench" * 8)),
+    )
 
     def call() -> None:
         for old in folder.glob("grey*"):

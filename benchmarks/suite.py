@@ -109,6 +109,51 @@ def translate(plan: Plan) -> Iterator[Section]:
     yield section
 
 
+def runtimes(plan: Plan) -> Iterator[Section]:
+    """What computes the network on a CPU."""
+    section = Section(
+        name="runtimes",
+        about="The generator on one clip, by what computes it: `Translator(runtime=...)`. OpenVINO and ONNX Runtime compute "
+        "the exported graph, from host to host and with matched grain and confidence; JAX and PyTorch the bare network, "
+        "arrays on the device. 'live': `Translator.stream`, frame by frame; 'file': FFV1 in, H.264 out, all included.",
+        unit="frames",
+        settings=plan.settings(batch=1, clip_frames=LONG_CLIP),
+    )
+    task = dataclasses.replace(plan.task, batch=1).options()
+    half = dataclasses.replace(plan.task, batch=1, overrides=(*plan.task.overrides, "model.dtype=bfloat16")).options()
+    ours = "cfd2gray.benchmarks.runtimes:"
+    graphs = {
+        "OpenVINO": ("openvino", None),
+        "OpenVINO float32": ("openvino", "f32"),
+        "ONNX Runtime": ("onnxruntime", None),
+    }
+    contenders = [
+        Contender(
+            name=name, target=ours + "network", options={"task": task, "runtime": runtime, "precision": precision},
+            process=name,
+        )
+        for name, (runtime, precision) in graphs.items()
+    ]  # fmt: skip
+    contenders.append(Contender(name="JAX", target=OURS + "network", options={"task": task}))
+    for runtime in ("openvino", "onnxruntime", "jax"):
+        options = {"task": task, "runtime": runtime}
+        contenders += [
+            Contender(name=f"live, {runtime}", target=ours + "live", options=options, process=runtime),
+            Contender(
+                name=f"file, {runtime}", target=ours + "file_to_file", options=options | {"frames": LONG_CLIP},
+                process=runtime,
+            ),
+        ]  # fmt: skip
+    if plan.peers:
+        contenders += _torch("network", task)
+        contenders += [dataclasses.replace(one, name=f"{one.name} bfloat16") for one in _torch("network", half)]
+    rivals = ("PyTorch eager", "PyTorch compiled", "PyTorch eager bfloat16", "PyTorch compiled bfloat16", "JAX")
+    pairs = [(name, rival) for name in graphs for rival in rivals] + [("JAX", "PyTorch compiled")]
+    pairs += [(f"{work}, {fast}", f"{work}, jax") for work in ("live", "file") for fast in ("openvino", "onnxruntime")]
+    _measure(section, plan, contenders, pairs)
+    yield section
+
+
 def train(plan: Plan) -> Iterator[Section]:
     """Updates, gradients, and the guard on the backward pass."""
     section = Section(
@@ -270,6 +315,7 @@ def peak_memory(plan: Plan) -> Iterator[Section]:
 Topic = Callable[[Plan], Iterator[Section]]
 TOPICS: dict[str, Topic] = {
     "translate": translate,
+    "runtimes": runtimes,
     "train": train,
     "input": read,
     "ssim": ssim,

@@ -8,7 +8,7 @@ import shlex
 
 from cfd2gray.commands.parsers import PROG, AddCommand, add_config, write_result
 
-TOPICS = ("translate", "train", "input", "ssim", "baseline-diffusion", "memory")
+TOPICS = ("translate", "runtimes", "train", "input", "ssim", "baseline-diffusion", "memory")
 
 
 def add_commands(add: AddCommand) -> None:

@@ -57,30 +57,31 @@ def graph_of(weights: GeneratorWeights, kind: str) -> Graph:
 
 
 class OpenVino:
-    """OpenVINO on the CPU, in bfloat16 where the processor computes in it; ready per size of input.
+    """OpenVINO on the CPU, in bfloat16 where the processor computes in it.
+
+    It is made ready for every size of input apart, which takes half a second once (a quarter from the cache) and makes it
+    twice as fast as a graph of open sizes.
 
     Args:
       graph: See `graph_of`.
-      fixed: Prepare for every size of input apart, which takes half a second and makes it twice as fast.
+      precision: ``bf16`` or ``f32``; by default what the processor computes fastest.
     """
 
-    def __init__(self, graph: Graph, *, fixed: bool = True):
+    def __init__(self, graph: Graph, *, precision: str | None = None):
         import openvino
 
-        self._core, self._fixed = openvino.Core(), fixed
+        self._core = openvino.Core()
         if (folder := cache_folder("openvino")) is not None:
             self._core.set_property({"CACHE_DIR": str(folder)})
         self._graph = graph if isinstance(graph, bytes) else str(graph)
         able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = "bf16" if "BF16" in able else "f32"
+        precision = precision or ("bf16" if "BF16" in able else "f32")
         self._options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         self._ready: dict[Any, Any] = {}
         self._lock, self._local = threading.Lock(), threading.local()
-        if not fixed:
-            self._compiled({})
 
     def __call__(self, inputs: Arrays) -> Arrays:
-        request = self._request({name: array.shape for name, array in inputs.items()} if self._fixed else {})
+        request = self._request({name: array.shape for name, array in inputs.items()})
         results = request.infer(inputs, share_inputs=True)
         return {name: array for output, array in results.items() for name in output.names}
 
@@ -106,8 +107,7 @@ class OpenVino:
         with self._lock:
             if key not in self._ready:
                 model = self._core.read_model(self._graph)
-                if shapes:
-                    model.reshape({name: list(shape) for name, shape in shapes.items()})
+                model.reshape({name: list(shape) for name, shape in shapes.items()})
                 self._ready[key] = self._core.compile_model(model, "CPU", self._options)
             return self._ready[key]
 
@@ -115,7 +115,7 @@ class OpenVino:
 class OnnxRuntime:
     """ONNX Runtime on the CPU, float32, any size of input."""
 
-    def __init__(self, graph: Graph, *, fixed: bool = False):
+    def __init__(self, graph: Graph):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
