@@ -16,13 +16,14 @@ Built = tuple[Callable[[], Any], dict[str, Any]]
 def network(task: dict[str, Any], *, runtime: str, precision: str | None = None) -> Built:
     """The clip graph on one window, arrays on the host in and out: evidence, both networks, matched grain, confidence.
 
-    It works through as many frames as `networks.network` does; those at either end that a window would drop are counted.
+    The frames around the window are those that its result depends on; `networks.network` looks at fewer and computes the
+    ends of its window as those of a clip.
     """
     task = Task.of(task)
     config = task.load()
     weights = weights_of(config)
     frames = task.frames or config.data.frames - 2 * config.train.margin
-    batch = batch_of(1, frames + 2 * weights.spec.margin, config.data.size)
+    batch = batch_of(1, frames + 2 * weights.spec.radius, config.data.size)
     inputs = {"frames": batch["cfd"][0], "hidden": batch["hidden"][0]}
     engine = ENGINES[runtime](graph_of(weights, CLIP), **({"precision": precision} if precision else {}))
     return lambda: engine(inputs), {"units": frames}

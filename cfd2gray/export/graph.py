@@ -85,7 +85,7 @@ class Graph:
 
     def tensor(self, array: np.ndarray) -> str:
         """The name of a constant; equal ones are stored once."""
-        root, array = self._root, np.ascontiguousarray(array)
+        root, array = self._root, np.asarray(array, order="C")
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in root._constants:
             root._constants[key] = self.fresh("constant")

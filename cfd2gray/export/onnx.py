@@ -22,7 +22,7 @@ from cfd2gray.files import atomic_path
 from cfd2gray.models.fill import Seen
 from cfd2gray.models.generator import GeneratorSpec, Memory
 from cfd2gray.translation.graph_network import CLIP, MEMORY, STREAM
-from cfd2gray.translation.jax_network import compiled_advance, compiled_window, fresh_memory
+from cfd2gray.translation.jax_network import compiled_advance, compiled_window, fresh_memory, left_out
 from cfd2gray.weights.pretrained import GeneratorWeights, flat_params
 
 FORMAT = "cfd2gray-onnx-1"
@@ -166,7 +166,8 @@ def _written(graph: Graph, function: Any, inputs: list[Value], *abstract: Any) -
 
 def _clip(graph: Graph, spec: GeneratorSpec, tree: Any, params: list[Value]) -> tuple[list, list]:
     """The graph for clips of any size: padded to what the network asks for and cut again, as `translation.view` does."""
-    multiple, margin, cut = spec.multiple, spec.margin, spec.radius - spec.margin
+    multiple, out = spec.multiple, left_out(spec)
+    cut = spec.radius - out
     number = lambda value: graph.tensor(np.array([value], np.int64))  # noqa: E731
     shape = graph.emit("Shape", ["frames"])
     frames, height, width = (graph.emit("Gather", [shape, number(axis)], axis=0) for axis in range(3))
@@ -174,7 +175,7 @@ def _clip(graph: Graph, spec: GeneratorSpec, tree: Any, params: list[Value]) -> 
         graph.emit("Div", [graph.emit("Add", [size, number(multiple - 1)]), number(multiple)])
         for size in (height, width)
     ]
-    graph.know({"t": graph.emit("Sub", [frames, number(2 * margin)]), "h": tiles[0], "w": tiles[1]})
+    graph.know({"t": graph.emit("Sub", [frames, number(2 * out)]), "h": tiles[0], "w": tiles[1]})
     t, h, w = jax_export.symbolic_shape("t, h, w")
     more = [graph.emit("Sub", [graph.vector([multiple * tile]), size]) for tile, size in ((h, height), (w, width))]
     zero = number(0)
@@ -182,7 +183,7 @@ def _clip(graph: Graph, spec: GeneratorSpec, tree: Any, params: list[Value]) -> 
     for name, rank in (("frames", 4), ("hidden", 3)):
         ends = [zero] * (rank + 1) + [*more, *[zero] * (rank - 3)]
         name = graph.emit("Pad", [name, graph.emit("Concat", ends, axis=0), graph.tensor(np.array(0, np.uint8))])
-        size = (t + 2 * margin, multiple * h, multiple * w, 3)[:rank]
+        size = (t + 2 * out, multiple * h, multiple * w, 3)[:rank]
         # Colours apart from here on: what is done to each of them is done to one piece of memory.
         order = (0, 3, 1, 2) if rank == 4 else straight(rank)
         name = graph.emit("Transpose", [name], perm=order) if rank == 4 else name
@@ -295,7 +296,7 @@ def _compare_clip(session: Any, weights: GeneratorWeights) -> dict[str, float]:
         expected = compiled_window(spec)(
             weights.params, np.pad(around[0], [*ends, (0, 0)])[None], np.pad(around[1], ends)[None]
         )
-        cut = spec.radius - spec.margin
+        cut = spec.radius - left_out(spec)
         for name, ours, theirs in zip(worst, found, expected):
             theirs = np.asarray(theirs)[0, cut : cut + frames, :height, :width]
             worst[name] = max(worst[name], float(np.abs(ours - theirs).max()))

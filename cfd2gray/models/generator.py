@@ -11,6 +11,7 @@ from flax import nnx
 from cfd2gray.models.anatomy import AnatomyNet
 from cfd2gray.models.denoise import DenoiseNet
 from cfd2gray.models.fill import FirstGuess, Seen, first_guess, guess_so_far, luma, never_seen
+from cfd2gray.models.layers import middle
 from cfd2gray.models.recall import Recall
 from cfd2gray.models.spec import GeneratorSpec
 
@@ -89,10 +90,12 @@ class Generator(nnx.Module):
             EVIDENCE_CHANNELS, width=spec.denoise_width, blocks=max(spec.denoise_blocks, 1), **common
         )
 
-    def __call__(self, cfd: Array, hidden: Array, *, margin: int = 0) -> Translation:
+    def __call__(self, cfd: Array, hidden: Array, *, margin: int = 0, trim: bool = False) -> Translation:
         """Shapes as in `evidence`; H and W must be multiples of ``spec.multiple``.
 
         The first and last ``margin`` frames are evidence only: the result has ``T - 2 * margin`` frames.
+        With ``trim`` those whose neighbours are missing are left out as well: ``T - 2 * spec.radius`` frames for a margin of
+        ``spec.margin``, each as in any longer clip. Networks that do not see their neighbours both ways have none.
         """
         frames = cfd.shape[1]
         self._check_size(cfd)
@@ -105,7 +108,7 @@ class Generator(nnx.Module):
             kept = slice(margin, frames - margin)
             return self._translate(_stacked(cfd, hidden, found)[:, kept], found.guess[:, kept], Recall())
         seen, guess = evidence(cfd, hidden, fill_radius=self.spec.margin, levels=self.spec.levels + 1, margin=margin)
-        return self._translate(seen, guess, None)
+        return self._translate(seen, guess, None, trim=trim)
 
     def advance(self, cfd: Array, hidden: Array, memory: Memory) -> tuple[Translation, Memory]:
         """The next frames of a stream: what a call on the whole clip returns for them, at the cost of these frames alone.
@@ -146,10 +149,13 @@ class Generator(nnx.Module):
         if h % self.spec.multiple or w % self.spec.multiple:
             raise ValueError(f"frames must be multiples of {self.spec.multiple} px for this model, got {h}x{w}")
 
-    def _translate(self, seen: Array, guess: Array, recall: Recall | None) -> Translation:
+    def _translate(self, seen: Array, guess: Array, recall: Recall | None, *, trim: bool = False) -> Translation:
         seen = seen.astype(self.spec.dtype)
-        anatomy = self.anatomy(seen, guess, recall)[0] if self.spec.width else guess
-        grey, log_scale = self.denoise(anatomy, seen, recall)
+        anatomy = self.anatomy(seen, guess, recall, trim=trim)[0] if self.spec.width else guess
+        frames = anatomy.shape[1]
+        trim = trim and self.spec.denoise_blocks > 0
+        grey, log_scale = self.denoise(anatomy, middle(seen, frames), recall, trim=trim)
         if not self.spec.denoise_blocks:
             grey = anatomy
+        anatomy = middle(anatomy, grey.shape[1])
         return Translation(anatomy=anatomy, grey=grey, log_scale=log_scale)

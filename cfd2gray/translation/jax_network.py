@@ -24,17 +24,22 @@ from cfd2gray.translation.windows import lanes_for, run_windows
 from cfd2gray.weights.pretrained import GeneratorWeights
 
 
+def left_out(spec: GeneratorSpec) -> int:
+    """Frames at either end of a window that `compiled_window` does not return."""
+    return spec.margin if spec.causal else spec.radius
+
+
 @functools.cache
 def compiled_window(spec: GeneratorSpec) -> Any:
     """The jitted ``(params, cfd [N, k, H, W, 3] uint8, hidden [N, k, H, W] uint8) -> (grey, confidence)``, the results
-    ``spec.margin`` frames shorter at either end; every window is computed on the device where it lies."""
+    `left_out` frames shorter at either end; every window is computed on the device where it lies."""
     graph = generator_graph(spec)
 
     @jax.jit
     def run(params: Any, cfd: jax.Array, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
         cfd, hidden = cfd.astype(jnp.float32) / 255.0, hidden.astype(jnp.float32)[..., None]
-        out = nnx.merge(graph, params)(cfd, hidden, margin=spec.margin)
-        kept = slice(spec.margin, cfd.shape[1] - spec.margin)
+        out = nnx.merge(graph, params)(cfd, hidden, margin=spec.margin, trim=True)
+        kept = slice(left_out(spec), cfd.shape[1] - left_out(spec))
         grey = match_grain(out.grey, luma(cfd[:, kept]), hidden[:, kept])
         return jnp.clip(grey[..., 0], 0.0, 1.0), confidence_of(out.log_scale[..., 0])
 
@@ -95,7 +100,7 @@ class JaxNetwork:
             (frames, hidden),
             window=self.weights.settings["window"],
             radius=spec.radius,
-            margin=spec.margin,
+            margin=left_out(spec),
             lanes=lanes,
         )
 

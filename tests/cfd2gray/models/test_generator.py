@@ -139,3 +139,18 @@ def test_remat_recomputes_each_stage_and_changes_no_result():
         recomputed[remat] = len(re.findall(r"\b(?:remat2?|checkpoint)\[", str(jax.make_jaxpr(jax.grad(loss))(params))))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-7), found[True], found[False])
     assert recomputed[False] == 0 and recomputed[True] >= 2 * spec.levels + 2
+
+
+@pytest.mark.parametrize("changes", [{}, {"width": 0}, {"denoise_blocks": 0}, {"temporal": False}, {"levels": 2}])
+def test_a_trimmed_window_is_the_middle_of_the_whole(changes):
+    spec = dataclasses.replace(SPEC, **changes)
+    leaves, tree = jax.tree.flatten(generator_params(spec, 0))
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    params = jax.tree.unflatten(tree, [x + 0.05 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves)])
+    network = nnx.merge(generator_graph(spec), params)
+    cfd = jax.random.uniform(jax.random.key(2), (1, 2 * spec.radius + 3, 16, 24, 3))
+    hidden = (jax.random.uniform(jax.random.key(3), (*cfd.shape[:4], 1)) < 0.3).astype(jnp.float32)
+    whole, trimmed = network(cfd, hidden), network(cfd, hidden, margin=spec.margin, trim=True)
+    for name in ("anatomy", "grey", "log_scale"):
+        expected = getattr(whole, name)[:, spec.radius : spec.radius + 3]
+        np.testing.assert_allclose(getattr(trimmed, name), expected, atol=1e-5)
