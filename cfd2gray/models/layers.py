@@ -140,9 +140,9 @@ class Stage(nnx.Module):
     def __call__(self, x: Array, recall: Recall | None = None, *, trim: bool = False) -> Array:
         if self.remat and recall is None and not trim:
             return nnx.remat(Stage._run)(self, x)
-        return self._run(x, recall, trim=trim)
+        return self._run(x, recall, trim)
 
-    def _run(self, x: Array, recall: Recall | None = None, *, trim: bool = False) -> Array:
+    def _run(self, x: Array, recall: Recall | None = None, trim: bool = False) -> Array:
         frames = x.shape[1]
         y = fold_time(x)
         for i in range(self.n_blocks):
