@@ -139,10 +139,13 @@ class Stage(nnx.Module):
 
     def __call__(self, x: Array, recall: Recall | None = None, *, trim: bool = False) -> Array:
         if self.remat and recall is None and not trim:
-            return nnx.remat(Stage._run)(self, x)
-        return self._run(x, recall, trim)
+            return nnx.remat(Stage._plain)(self, x)
+        return self._run(x, recall, trim=trim)
 
-    def _run(self, x: Array, recall: Recall | None = None, trim: bool = False) -> Array:
+    def _plain(self, x: Array) -> Array:
+        return self._run(x, None, trim=False)
+
+    def _run(self, x: Array, recall: Recall | None, *, trim: bool) -> Array:
         frames = x.shape[1]
         y = fold_time(x)
         for i in range(self.n_blocks):
