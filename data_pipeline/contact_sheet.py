@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
 import cv2
 import numpy as np
 
+from data_pipeline.files import atomic_path
 from data_pipeline.schema import BOX, FLOW, OUTLINE, PairRecord
 
 HEADER = 16
@@ -50,11 +50,9 @@ def contact_sheet(pairs: Iterable[PairRecord], *, size: int = 160, limit: int = 
 
 def write_contact_sheet(path: str | os.PathLike, pairs: Iterable[PairRecord], **options: int) -> None:
     """Write the sheet as PNG; by renaming."""
-    path = Path(path)
     _, data = cv2.imencode(".png", contact_sheet(pairs, **options)[..., ::-1])
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data.tobytes())
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:

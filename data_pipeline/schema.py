@@ -86,6 +86,11 @@ class ClipInfo:
     fps_source: str
     """Where ``fps`` comes from: a tag's keyword, ``container`` or ``assumed``."""
     cm_per_px: float | None = None
+    """Of a pixel's width, where pixels are not square."""
+    pixel_aspect: float = 1.0
+    """Height of a pixel over its width: 1 = square."""
+    frame_times: tuple[float, ...] = ()
+    """When each frame is shown, seconds from the first, where the rate varies (flag ``variable_rate``); else empty."""
     regions: tuple[Region, ...] = ()
     view: str = "UNKNOWN"
     vendor: str = ""

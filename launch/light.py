@@ -39,7 +39,7 @@ def light_project(text: str) -> str:
     text = re.sub(r"(?ms)^dependencies = \[.*?^\]\n", lambda _: f"dependencies = [\n{listed}]\n", text, count=1)
     text = re.sub(r"(?ms)^\[project.optional-dependencies\]\n.*?(?=^\[)", "", text, count=1)
     text = text.replace('name = "cfd2gray"', f'name = "{NAME}"', 1)
-    return re.sub(r'(?m)^description = .*$', f"description = {json.dumps(ABOUT)}", text, count=1)
+    return re.sub(r"(?m)^description = .*$", f"description = {json.dumps(ABOUT)}", text, count=1)
 
 
 def build(out: pathlib.Path) -> pathlib.Path:
@@ -49,7 +49,17 @@ def build(out: pathlib.Path) -> pathlib.Path:
         ignored = shutil.ignore_patterns(".*", "__pycache__", "tests", "docs", "build", "dist", "demo", "*.egg-info")
         shutil.copytree(ROOT, tree, ignore=ignored)
         (tree / "pyproject.toml").write_text(light_project((ROOT / "pyproject.toml").read_text()))
-        command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", str(out.resolve()), str(tree)]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--no-deps",
+            "--quiet",
+            "--wheel-dir",
+            str(out.resolve()),
+            str(tree),
+        ]
         subprocess.run(command, check=True)
     return max(out.glob("cfd2gray_light-*.whl"), key=lambda path: path.stat().st_mtime)
 

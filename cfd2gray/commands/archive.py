@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import hmac
 import os
 import pathlib
 import sys
@@ -20,6 +22,7 @@ def add_commands(add: AddCommand) -> None:
     sub = add("census", run_census, "what an archive holds and what translation adds", "census DICOM -o census")
     _add_archive(sub)
     sub.add_argument("-o", "--out", type=pathlib.Path, help="folder for census.csv, .json and .html")
+    sub.add_argument("--part", type=_part, metavar="K/N", help="look only at the K-th of N shares, on this machine")
 
     about = "find colour and greyscale pairs in an archive"
     sub = add("pair", run_pair, about, "pair DICOM --contact-sheet pairs.png")
@@ -32,8 +35,13 @@ def add_commands(add: AddCommand) -> None:
     sub = add("pack", run_pack, about, "pack EchoNet-Dynamic --dataset echonet-dynamic --paint 2 -o records")
     _add_archive(sub)
     _add_sources(sub)
-    sub.add_argument("--encoding", choices=("raw", "zstd"), default="raw")
+    sub.add_argument("--encoding", choices=("raw", "zstd"), default="zstd")
     sub.add_argument("--shard-mb", type=float, default=256.0)
+    about = "pack only the K-th of N shares, on this machine; --finish makes one data set of them"
+    sub.add_argument("--part", type=_part, metavar="K/N", help=about)
+    sub.add_argument("--finish", action="store_true", help="pack nothing more: join what the parts have packed")
+    about = "try files again that failed with this code; `transient`: whatever may have passed; may be repeated"
+    sub.add_argument("--retry", action="append", default=[], metavar="CODE", help=about)
     about = "pack as an Apache Beam pipeline: DirectRunner, DataflowRunner, FlinkRunner, SparkRunner"
     sub.add_argument("--runner", metavar="NAME", help=about)
     about = "an option of the Beam pipeline, e.g. --runner-option=--project=ours; may be repeated"
@@ -49,6 +57,15 @@ def _add_archive(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--key-file", type=pathlib.Path, help=about)
     sub.add_argument("--salvage", action="store_true", help="use the whole frames of truncated files")
     sub.add_argument("--workers", type=int, default=os.cpu_count())
+    about = "after this time a file is given up and counted as `timeout`"
+    sub.add_argument("--timeout", type=float, default=1800.0, metavar="SECONDS", help=about)
+
+
+def _part(text: str) -> tuple[int, int]:
+    k, _, n = text.partition("/")
+    if not (k.isdigit() and n.isdigit() and 1 <= int(k) <= int(n)):
+        raise argparse.ArgumentTypeError(f"must be K/N with 1 <= K <= N, got {text!r}")
+    return int(k), int(n)
 
 
 def _add_sources(sub: argparse.ArgumentParser) -> None:
@@ -57,23 +74,28 @@ def _add_sources(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--weak", action="store_true", help=about)
 
 
-def _jobs(args: argparse.Namespace, key: bytes) -> list:
-    from data_pipeline.census.run import CensusOptions, census
+def _jobs(args: argparse.Namespace, key: bytes, *, out: str | None = None) -> list:
+    """A job for every clip of the archive; ``out`` is where records go, and beside it what --weak has seen."""
+    from data_pipeline.census.rows import CensusOptions
+    from data_pipeline.census.run import look_at
     from data_pipeline.pairs.jobs import archive_jobs, weak_jobs
-    from data_pipeline.readers.archive import archive_items, read_view_csv
+    from data_pipeline.readers.archive import list_archive, read_view_csv
     from data_pipeline.screen.deidentify import KeyedHasher
 
     views = read_view_csv(args.view_csv) if args.view_csv else None
-    jobs = archive_jobs(
-        args.archive, key=key, dataset=args.dataset, views=views, paint_seeds=range(args.paint), salvage=args.salvage
-    )
+    listing = list_archive(args.archive, dataset=args.dataset, views=views, leave_out=out)
+    for why, path in listing.passed_over:
+        _teller(args)(None, f"{path}: {why}", None)
+    if listing.counts:
+        print(f"passed over: {listing.counts}", file=sys.stderr)
+    jobs = archive_jobs(listing.items, key=key, paint_seeds=range(args.paint), salvage=args.salvage)
     if args.weak:
-        items = archive_items(args.archive, dataset=args.dataset, views=views)
-        options = CensusOptions(salvage=args.salvage)
-        found = census(
-            args.archive, dataset=args.dataset, view_csv=args.view_csv, key=key, workers=args.workers, options=options
-        )
-        jobs += weak_jobs(items, found.rows, hasher=KeyedHasher(key))
+        kept = f"{out.rstrip('/')}.census" if out and "://" not in out else None
+        rows = look_at(
+            listing.items, args.archive, out_dir=kept, key=key, workers=args.workers, timeout=args.timeout,
+            options=CensusOptions(salvage=args.salvage),
+        )  # fmt: skip
+        jobs += weak_jobs(listing.items, rows, hasher=KeyedHasher(key))
     return jobs
 
 
@@ -96,7 +118,15 @@ def _teller(args: argparse.Namespace) -> Callable[[Any, str, BaseException | Non
 def _exit_code(counts: Mapping[str, int]) -> int:
     from data_pipeline.readers import CODES
 
-    return int(any(count and code in CODES and code not in PASSED_OVER for code, count in counts.items()))
+    return int(
+        any(count and (code in CODES or _broke(code)) and code not in PASSED_OVER for code, count in counts.items())
+    )
+
+
+def _broke(code: str) -> bool:
+    from data_pipeline.parallel import DEFECT
+
+    return code.startswith(DEFECT) or code in ("timeout", "worker_died")
 
 
 def run_pair(args: argparse.Namespace) -> int:
@@ -109,7 +139,7 @@ def run_pair(args: argparse.Namespace) -> int:
     kinds, reasons, shown = collections.Counter(), collections.Counter(), []
     with progress_bar("files") as bar:
         task = bar.add_task("pairing", total=len(jobs))
-        for _, outcome in run_ordered(_call, jobs, workers=args.workers):
+        for _, outcome in run_ordered(_call, jobs, workers=args.workers, timeout=args.timeout):
             if outcome.code:
                 reasons[outcome.code] += 1
                 tell(None, outcome.code, outcome.error)
@@ -130,19 +160,45 @@ def _call(job: Any) -> list:
 
 
 def run_pack(args: argparse.Namespace) -> int:
-    options = {"encoding": args.encoding, "shard_mb": args.shard_mb}
-    if args.runner:
-        manifest = _beam()(
-            _jobs(args, _pack_key(args)), args.out, runner=args.runner, options=args.runner_option, **options
-        )
-    else:
-        from data_pipeline.records.pack import pack
+    from data_pipeline.records import pack as packing
 
-        manifest = pack(_jobs(args, _pack_key(args)), args.out, workers=args.workers, on_error=_teller(args), **options)
+    key = _pack_key(args)
+    settings = {"encoding": args.encoding, "shard_mb": args.shard_mb, "options": _pack_options(args, key)}
+    if args.finish:
+        manifest = packing.finish(args.out)
+    elif args.runner:
+        jobs = functools.partial(_jobs_and_key, args)
+        manifest = _beam()(jobs, args.out, runner=args.runner, runner_options=args.runner_option, **settings)
+    else:
+        jobs, manner = _jobs(args, key, out=args.out), {"workers": args.workers, "timeout": args.timeout}
+        manifest = packing.pack(
+            jobs, args.out, part=args.part, retry=args.retry, key=key, on_error=_teller(args), **manner, **settings
+        )
+    if manifest is None:
+        print(f"part {args.part[0]} of {args.part[1]} is packed; when all are: cfd2gray pack ... --finish")
+        return 0
     clips = sum(shard.n_clips for shard in manifest.shards)
     write_result(args, {"clips": clips, "counts": dict(manifest.counts), "left_out": dict(manifest.errors)})
     print(f"{clips} clips in {args.out}; left out: {dict(manifest.errors) or 'none'}")
     return _exit_code(manifest.errors)
+
+
+def _pack_options(args: argparse.Namespace, key: bytes) -> dict[str, Any]:
+    """What a later call must agree with, beside the jobs themselves."""
+    table = args.view_csv.read_bytes() if args.view_csv and args.view_csv.is_file() else b""
+    return {
+        "dataset": args.dataset,
+        "paint": args.paint,
+        "weak": args.weak,
+        "salvage": args.salvage,
+        "views": hmac.new(key, table, "sha256").hexdigest()[:16] if table else "",
+    }
+
+
+def _jobs_and_key(args: argparse.Namespace) -> tuple[list, bytes]:
+    """On a cluster's worker: the listing and the key are read there, and travel with nothing."""
+    key = _pack_key(args)
+    return _jobs(args, key, out=args.out), key
 
 
 def _pack_key(args: argparse.Namespace) -> bytes:
@@ -165,13 +221,21 @@ def run_census(args: argparse.Namespace) -> int:
 
     from data_pipeline.census import page as census_page
     from data_pipeline.census import tables as census_tables
-    from data_pipeline.census.run import CensusOptions, census
+    from data_pipeline.census.rows import CensusOptions
+    from data_pipeline.census.run import census
 
+    if args.part and not args.out:
+        raise ValueError("--part needs -o: a census without --part joins the parts there")
     key = _key(args.key_file) if args.key_file or not args.out else None  # else the census keeps its own
     found = census(
         args.archive, out_dir=args.out, dataset=args.dataset, view_csv=args.view_csv, key=key, workers=args.workers,
-        options=CensusOptions(salvage=args.salvage), on_error=_teller(args),
+        timeout=args.timeout, part=args.part, options=CensusOptions(salvage=args.salvage), on_error=_teller(args),
     )  # fmt: skip
+    if args.part:
+        print(
+            f"part {args.part[0]} of {args.part[1]} is looked at; when all are, the same command without --part joins them"
+        )
+        return 0
     console = rich.console.Console()
     console.print(census_tables.terminal_table(found))
     console.print(census_tables.headline(found))

@@ -7,11 +7,15 @@ import pathlib
 
 from cfd2gray.commands.parsers import AddCommand, add_weights, chosen_weights, write_result
 
+_ENCODINGS = ("explicit", "rle", "jpegls", "j2k")
+
 
 def add_commands(add: AddCommand) -> None:
     """Declare the commands of this file."""
     sub = add("translate", run_translate, "colour-flow clips to greyscale", "translate clip.dcm -o grey.dcm")
-    sub.add_argument("inputs", nargs="+", type=pathlib.Path, metavar="CLIP")
+    sub.add_argument(
+        "inputs", nargs="+", type=pathlib.Path, metavar="CLIP", help="files, folders, zip archives, DICOMDIR"
+    )
     add_weights(sub)
     sub.add_argument("-o", "--out", type=pathlib.Path, required=True, help="a file, or a folder for several inputs")
     sub.add_argument("--format", default=None, help="for a folder: .dcm, .mp4, .mkv, .avi, .gif or .npy")
@@ -20,16 +24,50 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument("--mode", choices=("research", "clinical"), default="research", help="how DICOM output is linked")
     about = "what computes the network: auto takes an accelerator's JAX, or the fastest that is installed for the CPU"
     sub.add_argument("--runtime", choices=("auto", "jax", "openvino", "onnxruntime"), default="auto", help=about)
-    sub.add_argument("--key-file", type=pathlib.Path, help="secret for the hashes of identifiers; made when missing")
+    sub.add_argument("--key-file", type=pathlib.Path, help="secret of names and pseudonyms; default: OUT.key")
+    pixels = sub.add_mutually_exclusive_group()
+    pixels.add_argument(
+        "--clean", action="store_true", default=None, dest="clean",
+        help="black outside the sector and over text, in every format; the default but in clinical mode",
+    )  # fmt: skip
+    pixels.add_argument("--keep-screen", action="store_false", default=None, dest="clean", help="the whole screen")
+    sub.add_argument("--compress", choices=_ENCODINGS, default="explicit", dest="encoding", help="of DICOM, lossless")
+    sub.add_argument("--corner-mark", action="store_true", help="draw SYNTHETIC into a corner of videos")
+    sub.add_argument("--overwrite", action="store_true", help="make results again that are there already")
+    sub.add_argument("--keep-names", action="store_true", help="name results like their sources (on your own machine)")
+    sub.add_argument(
+        "--only-colour", action="store_true", help="leave clips without colour out instead of copying them"
+    )
+    sub.add_argument("--retry", action="append", default=[], metavar="CODE", help="try again what was refused; or all")
+    sub.add_argument("--follow-links", action="store_true", help="read symbolic links (DataLad, git-annex)")
+    sub.add_argument("--no-sequences", action="store_true", help="numbered images in a folder are stills, not a clip")
+    sub.add_argument("--salvage", action="store_true", help="translate the whole frames of truncated files")
+    sub.add_argument("--any-modality", action="store_true", help="read DICOM captures of other modalities than US")
 
 
 def run_translate(args: argparse.Namespace) -> int:
-    from cfd2gray.translation.batch import translate_files
+    from cfd2gray.translation.batch import Batch, translate_files
     from cfd2gray.translation.translator import Translator
 
     outcome = translate_files(
-        Translator(chosen_weights(args), runtime=args.runtime), args.inputs, args.out, format=args.format, whole_frame=args.whole_frame,
-        confidence=args.confidence, mode=args.mode, key_file=args.key_file,
+        Translator(chosen_weights(args), runtime=args.runtime),
+        args.inputs,
+        args.out,
+        format=args.format,
+        key_file=args.key_file,
+        batch=Batch(
+            overwrite=args.overwrite, keep_names=args.keep_names, only_colour=args.only_colour,
+            retry=tuple(args.retry), sequences=not args.no_sequences,
+        ),
+        whole_frame=args.whole_frame,
+        confidence=args.confidence,
+        mode=args.mode,
+        clean=args.clean,
+        encoding=args.encoding,
+        corner_mark=args.corner_mark,
+        salvage=args.salvage,
+        follow_links=args.follow_links,
+        any_modality=args.any_modality,
     )  # fmt: skip
     write_result(args, outcome)
     return 1 if outcome["failed"] else 0

@@ -6,7 +6,16 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from cfd2gray.models.layers import Conv3x3, Stage, activation, depth_to_space, fold_time, middle, space_to_depth, unfold_time
+from cfd2gray.models.layers import (
+    Conv3x3,
+    Stage,
+    activation,
+    depth_to_space,
+    fold_time,
+    middle,
+    space_to_depth,
+    unfold_time,
+)
 from cfd2gray.models.recall import Recall
 
 Array = jax.Array

@@ -1,24 +1,75 @@
-"""Many files in, many files out: one failure never stops the rest, and every failure is told in one line."""
+"""Many files in, many files out: one failure never stops the rest, and a second run goes on where the first one ended."""
 
 from __future__ import annotations
 
 import collections
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
 import os
 import pathlib
-import secrets
+import shutil
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from cfd2gray.files import atomic_path
-from cfd2gray.translation.files import OUTPUTS, Output, translate_file
+from cfd2gray.translation.files import HELD_BYTES, OUTPUTS, Output, translate_file
+from cfd2gray.translation.gallery import THUMBNAILS, save_thumbnail, write_gallery
+from cfd2gray.translation.private_map import PrivateMap, Row, read_key
 from cfd2gray.translation.translator import Translator
+from data_pipeline.files import file_digest
 from data_pipeline.parallel import progress_bar
+from data_pipeline.readers import IngestError
+from data_pipeline.readers.errors import Guard
+from data_pipeline.readers.walk import Source, find_sources
 from data_pipeline.screen.deidentify import KeyedHasher
 
-AT_ONCE = 16
-"""Cores that are used as devices: each works on a file, and every file that is worked on is held in memory."""
+__all__ = ["Batch", "read_key", "translate_files"]
+
+IN_FLIGHT_BYTES = HELD_BYTES
+"""Decoded bytes of the clips that are worked on at one time: the peak is about eight times that, and what JAX needs."""
+TRANSIENT = ("not_found", "too_large", "missing_dependency", "disk", "defect")
+"""Failures that another day or machine may not see: such files are always tried again."""
+_WORK = ".unfinished"
+"""Below the folder of results: what is being written; cleared at every start."""
+_MEDIA = (
+    ".mov",
+    ".webm",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".tif",
+    ".tiff",
+    ".nii",
+    ".mpg",
+    ".mpeg",
+    ".wmv",
+    ".npz",
+    ".zip",
+    ".bmp",
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What is done with a folder.
+
+    Attributes:
+      overwrite: Make results again that are there.
+      keep_names: Results are named like their sources; else by a keyed hash of the contents.
+      only_colour: Clips without colour are left out instead of copied.
+      retry: Codes of earlier refusals that are to be tried again; "all" for every one.
+      sequences: A folder of numbered images is one clip.
+    """
+
+    overwrite: bool = False
+    keep_names: bool = False
+    only_colour: bool = False
+    retry: tuple[str, ...] = ()
+    sequences: bool = True
 
 
 def translate_files(
@@ -27,104 +78,331 @@ def translate_files(
     out: pathlib.Path,
     *,
     format: str | None = None,
-    whole_frame: bool = False,
-    confidence: bool = False,
-    mode: str = "research",
     key_file: pathlib.Path | None = None,
+    batch: Batch | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
-    """Translate files, or every file below folders.
+    """Translate files, or every clip below folders.
 
     Args:
       translator: Weights to use.
       inputs: Files and folders.
-      out: A file for one input file, else a folder; results there are named by the source's digest, never by its name.
+      out: A file for one input file, else a folder.
       format: Suffix of results in a folder; default ``.dcm``.
-      whole_frame, confidence, mode: See `translation.files.Output`.
-      key_file: Secret of the identifiers' hashes, made when missing; None: a secret that is forgotten afterwards.
+      key_file: Secret of names and pseudonyms, made when missing; by default ``OUT.key`` beside the folder, and for a
+        single file one that is forgotten.
+      batch: What is done with what is there already.
+      options: Of `files.Output`.
 
     Returns:
-      ``{"translated": [facts...], "failed": [{"input", "error"}...]}``.
+      ``{"translated": [facts...], "copied": [...], "there": number, "refused": [{"input", "code", "error"}...]}``;
+      ``failed`` is what was refused in this run.
 
     Raises:
-      ValueError: When there is no input at all, or one single input cannot be translated.
+      ValueError: When there is no input at all, one single input cannot be translated, or an output cannot be written.
     """
-    files = list(_expand(inputs))
-    if not files:
-        raise ValueError(f"nothing to translate: {', '.join(map(str, inputs))} holds no file")
-    one = len(files) == 1 and not inputs[0].is_dir() and out.suffix.lower() in OUTPUTS
-    if not one and out.suffix.lower() in OUTPUTS:
-        raise ValueError(f"{len(files)} inputs need a folder as --out, got the file name {out}")
-    suffix = out.suffix.lower() if one else (format or ".dcm")
-    output = Output(
-        format=suffix if suffix.startswith(".") else f".{suffix}",
-        hasher=KeyedHasher(read_key(key_file)),
-        mode=mode,
-        whole_frame=whole_frame,
-        confidence=confidence,
+    batch = batch or Batch()
+    follow = bool(options.get("follow_links"))
+    named = out.suffix.lower()
+    single = len(inputs) == 1 and not inputs[0].is_dir() and not out.is_dir()
+    if named in _MEDIA or (single and named and named not in OUTPUTS):
+        raise ValueError(f"cannot write {named}; results are one of {', '.join(OUTPUTS)}, or name a folder")
+    if format and f".{format.lstrip('.')}" not in OUTPUTS:
+        raise ValueError(f"cannot write {format}; results are one of {', '.join(OUTPUTS)}")
+    found = find_sources(inputs, follow_links=follow, sequences=batch.sequences)
+    if told := found.told():
+        print(told, file=sys.stderr)
+    if not found.sources:
+        raise ValueError(f"nothing to translate: {', '.join(map(_shown, inputs))} holds no clip")
+    one = named in OUTPUTS
+    if one and len(found.sources) > 1:
+        raise ValueError(f"{len(found.sources)} inputs need a folder as --out, got the file name {out}")
+    if one and format and f".{format.lstrip('.')}" != named:
+        raise ValueError(f"--format {format} contradicts the file name {out}; leave one of them out")
+    suffix = named if one else f".{(format or 'dcm').lstrip('.')}"
+    if not one and key_file is None:
+        key_file = out.with_name(out.name + ".key")
+    output = Output(format=suffix, hasher=KeyedHasher(read_key(key_file)), **options)
+    print(
+        "pixels: the sector only, without text" if output.cleans else "pixels: the whole screen, as it is", flush=True
     )
     if one:
-        facts = translate_file(translator, files[0], out, output)
-        print(_line(facts, out))
-        return {"translated": [facts | {"output": str(out)}], "failed": []}
-
-    done, failed = [], []
-    translators = translator.workers()
-    threads = max(2, len(translators))
-    with progress_bar("files") as bar, ThreadPoolExecutor(threads) as pool:
-        task = bar.add_task("translate", total=len(files))
-
-        def start(number: int) -> Future[dict[str, Any]]:
-            target = out / f"{output.hasher.clip(f'{number}:{files[number]}')[:16]}{output.format}"
-            return pool.submit(_translate, translators[number % len(translators)], files[number], target, output)
-
-        # One file decodes or encodes while another is on the device; few are open at a time, results come in order.
-        ahead = collections.deque(map(start, range(min(threads, len(files)))))
-        for number, file in enumerate(files):
-            job = ahead.popleft()
-            try:
-                done.append(job.result())
-            except (ValueError, OSError) as error:  # told, counted in the exit code, and the batch goes on
-                text = " ".join(str(error).split())
-                failed.append({"input": str(file), "error": text})
-                print(text, file=sys.stderr)
-            if number + len(ahead) + 1 < len(files):
-                ahead.append(start(number + len(ahead) + 1))
-            bar.advance(task)
-    print(f"{len(done)} translated, {len(failed)} failed; {out} holds the results")
-    return {"translated": done, "failed": failed}
+        return _one(translator, found.sources[0], out, output, batch)
+    return _Folder(translator, out, output, batch).run(found.sources)
 
 
-def _translate(translator: Translator, file: pathlib.Path, target: pathlib.Path, output: Output) -> dict[str, Any]:
-    return translate_file(translator, file, target, output) | {"output": target.name}
+def _one(translator: Translator, source: Source, out: pathlib.Path, output: Output, batch: Batch) -> dict[str, Any]:
+    said: list[str] = []
+    with source.local() as path, _replacing(out, batch.overwrite) as target:
+        facts = translate_file(translator, path, target, output, tell=said.append, only_colour=batch.only_colour)
+    for line in said:
+        print(f"{out}: {line}", file=sys.stderr)
+    print(_line(facts, out))
+    return {"translated": [facts | {"output": str(out)}], "copied": [], "there": 0, "refused": [], "failed": []}
 
 
-def _expand(inputs: Sequence[pathlib.Path]) -> Iterator[pathlib.Path]:
-    for path in inputs:
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-        else:
-            yield path
+@contextlib.contextmanager
+def _replacing(out: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Path]:
+    """``out``, or a name beside it that takes the place of what is there once all is well."""
+    if not (overwrite and out.exists()):
+        yield out
+        return
+    work = out.parent / f".{out.stem[:80]}.{os.getpid()}"
+    work.mkdir()
+    try:
+        yield work / out.name
+        _move(work, out.parent, out.name)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _move(work: pathlib.Path, folder: pathlib.Path, name: str) -> None:
+    """Everything that was written with a result, the result itself last: where it is, all is."""
+    for file in sorted(work.iterdir(), key=lambda file: file.name == name):
+        os.replace(file, folder / file.name)
+
+
+class _Folder:
+    """One run over many files."""
+
+    def __init__(self, translator: Translator, out: pathlib.Path, output: Output, batch: Batch) -> None:
+        self.out, self.output, self.batch = out, output, batch
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.translators = translator.workers()
+        self.weights = translator.weights.digest
+        self.room = _Room(IN_FLIGHT_BYTES)
+        self.names: dict[str, str] = {}
+        self.lock = threading.Lock()
+
+    def run(self, sources: Sequence[Source]) -> dict[str, Any]:
+        with _only_one(self.out):
+            self.map = PrivateMap(self.out)
+            return self._run(sources)
+
+    def _run(self, sources: Sequence[Source]) -> dict[str, Any]:
+        outcome: dict[str, list] = {"translated": [], "copied": [], "left out": [], "refused": []}
+        there = known = 0
+        failed = []
+        threads = max(2, len(self.translators))
+        try:
+            with progress_bar("files") as bar, ThreadPoolExecutor(threads) as pool:
+                task = bar.add_task("translate", total=len(sources))
+
+                def start(number: int) -> Future[tuple[str, dict[str, Any]]]:
+                    return pool.submit(self._guarded, number, sources[number])
+
+                # One file decodes or encodes while another is on the device; results come in order.
+                ahead = collections.deque(map(start, range(min(threads, len(sources)))))
+                for number in range(len(sources)):
+                    state, facts = ahead.popleft().result()
+                    if state == "there":
+                        there += 1
+                    elif state == "known":
+                        known += 1
+                    else:
+                        outcome[state].append(facts)
+                    if state == "refused":
+                        failed.append(facts)
+                        print(facts["error"].encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+                    if number + len(ahead) + 1 < len(sources):
+                        ahead.append(start(number + len(ahead) + 1))
+                    bar.advance(task)
+        finally:
+            self.map.finish()
+            write_gallery(self.out, self.map.rows.values())
+            with contextlib.suppress(OSError):
+                shutil.rmtree(self.out / _WORK)
+        print(self._summary(outcome, there, known))
+        return outcome | {"there": there, "refused_before": known, "failed": failed}
+
+    def _summary(self, outcome: dict[str, list], there: int, known: int) -> str:
+        parts = [f"{len(outcome['translated'])} translated"]
+        if outcome["copied"]:
+            parts.append(f"{len(outcome['copied'])} had no colour and were copied")
+        if outcome["left out"]:
+            parts.append(f"{len(outcome['left out'])} had no colour and were left out")
+        parts.append(f"{len(outcome['refused'])} refused")
+        if there:
+            parts.append(f"{there} there already")
+        if known:
+            parts.append(f"{known} refused before (--retry CODE, or --retry all)")
+        written = there or outcome["translated"] or outcome["copied"]
+        where = (
+            f"{self.out} holds the results, {self.map.path} says which is which" if written else "nothing was written"
+        )
+        return f"{', '.join(parts)}; {where}"
+
+    def _guarded(self, number: int, source: Source) -> tuple[str, dict[str, Any]]:
+        """One file; whatever goes wrong with it is its own affair."""
+        digest, code = "", "defect"
+        try:
+            with source.local() as path:
+                digest = _digest(path, self.output)
+                return self._translate(number, source, path, digest)
+        except IngestError as error:
+            code, text = error.code, f"{source}: {error.code}: {error.detail}"
+        except OSError as error:
+            code, text = "disk", f"{source}: {error}"
+        except MemoryError:
+            code, text = "too_large", f"{source}: ran out of memory"
+        except ValueError as error:
+            code, text = "refused", f"{source}: {error}"
+        except Exception as error:
+            code, text = "defect", f"{source}: {type(error).__name__}: {error}"
+        text = " ".join(text.split())[:500]
+        with contextlib.suppress(OSError):
+            self.map.add(
+                Row(
+                    source=str(source),
+                    state="refused",
+                    reason=text.removeprefix(f"{source}: "),
+                    code=code,
+                    sha256=digest,
+                )
+            )
+        return "refused", {"input": str(source), "code": code, "error": text}
+
+    def _translate(self, number: int, source: Source, path: pathlib.Path, digest: str) -> tuple[str, dict[str, Any]]:
+        before = self.map.rows.get(str(source))
+        name = self._name(source, digest)
+        same = before is not None and before.sha256 == digest and digest != ""
+        if same and before.state == "refused" and not self._again(before.code):
+            return "known", {}
+        if same and before.state == "left out" and self.batch.only_colour and not self.batch.overwrite:
+            return "there", {}
+        with self.lock:
+            twin = self.names.setdefault(name, str(source)) != str(source)
+        target = self.out / name
+        if target.exists() and (twin or not self.batch.overwrite):
+            if same and before.state in ("translated", "copied"):
+                return "there", {}
+            known = next(
+                (row for row in list(self.map.rows.values()) if row.output == name and row.sha256 == digest), None
+            )
+            if known is not None or not self.batch.keep_names:
+                row = known or Row(source="", state="translated", sha256=digest)
+                self.map.add(dataclasses.replace(row, source=str(source), output=name))
+                return "there", {}
+            raise ValueError(f"{target} exists and is not of this source; --overwrite replaces it")
+        with self.room.taken(_bytes(path, self.output)):
+            return self._write(number, source, path, digest, name)
+
+    def _write(
+        self, number: int, source: Source, path: pathlib.Path, digest: str, name: str
+    ) -> tuple[str, dict[str, Any]]:
+        target = self.out / name
+        work = self.out / _WORK / f"{number}"
+        work.mkdir(parents=True)
+        said: list[str] = []
+        look = work.parent / f"{number}.jpg"
+        translator = self.translators[number % len(self.translators)]
+        try:
+            facts = translate_file(
+                translator, path, work / target.name, self.output, tell=said.append, only_colour=self.batch.only_colour,
+                look=lambda found: save_thumbnail(look, found),
+            )  # fmt: skip
+            colour = "no_flow" not in facts["input_flags"]
+            state = "translated" if colour else "left out" if self.batch.only_colour else "copied"
+            row = Row.of(str(source), state, facts, output=name if state != "left out" else "", sha256=digest)
+            self.map.add(row)
+            if state != "left out":
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if look.exists():
+                    thumbnail = self.out / THUMBNAILS / f"{name}.jpg"
+                    thumbnail.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(look, thumbnail)
+                _move(work, target.parent, target.name)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        for line in said:
+            print(f"{source}: {line}", file=sys.stderr)
+        return state, facts | {"output": name}
+
+    def _again(self, code: str) -> bool:
+        wanted = self.batch.retry
+        return self.batch.overwrite or code in TRANSIENT or code in wanted or "all" in wanted
+
+    def _name(self, source: Source, digest: str) -> str:
+        """Where the result lies below the folder of results."""
+        folders = source.name.parts[:-1]
+        if self.batch.keep_names:
+            kind = (
+                ""
+                if source.name.suffix.lower() in ("", ".dcm", self.output.format)
+                else f"-{source.name.suffix[1:].lower()}"
+            )
+            stem = source.name.stem if source.name.suffix else source.name.name
+            return str(pathlib.PurePosixPath(*folders, f"{stem}{kind}{self.output.format}"))
+        hidden = [self.output.hasher.clip(f"folder\0{_text(part)}")[:8] for part in folders]
+        return str(pathlib.PurePosixPath(*hidden, f"{self.output.hasher.clip(digest)[:16]}{self.output.format}"))
+
+
+class _Room:
+    """How many decoded bytes are worked on at one time; one clip always fits."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._used, self._change = size, 0, threading.Condition()
+
+    @contextlib.contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        size = min(size, self._size)
+        with self._change:
+            self._change.wait_for(lambda: self._used + size <= self._size)
+            self._used += size
+        try:
+            yield
+        finally:
+            with self._change:
+                self._used -= size
+                self._change.notify_all()
+
+
+@contextlib.contextmanager
+def _only_one(out: pathlib.Path) -> Iterator[None]:
+    """One run at a time in a folder; what an interrupted one left unfinished goes."""
+    lock = out / ".lock"
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(f"another translation writes into {out}; wait for it or name another folder") from None
+        shutil.rmtree(out / _WORK, ignore_errors=True)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _bytes(path: pathlib.Path, output: Output) -> int:
+    """Decoded bytes that a clip keeps in memory."""
+    with output.open(path, digest=False) as stream:
+        info = stream.info
+    whole = info.height * info.width * 3 * (info.n_frames or 1 << 20)
+    return min(whole, HELD_BYTES)
+
+
+def _digest(path: pathlib.Path, output: Output) -> str:
+    if path.is_dir():
+        with output.open(path) as stream:
+            return stream.info.source_digest or hashlib.sha256(_text(str(path)).encode()).hexdigest()
+    if path.is_symlink() and not output.follow_links:
+        raise IngestError("unsafe_path", path, "a symbolic link; --follow-links reads it")
+    with Guard(path, doing="reading the file", code="not_found"):
+        return file_digest(path)
+
+
+def _text(name: str) -> str:
+    """A file name, whose bytes need not be text, as text."""
+    return os.fsencode(name).decode("latin-1")
+
+
+def _shown(path: pathlib.Path) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _line(facts: dict[str, Any], out: pathlib.Path) -> str:
     share = f"{100 * facts['synthesised_share']:.1f} % of the pixels synthesised, the rest passed through"
     what = share if facts["synthesised_share"] else "no colour found: passed through unchanged"
+    if facts.get("written", True) is False:
+        what = "no colour found: nothing was written"
     return f"{out}: {facts['frames']} frames {facts['width']}x{facts['height']}, {what}"
-
-
-def read_key(path: pathlib.Path | None) -> bytes:
-    """The secret in ``path``, made when missing (readable by its owner alone); a fresh one when ``path`` is None."""
-    if path is None:
-        return secrets.token_bytes(32)
-    if path.is_file():
-        key = path.read_bytes()
-        if len(key) < 16:
-            raise ValueError(
-                f"{path}: a key needs at least 16 bytes, got {len(key)}; remove the file to make a new one"
-            )
-        return key
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(secrets.token_bytes(32))
-        os.chmod(temporary, 0o600)
-    path.chmod(0o600)
-    return path.read_bytes()

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 
 import numpy as np
 
+from cfd2gray.translation.square import SquareMasks
 from cfd2gray.translation.translator import Translated, Translator
 from cfd2gray.translation.view import COLOURED, View
 from data_pipeline.readers import ClipStream, Limits
-from data_pipeline.screen.analysis import FlowAnalysis, LiveMasks
 
 LIMITS = Limits(max_frames=1_000_000, max_decoded_bytes=1 << 42)
 """What may be streamed; `data_pipeline.readers.Limits` bounds what is held at once."""
 PIECE = 96
-"""Frames that are translated at once, besides those around them that their result depends on."""
+"""Frames that are translated at once, besides those around them that their result depends on; fewer where frames are
+large: `piece_frames`."""
+PIECE_BYTES, FEWEST = 96 << 20, 8
 SAMPLES = 24
 """Frames that sector, box and kind are decided on, evenly spread over the clip."""
 
@@ -35,40 +38,50 @@ def sampled(stream: ClipStream, *, count: int = SAMPLES) -> np.ndarray:
     return np.stack(kept)
 
 
-def translate_pieces(translator: Translator, stream: ClipStream, *, whole_frame: bool = False) -> Iterator[Translated]:
+def piece_frames(height: int, width: int) -> int:
+    """Frames of a piece, so that what is held at once stays small at any size."""
+    return max(min(PIECE, PIECE_BYTES // (height * width * 3)), FEWEST)
+
+
+def translate_pieces(
+    translator: Translator,
+    stream: ClipStream,
+    *,
+    whole_frame: bool = False,
+    confidence: bool = True,
+    samples: np.ndarray | None = None,
+) -> Iterator[Translated]:
     """The clip of ``stream`` in pieces, in order, one after the other the same as all at once.
 
     The box is taken to stand still over the whole clip. The first piece tells the kind of clip by its ``analysis``.
+
+    Args:
+      samples: what `sampled` gave, when it is known already; otherwise the clip is decoded once more.
     """
-    masks = LiveMasks(sampled(stream), regions=stream.info.regions)
+    samples = sampled(stream) if samples is None else samples
+    masks = SquareMasks(samples, regions=stream.info.regions, aspect=stream.info.pixel_aspect)
     shown = masks.sector if whole_frame else masks.box
     view = View.around(shown, masks.sector, translator.weights) if shown.any() and masks.kind in COLOURED else None
-    radius = translator.weights.spec.radius
+    radius, piece = translator.weights.spec.radius, piece_frames(*samples.shape[1:3])
     held: list[np.ndarray] = []
     before, frames = 0, iter(stream)  # how many of the held frames are already translated
     while True:
-        held += itertools.islice(frames, before + PIECE + radius - len(held))
-        last = len(held) < before + PIECE + radius
-        until = len(held) if last else before + PIECE
+        held += itertools.islice(frames, before + piece + radius - len(held))
+        last = len(held) < before + piece + radius
+        until = len(held) if last else before + piece
         if until > before:
-            result = _piece(translator, np.stack(held), masks, view, whole_frame=whole_frame)
+            analysis = masks.analysis(held)
+            result = translator.translate(
+                np.stack(held), analysis=analysis, whole_frame=whole_frame, view=view, confidence=confidence
+            )
             part = slice(before, until)
             yield Translated(
                 grey=result.grey[part],
                 confidence=result.confidence[part],
                 synthesised=result.synthesised[part],
-                analysis=result.analysis,
+                analysis=dataclasses.replace(result.analysis, strata=result.analysis.strata[part]),
             )
         if last:
             return
         gone = max(0, until - radius)
         held, before = held[gone:], until - gone
-
-
-def _piece(
-    translator: Translator, frames: np.ndarray, masks: LiveMasks, view: View | None, *, whole_frame: bool
-) -> Translated:
-    strata = np.stack([masks.strata(frame) for frame in frames])
-    found = bool(masks.box.any())
-    analysis = FlowAnalysis(sector=masks.sector, strata=strata, kind=masks.kind, reason=masks.reason, box_found=found)
-    return translator.translate(frames, analysis=analysis, whole_frame=whole_frame, view=view)

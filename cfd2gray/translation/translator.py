@@ -43,6 +43,11 @@ def luma_of(frames: np.ndarray) -> np.ndarray:
     return np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames])
 
 
+def _certain(shape: tuple[int, ...], wanted: bool) -> np.ndarray:
+    """Confidence of what is passed through; nothing when it was not asked for."""
+    return np.ones(shape if wanted else (0, *shape[1:]), np.float32)
+
+
 class Translator:
     """Translates colour-flow clips with one set of weights.
 
@@ -138,6 +143,7 @@ class Translator:
         analysis: FlowAnalysis | None = None,
         whole_frame: bool = False,
         view: View | None = None,
+        confidence: bool = True,
     ) -> Translated:
         """Everything about the translation of one clip.
 
@@ -148,6 +154,7 @@ class Translator:
           whole_frame: Let the network write the whole sector, not only what colour hides.
           view: The part of the frame to work on, so that pieces of a clip are cut alike; found around the colour when not
             given.
+          confidence: Make the map of confidence too; without it ``confidence`` is an empty array.
         """
         check_frames(frames, channels=3)
         analysis = analyse(frames, regions=regions) if analysis is None else analysis
@@ -161,12 +168,12 @@ class Translator:
         if not area.any():
             return Translated(
                 grey=untouched,
-                confidence=np.ones(untouched.shape, np.float32),
+                confidence=_certain(untouched.shape, confidence),
                 synthesised=np.zeros(len(frames), np.float32),
                 analysis=analysis,
             )
         view = View.around(area.any(axis=0), analysis.sector, self.weights) if view is None else view
-        return self._synthesise(frames, untouched, hidden, area, analysis, view, whole_frame)
+        return self._synthesise(frames, untouched, hidden, area, analysis, view, whole_frame, confidence)
 
     def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[Windows]:
         """The network alone, window by window; see `translation.network.Network.windows`."""
@@ -181,9 +188,10 @@ class Translator:
         analysis: FlowAnalysis,
         view: View,
         whole_frame: bool,
+        with_confidence: bool,
     ) -> Translated:
         grey = untouched.copy()
-        confidence = np.ones(untouched.shape, np.float32)
+        confidence = _certain(untouched.shape, with_confidence)
         synthesised = np.zeros(len(frames), np.float32)
         feather = max(1, round(self.weights.settings["feather"] / view.scale))
         y, x = view.rows, view.columns
@@ -194,7 +202,8 @@ class Translator:
             base = untouched[part, y, x].astype(np.float32)
             merged = composite(base, 255.0 * view.enlarge(small), weights)
             grey[part, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
-            one = np.ones_like(weights)
-            confidence[part, y, x] = composite(one, view.enlarge(small_confidence), weights)
+            if with_confidence:
+                one = np.ones_like(weights)
+                confidence[part, y, x] = composite(one, view.enlarge(small_confidence), weights)
             synthesised[part] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / untouched[0].size
         return Translated(grey=grey, confidence=confidence, synthesised=synthesised, analysis=analysis)

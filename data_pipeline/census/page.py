@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data_pipeline.census import tables as census_tables
 from data_pipeline.census.run import Census
-from data_pipeline.records.manifest import write_atomically
+from data_pipeline.files import write_atomically
 
 _LEGEND = {
     "both": "greyscale and colour",
@@ -58,6 +58,8 @@ def page(census: Census, *, title: str = "Archive census") -> str:
     ]
     if summary["unreadable"]:
         parts += ["<h2>Unreadable, and why</h2>", _counts(("reason", "files"), summary["unreadable"])]
+    if summary["passed_over"]:
+        parts += ["<h2>Passed over</h2>", _counts(("reason", "number"), summary["passed_over"])]
     if summary["stills"]:
         parts += ["<h2>Stills, and what they show</h2>", _counts(("shows", "files"), summary["stills"])]
     parts.append(

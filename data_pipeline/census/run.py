@@ -9,18 +9,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from data_pipeline import parallel
+from data_pipeline.census.rows import CensusOptions, CensusRow, SeenRows
 from data_pipeline.pairs import dual_panes
 from data_pipeline.readers import Limits, open_clip
-from data_pipeline.readers.archive import PATIENT_FROM, archive_items, read_view_csv
+from data_pipeline.readers.archive import list_archive, read_view_csv
 from data_pipeline.readers.datasets import Item, echoxflow
 from data_pipeline.readers.stream import check_signal
 from data_pipeline.schema import Region
@@ -33,32 +34,7 @@ GREYSCALE = ("bmode", "dual")
 """Holds a greyscale video already."""
 TRANSLATABLE = ("cfd",)
 """Becomes one by translation."""
-JOURNAL_NAME, KEY_NAME = "census.jsonl", "census.key"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CensusRow:
-    """One file."""
-
-    clip: str
-    """Keyed hash of the file's place, size and time: finds it again when a census is resumed."""
-    modality: str
-    code: str = ""
-    """Why it is unreadable."""
-    patient: str = ""
-    """Keyed hash; of the clip itself where the patient is not known."""
-    patient_known: bool = False
-    study: str = ""
-    view: str = "UNKNOWN"
-    shows: str = ""
-    """What a ``still`` shows."""
-    score: float = 0.0
-    """How certain the sub-modality is, 0..1."""
-    n_frames: int = 0
-    height: int = 0
-    width: int = 0
-    fps: float = 0.0
-    vendor: str = ""
+KEY_NAME = "census.key"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,29 +42,11 @@ class Census:
     """The rows of an archive, in the order of its files."""
 
     rows: tuple[CensusRow, ...]
+    passed_over: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """What of the archive was not looked at, by reason: see `readers.archive.Listing`."""
 
     def of(self, *modalities: str) -> tuple[CensusRow, ...]:
         return tuple(row for row in self.rows if row.modality in modalities)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CensusOptions:
-    """How files are looked at."""
-
-    max_frames: int = 40
-    """Frames of a clip that are decoded."""
-    patient_from: str = "tags"
-    """One of `archive_items.PATIENT_FROM`."""
-    any_modality: bool = False
-    """Look into DICOM objects whose modality is not US, too."""
-    salvage: bool = False
-    """Look at the whole frames of truncated files, too."""
-
-    def __post_init__(self) -> None:
-        if self.max_frames < 2:
-            raise ValueError(f"max_frames must be at least 2, got {self.max_frames}")
-        if self.patient_from not in PATIENT_FROM:
-            raise ValueError(f"patient_from must be one of {PATIENT_FROM}, got {self.patient_from!r}")
 
 
 def census(
@@ -99,7 +57,9 @@ def census(
     view_csv: str | os.PathLike | None = None,
     key: bytes | None = None,
     workers: int = 0,
+    timeout: float = parallel.TIMEOUT,
     resume: bool = True,
+    part: tuple[int, int] | None = None,
     options: CensusOptions | None = None,
     progress: bool | None = None,
     on_error: Callable[[str, str, BaseException | None], None] | None = None,
@@ -107,40 +67,66 @@ def census(
     """Look at every file below a folder.
 
     Args:
-        archive_dir: the archive. Symbolic links are not followed, hidden files are left out.
-        out_dir: where the journal goes (and the key, when none is given); without it nothing can be resumed.
-        dataset: the layout of a public data set, as for `archive_items.archive_items`.
+        archive_dir: the archive. Symbolic links are not followed but counted, hidden files are left out.
+        out_dir: where the rows go (and the key, when none is given); without it nothing can be resumed.
+        dataset: the layout of a public data set, as for `readers.archive.list_archive`.
         view_csv: a table ``file,view`` and, if wanted, ``patient``; ``file`` is the path below the archive, or the
-            name with or without its suffix. It overrides the header.
+            name with or without its suffix where only one file has it. It overrides the header.
         key: secret of the pseudonyms, at least 16 bytes; by default a new one, kept in ``out_dir``.
-        workers: processes.
-        resume: go on with the journal in ``out_dir``; otherwise a journal there is an error.
+        workers, timeout: as for `parallel.run_ordered`.
+        resume: go on with the rows in ``out_dir``, and look again only at what other options change; otherwise rows there
+            are an error.
+        part: ``(k, n)``: look only at the k-th of n shares of the files; a census without it joins them.
         progress: show a bar; by default when a terminal is there.
-        on_error: called with the path, the code and the exception of each unreadable file.
+        on_error: called with the path, the code and the exception of each unreadable file, and for what is passed over.
 
     Raises:
-        ValueError: for a folder that is none or empty, a bad CSV, or a journal that is in the way.
+        ValueError: for a folder that is none or empty, a bad CSV, or rows that are in the way.
     """
-    archive, options = Path(archive_dir).expanduser(), options or CensusOptions()
-    out = Path(out_dir) if out_dir is not None else None
     views = read_view_csv(view_csv) if view_csv is not None else None
-    items = archive_items(archive, dataset=dataset, views=views, patient_from=options.patient_from)
-    if out is not None:
-        items = [item for item in items if out.resolve() not in Path(item.path).resolve().parents]
+    listing = list_archive(archive_dir, dataset=dataset, views=views, leave_out=out_dir)
+    for why, path in (*listing.passed_over, *(("unmatched_in_view_csv", name) for name in listing.unmatched)):
+        if on_error:
+            on_error(path, why, None)
+    rows = look_at(
+        listing.items, archive_dir, out_dir=out_dir, key=key, workers=workers, timeout=timeout, resume=resume, part=part,
+        options=options, progress=progress, on_error=on_error,
+    )  # fmt: skip
+    return Census(rows=rows, passed_over=listing.counts)
+
+
+def look_at(
+    items: Sequence[Item],
+    archive_dir: str | os.PathLike,
+    *,
+    out_dir: str | os.PathLike | None = None,
+    key: bytes | None = None,
+    workers: int = 0,
+    timeout: float = parallel.TIMEOUT,
+    resume: bool = True,
+    part: tuple[int, int] | None = None,
+    options: CensusOptions | None = None,
+    progress: bool | None = None,
+    on_error: Callable[[str, str, BaseException | None], None] | None = None,
+) -> tuple[CensusRow, ...]:
+    """The rows of the items of an archive, in their order; further arguments as for `census`."""
+    options, out = options or CensusOptions(), Path(out_dir) if out_dir is not None else None
+    if out is not None and not resume and list(out.glob("census*.sqlite")):
+        raise ValueError(f"{out} holds a census; resume that, or give another folder")
     hasher = KeyedHasher(_key(out, key))
-    journal = _Journal(out, resume=resume)
-    tasks = [_Task(item=item, clip=_name(item, archive, hasher)) for item in items]
-    todo = [task for task in tasks if task.clip not in journal.rows]
+    root = os.path.join(Path(archive_dir).expanduser(), "")
+    tasks = [_Task(item=item, clip=_name(item, root, hasher)) for item in items]
+    tasks = tasks if part is None else tasks[part[0] - 1 :: part[1]]
     look = functools.partial(_look, hasher=hasher, options=options)
-    with journal, parallel.progress_bar("files", show=progress) as bar:
+    with SeenRows(out, options, part=part) as seen, parallel.progress_bar("files", show=progress) as bar:
+        todo = [task for task in tasks if task.clip not in seen.rows]
         shown = bar.add_task("census", total=len(tasks), completed=len(tasks) - len(todo))
-        for task, outcome in parallel.run_ordered(look, todo, workers=workers):
-            row = outcome.result or _unreadable(task, outcome.code, hasher)
+        for task, outcome in parallel.run_ordered(look, todo, workers=workers, timeout=timeout):
             if outcome.code and on_error:
                 on_error(task.item.path, outcome.code, outcome.error)
-            journal.add(row)
+            seen.add(outcome.result or CensusRow(clip=task.clip, modality="unreadable", code=outcome.code))
             bar.advance(shown)
-    return Census(rows=tuple(journal.rows[task.clip] for task in tasks))
+        return tuple(_joined(seen.rows[task.clip], task.item, hasher) for task in tasks)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -149,16 +135,30 @@ class _Task:
     clip: str
 
 
+def _joined(row: CensusRow, item: Item, hasher: KeyedHasher) -> CensusRow:
+    """The row with what is known of the file from elsewhere; that wins."""
+    told: dict[str, Any] = {}
+    if item.patient:
+        told = {"patient": hasher.patient(item.patient), "patient_known": True}
+    elif not row.patient_known:
+        told = {"patient": hasher.patient(f"clip {row.clip}")}
+    if item.dataset:
+        told["study"] = hasher.study(item.study or item.patient)
+    if item.view != "UNKNOWN":
+        told["view"] = item.view
+    if item.fps is not None and 1 <= item.fps <= 400 and row.n_frames:
+        told["fps"] = round(float(item.fps), 3)
+    return dataclasses.replace(row, **told)
+
+
 def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> CensusRow:
-    """In a worker: what one file is. Raises `readers.IngestError` where it cannot be read."""
-    if task.item.dataset == "echoxflow":
-        return _look_at_recording(task, hasher)
-    with open_clip(
-        task.item.path, limits=Limits(), any_modality=options.any_modality, salvage=options.salvage, digest=False
-    ) as stream:
+    """In a worker: what one file is by itself. Raises `readers.IngestError` where it cannot be read."""
+    if isinstance(task.item, echoxflow.StreamItem):
+        return _look_at_streams(task.clip, task.item)
+    with open_clip(task.item.path, limits=Limits(), salvage=options.salvage, digest=False) as stream:
         frames = np.stack(list(itertools.islice(stream, options.max_frames)))
         check_signal(task.item.path, frames)
-        info = task.item.told(stream.info)
+        info = stream.info
     n_frames = max(len(frames), info.n_frames or 0) if len(frames) == options.max_frames else len(frames)
     found = analyse(frames, regions=info.regions, image_type=info.image_type)
     modality, score = found.kind, found.score
@@ -167,13 +167,12 @@ def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> Census
         if panes is not None:
             modality, score = "dual", panes.ncc
     still = n_frames == 1
-    patient = task.item.patient if options.patient_from == "folder" else info.identity.patient
     return CensusRow(
         clip=task.clip,
         modality="still" if still else modality,
         shows=modality if still else "",
-        patient=hasher.patient(patient or f"clip {task.clip}"),
-        patient_known=bool(patient),
+        patient=hasher.patient(info.identity.patient) if info.identity.patient else "",
+        patient_known=bool(info.identity.patient),
         study=hasher.study(info.identity.study) if info.identity.study else "",
         view=info.view,
         score=round(float(score), 3),
@@ -182,50 +181,29 @@ def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> Census
         width=info.width,
         fps=round(info.fps, 3),
         vendor=info.vendor,
+        salvaged="truncated" in info.flags,
     )
 
 
-def _look_at_recording(task: _Task, hasher: KeyedHasher) -> CensusRow:
-    """A recording of EchoXFlow: B-mode beside colour, or B-mode alone. Nothing is decoded to say so."""
-    shapes = echoxflow.shapes(task.item.labels["recording"])
+def _look_at_streams(clip: str, item: echoxflow.StreamItem) -> CensusRow:
+    """A recording of separate streams: B-mode beside colour, or B-mode alone. Nothing is decoded to say so."""
+    shapes = item.shapes()
     modality = "dual" if len(shapes) == 3 else "bmode" if echoxflow.BMODE in shapes else "other"
     n_frames, height, width = shapes.get(echoxflow.VELOCITY) or shapes.get(echoxflow.BMODE) or (0, 0, 0)
-    return CensusRow(
-        clip=task.clip,
-        modality=modality,
-        patient=hasher.patient(task.item.patient),
-        patient_known=True,
-        study=hasher.study(task.item.patient),
-        view=task.item.view,
-        score=1.0,
-        n_frames=n_frames,
-        height=height,
-        width=width,
-    )
-
-
-def _unreadable(task: _Task, code: str, hasher: KeyedHasher) -> CensusRow:
-    return CensusRow(
-        clip=task.clip,
-        modality="unreadable",
-        code=code,
-        patient=hasher.patient(task.item.patient or f"clip {task.clip}"),
-        patient_known=bool(task.item.patient),
-        view=task.item.view,
-    )
+    return CensusRow(clip=clip, modality=modality, score=1.0, n_frames=n_frames, height=height, width=width)
 
 
 def _two_pictures(regions: tuple[Region, ...]) -> bool:
     return sum(region.spatial_format == 1 and region.data_type in (1, 2) for region in regions) == 2
 
 
-def _name(item: Item, archive: Path, hasher: KeyedHasher) -> str:
-    path = Path(item.path)
-    status = path.stat()
-    place = path.relative_to(archive).as_posix()
-    if "recording" in item.labels:
-        place += f"\0{item.labels['recording'].member}"  # several recordings lie in one file
-    return hasher.clip(f"{place}\0{status.st_size}\0{status.st_mtime_ns}")
+def _name(item: Item, root: str, hasher: KeyedHasher) -> str:
+    try:
+        status = os.stat(item.path)
+        version = f"{status.st_size}\0{status.st_mtime_ns}"
+    except OSError:
+        version = ""  # it vanished since it was listed: the look will say so
+    return hasher.clip(f"{item.place.removeprefix(root)}\0{version}")
 
 
 def _key(out: Path | None, key: bytes | None) -> bytes:
@@ -241,38 +219,3 @@ def _key(out: Path | None, key: bytes | None) -> bytes:
         return bytes.fromhex(path.read_text().strip())
     except ValueError:
         raise ValueError(f"{path} is damaged: it must hold hexadecimal digits; remove it to begin anew") from None
-
-
-class _Journal:
-    """Rows found so far, by clip; one JSON line each when there is a folder. A torn last line is dropped."""
-
-    def __init__(self, out: Path | None, *, resume: bool) -> None:
-        self.rows: dict[str, CensusRow] = {}
-        self._file = None
-        if out is None:
-            return
-        out.mkdir(parents=True, exist_ok=True)
-        path = out / JOURNAL_NAME
-        if path.exists() and not resume:
-            raise ValueError(f"{path} exists; resume that census, or give another folder")
-        whole = 0
-        if path.exists():
-            data = path.read_bytes()
-            whole = data.rfind(b"\n") + 1
-            for line in data[:whole].splitlines():
-                row = CensusRow(**json.loads(line))
-                self.rows[row.clip] = row
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115
-        self._file.truncate(whole)
-
-    def add(self, row: CensusRow) -> None:
-        self.rows[row.clip] = row
-        if self._file is not None:
-            self._file.write(json.dumps(dataclasses.asdict(row), sort_keys=True).encode() + b"\n")
-
-    def __enter__(self) -> _Journal:
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self._file is not None:
-            self._file.close()

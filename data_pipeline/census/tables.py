@@ -18,8 +18,9 @@ from typing import Any
 
 import rich.table
 
-from data_pipeline.census.run import GREYSCALE, MODALITIES, TRANSLATABLE, Census, CensusRow
-from data_pipeline.records.manifest import write_atomically
+from data_pipeline.census.rows import CensusRow
+from data_pipeline.census.run import GREYSCALE, MODALITIES, TRANSLATABLE, Census
+from data_pipeline.files import atomic_path, write_atomically
 from data_pipeline.schema import VIEWS
 
 STATES = ("both", "greyscale", "recoverable", "missing")
@@ -110,6 +111,7 @@ def summary(census: Census) -> dict[str, Any]:
         "patients": len({row.patient for row in census.rows if row.patient_known}),
         "files_without_patient": sum(not row.patient_known for row in census.rows),
         "modalities": {name: modalities[name] for name in MODALITIES if modalities[name]},
+        "passed_over": dict(census.passed_over),
         "unreadable": dict(sorted(collections.Counter(row.code for row in census.of("unreadable")).items())),
         "stills": dict(sorted(collections.Counter(row.shows for row in census.of("still")).items())),
         "vendors": dict(sorted(collections.Counter(row.vendor for row in census.rows if row.vendor).items())),
@@ -124,13 +126,10 @@ def summary(census: Census) -> dict[str, Any]:
 
 def write_csv(census: Census, path: str | os.PathLike) -> None:
     """One line for each patient, view and sub-modality: ``patient,view,modality,clips``; by renaming."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", newline="") as file:
+    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("patient", "view", "modality", "clips"))
         writer.writerows((*key, count) for key, count in cells(census).items())
-    os.replace(temporary, path)
 
 
 def write_json(census: Census, path: str | os.PathLike) -> None:

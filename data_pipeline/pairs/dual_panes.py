@@ -11,6 +11,7 @@ import dataclasses
 import cv2
 import numpy as np
 
+from data_pipeline import pixels
 from data_pipeline.pairs.pane_fit import MAX_SCALE, fit_panes
 from data_pipeline.schema import Region, check_frames
 from data_pipeline.screen.colour_mask import colour_level, fit_tint
@@ -84,7 +85,7 @@ def find_panes(
     check_frames(frames, channels=3)
     options = options or PaneOptions()
     some = frames[np.unique(np.linspace(0, len(frames) - 1, options.frames).astype(int))]
-    luma = np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in some])
+    luma = pixels.luma(some)
     tint = fit_tint(some, luma.max(axis=0) > 8)
     coloured = np.stack([colour_level(frame, tint) for frame in some])
     lit = (coloured < 12) & (luma > 8)
@@ -231,8 +232,8 @@ def _scaled_panes(
     keep = np.stack([cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0 for mask in lit[colour]])
     scale = tagged[3] if first == 0 else 1 / tagged[3]
     fit = fit_panes(luma[colour], luma[grey], keep, scale=scale)
-    a, b = luma[colour][keep].astype(np.float32), fit.apply(luma[grey])[keep].astype(np.float32)
-    ncc = float(np.corrcoef(a, b)[0, 1]) if len(a) > 100 and a.std() > 0 and b.std() > 0 else 0.0
+    a, b = luma[colour][keep], fit.apply(luma[grey])[keep]
+    ncc = pixels.correlation(a, b) if len(a) > 100 else 0.0
     if ncc < max(options.min_ncc, 0.7):  # panes that are merely alike reach 0.5 once one may be moved and scaled
         return None, f"the header names two panes, but their pictures differ (correlation {ncc:.2f})"
     found = DualPanes(colour=panes[first], grey=panes[1 - first], ncc=ncc, by="tags", scale=scale)
@@ -275,9 +276,7 @@ def _self_correlation(luma: np.ndarray, lit: np.ndarray) -> tuple[np.ndarray, np
 def _correlation_at(luma: np.ndarray, lit: np.ndarray, pitch: int) -> float:
     """Correlation of a screen with itself at one shift along its last axis, over pixels lit in both."""
     keep = lit[:, :, :-pitch] & lit[:, :, pitch:]
-    left, right = luma[:, :, :-pitch][keep].astype(np.float32), luma[:, :, pitch:][keep].astype(np.float32)
-    left, right = left - left.mean(), right - right.mean()
-    return float((left * right).sum() / max(float(np.sqrt((left**2).sum() * (right**2).sum())), 1e-6))
+    return pixels.correlation(luma[:, :, :-pitch][keep], luma[:, :, pitch:][keep])
 
 
 def _rectangles(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from data_pipeline.census.run import CensusRow
+from data_pipeline.census.rows import CensusRow
 from data_pipeline.pairs.pairing import NoPairError, PairingOptions, pairs_from_clip
 from data_pipeline.pairs.streams import StreamOptions, pair_from_recording
 from data_pipeline.pairs.weak import weak_pairs
-from data_pipeline.readers.archive import archive_items
 from data_pipeline.readers.datasets import Item, echoxflow
 from data_pipeline.schema import PairRecord
 from data_pipeline.screen.analysis import analyse
@@ -46,13 +44,13 @@ class ArchiveJob:
 class StreamJob:
     """Read one recording of separate streams and render it once for every seed."""
 
-    item: Item
+    item: echoxflow.StreamItem
     hasher: KeyedHasher
     seeds: tuple[int, ...] = (0,)
     options: StreamOptions = StreamOptions()
 
     def __call__(self) -> list[PairRecord]:
-        recording = echoxflow.load(self.item.labels["recording"])
+        recording = self.item.load()
         if recording is None:
             raise NoPairError("no_streams", "a pair needs B-mode, velocity and power")
         pairs = [pair_from_recording(recording, hasher=self.hasher, seed=n, options=self.options) for n in self.seeds]
@@ -79,35 +77,28 @@ class WeakJob:
 
 
 def archive_jobs(
-    archive_dir: str | os.PathLike,
+    items: Sequence[Item],
     *,
     key: bytes,
-    dataset: str = "",
-    views: Mapping[str, Mapping[str, str]] | None = None,
-    patient_from: str = "tags",
     options: PairingOptions | None = None,
     paint_seeds: Sequence[int] = (),
     painting: painter.PainterOptions = painter.TRAIN,
     salvage: bool = False,
 ) -> list[ArchiveJob | StreamJob]:
-    """A job for every clip below a folder, in a fixed order.
+    """A job for every clip of an archive.
 
     Records of a public data set keep the set's own split in ``params["split"]``, which `pack` respects.
 
     Args:
+        items: from `readers.archive.list_archive`.
         key: secret of the pseudonyms; the same key gives the same ids and splits again.
-        dataset, views, patient_from: as for `archive_items.archive_items`.
         paint_seeds: greyscale clips give one painted pair for each, recordings of separate streams one rendering.
         salvage: use the whole frames of truncated files.
-
-    Raises:
-        ValueError: when there is no such folder, or no clip in it.
     """
     hasher, seeds = KeyedHasher(key), tuple(paint_seeds)
-    items = archive_items(archive_dir, dataset=dataset, views=views, patient_from=patient_from)
     return [
         StreamJob(item=item, hasher=hasher, seeds=seeds or (0,))
-        if item.dataset == "echoxflow"
+        if isinstance(item, echoxflow.StreamItem)
         else ArchiveJob(
             item=item, hasher=hasher, options=options or PairingOptions(), paint_seeds=seeds, painting=painting,
             salvage=salvage,

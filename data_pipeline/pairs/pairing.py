@@ -24,6 +24,7 @@ import numpy as np
 from data_pipeline.geometry import Hull
 from data_pipeline.pairs import dual_panes
 from data_pipeline.pairs.pane_fit import fit_panes
+from data_pipeline.pixels import luma
 from data_pipeline.schema import FLOW, OUTLINE, Clip, ClipInfo, PairRecord
 from data_pipeline.screen.analysis import FlowAnalysis, analyse
 from data_pipeline.screen.burned_text import find_burned_text
@@ -232,8 +233,9 @@ def _verified_pair(
 def provenance(info: ClipInfo, evidence: dict[str, Any], hasher: KeyedHasher, *, suffix: str = "") -> dict[str, Any]:
     """The fields of a `PairRecord` that say where it comes from, without any identifier."""
     identity = info.identity
-    # Without a patient the clip is its own: never lumped together with others, but a leak cannot be excluded.
-    patient = identity.patient or f"clip {identity.instance or info.source_digest}"
+    # Without a patient the study, or else the clip, is one: never lumped together with others, but a leak cannot be excluded.
+    unknown = f"study {identity.study}" if identity.study else f"clip {identity.instance or info.source_digest}"
+    patient = identity.patient or unknown
     return {
         "clip_id": clip_pseudonym(info, hasher, suffix=suffix),
         "patient_id": hasher.patient(patient),
@@ -254,11 +256,6 @@ def provenance(info: ClipInfo, evidence: dict[str, Any], hasher: KeyedHasher, *,
 def clip_pseudonym(info: ClipInfo, hasher: KeyedHasher, *, suffix: str = "") -> str:
     """The clip id of what is made of a clip; ``suffix`` tells several apart."""
     return hasher.clip((info.identity.instance or info.source_digest) + suffix)
-
-
-def luma(frames: np.ndarray) -> np.ndarray:
-    """Luma (BT.601) uint8 ``[T, H, W]``."""
-    return np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames])
 
 
 def grown_colour(strata: np.ndarray, px: int) -> np.ndarray:

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 from data_pipeline.geometry import Geometry, Hull
-from data_pipeline.pairs.pairing import PairingOptions, clip_pseudonym, grown_colour, luma, provenance
+from data_pipeline.pairs.pairing import PairingOptions, clip_pseudonym, grown_colour, provenance
+from data_pipeline.pixels import correlation, luma
 from data_pipeline.schema import Clip, PairRecord
 from data_pipeline.screen.analysis import FlowAnalysis
 from data_pipeline.screen.crop import SectorCrop
@@ -95,11 +96,7 @@ def weak_pair(
 
 
 def _ncc(a: np.ndarray, b: np.ndarray, keep: np.ndarray) -> float:
-    if keep.sum() < 64:
-        return 0.0
-    a, b = a[keep].astype(np.float32), b[keep].astype(np.float32)
-    a, b = a - a.mean(), b - b.mean()
-    return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), 1e-6))
+    return correlation(a[keep], b[keep]) if keep.sum() >= 64 else 0.0
 
 
 def _lay_over(frames: np.ndarray, a: Geometry, b: Geometry, zoom: float, *, shape: tuple[int, int]) -> np.ndarray:

@@ -10,10 +10,9 @@ Example::
 
 from __future__ import annotations
 
-import hashlib
 import os
-import pathlib
 
+from data_pipeline.files import file_digest
 from data_pipeline.readers.errors import CODES, Guard, IngestError
 from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.sniff import IMAGE_FORMATS, VIDEO_FORMATS, sniff
@@ -33,7 +32,8 @@ def open_clip(
     any_modality: bool = False,
     digest: bool = True,
 ) -> ClipStream:
-    """Open one clip: a DICOM, video, GIF, still image, folder or zip of images, NumPy, NIfTI or MetaImage file.
+    """Open one clip: a DICOM, video, GIF, still image, folder or zip of images, NumPy, NIfTI, Analyze,
+    MetaImage, NRRD or zea HDF5 file.
 
     Args:
       path: file or folder. What it is follows from its content, not its name.
@@ -49,7 +49,8 @@ def open_clip(
       IngestError: with one of `CODES`; iterating the stream raises it too.
     """
     found = sniff(path, limits=limits)
-    sha = file_digest(path) if digest and found not in ("folder", "zarr") else ""
+    with Guard(path, doing="reading the file", code="not_found"):
+        sha = file_digest(path) if digest and found not in ("folder", "zarr") else ""
     if found in ("dicom", "dicom_raw"):
         from data_pipeline.readers.dicom import open_dicom
 
@@ -81,6 +82,10 @@ def open_clip(
         from data_pipeline.readers.metaimage import open_metaimage
 
         return open_metaimage(path, limits=limits, digest=sha)
+    if found in ("nrrd", "hdf5"):
+        from data_pipeline.readers.volumes import open_volume
+
+        return open_volume(path, limits=limits, format=found, digest=sha)
     raise IngestError("unknown_format", path, f"{found} is not a single clip; use the reader of its data set")
 
 
@@ -95,9 +100,3 @@ def read_clip(
     """Decode a whole clip; arguments and errors of `open_clip`."""
     with open_clip(path, limits=limits, salvage=salvage, any_modality=any_modality, digest=digest) as stream:
         return stream.read()
-
-
-def file_digest(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, hexadecimal. Raises `IngestError`."""
-    with Guard(path, doing="reading the file", code="not_found"), pathlib.Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,11 +1,12 @@
 """Which clips an archive or a public data set holds, and what is known of each before its file is opened.
 
-A plain archive is a folder; its headers, a CSV or its folders say whose a clip is and which view it shows. A public data
-set (``dataset``) is read by its own layout: its tables give view, patient, frame rate and split.
+A plain archive is a folder; its headers or a CSV say whose a clip is and which view it shows. A public data set
+(``dataset``) is read by its own layout: its tables give view, patient, frame rate and split.
 """
 
 from __future__ import annotations
 
+import collections
 import csv
 import dataclasses
 import os
@@ -14,52 +15,70 @@ from pathlib import Path
 
 from data_pipeline.readers import datasets
 from data_pipeline.readers.datasets.base import Item
+from data_pipeline.readers.walk import files_below
 from data_pipeline.schema import VIEWS
 
-PATIENT_FROM = ("tags", "folder")
-"""``tags``: the header (or the CSV) names the patient; ``folder``: the first folder below the archive does."""
+Views = Mapping[str, Mapping[str, str]]
 
 
-def archive_items(
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The clips of an archive in a fixed order, and what was passed over."""
+
+    items: tuple[Item, ...]
+    passed_over: tuple[tuple[str, str], ...] = ()
+    """``(why, path)``: ``unreadable_folder``, ``link``, ``vanished``. Paths are identifiers: for the person who asks only."""
+    unmatched: tuple[str, ...] = ()
+    """Files that the view CSV names and that are not there."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many were passed over, by reason; without names."""
+        found = collections.Counter(why for why, _ in self.passed_over)
+        return dict(sorted(found.items())) | ({"unmatched_in_view_csv": len(self.unmatched)} if self.unmatched else {})
+
+
+def list_archive(
     archive_dir: str | os.PathLike,
     *,
     dataset: str = "",
-    views: Mapping[str, Mapping[str, str]] | None = None,
-    patient_from: str = "tags",
-) -> list[Item]:
-    """The clips below a folder, in a fixed order. What their headers are to be asked for is left empty.
+    views: Views | None = None,
+    leave_out: str | os.PathLike | None = None,
+) -> Listing:
+    """List the clips below a folder. What their headers are to be asked for is left empty.
 
     Args:
         archive_dir: the archive, or the top folder of a public data set.
         dataset: name of the data set's layout, one of `readers.datasets.DATASETS`; empty for a plain archive. Files that
             its tables list and that are not there are left out.
         views: from `read_view_csv`; overrides what the set says.
-        patient_from: one of `PATIENT_FROM`; plain archives only.
+        leave_out: a folder of ours inside the archive, and what lies beside it under its name and a suffix.
 
     Raises:
-        ValueError: when there is no such folder, no clip in it, or an argument is unknown.
+        ValueError: when there is no such folder, no clip in it, an argument is unknown, or a name in ``views`` fits
+            several files.
         IngestError: when a table of the data set is missing or damaged.
     """
     archive = Path(archive_dir).expanduser()
-    if patient_from not in PATIENT_FROM:
-        raise ValueError(f"patient_from must be one of {PATIENT_FROM}, got {patient_from!r}")
-    if not dataset:
-        return [_plain(file, archive, views or {}, patient_from) for file in files_below(archive)]
     if not archive.is_dir():
-        raise ValueError(f"{archive} is not a folder; give the top folder of the data set")
+        raise ValueError(f"{archive} is not a folder; give the top folder of the archive or data set")
+    if not dataset:
+        files, passed_over = files_below(archive, leave_out=leave_out)
+        items, unmatched = _told([Item(dataset="", path=file, patient="") for file in files], archive, views or {})
+        return Listing(items=items, passed_over=passed_over, unmatched=unmatched)
     name = datasets.checked_name(dataset)
     listed = list(datasets.items(name, archive))
-    items = [_told(item, archive, views or {}) for item in listed if item.exists]
+    items, unmatched = _told([item for item in listed if item.exists], archive, views or {})
     if not items:
         raise ValueError(
             f"no clip of {name} in {archive} ({len(listed)} are listed); the layout it should have is: "
             f"{datasets.DATASETS[name][1]}"
         )
-    return items
+    return Listing(items=items, unmatched=unmatched)
 
 
 def read_view_csv(path: str | os.PathLike) -> dict[str, dict[str, str]]:
-    """Read a table ``file,view[,patient]``: file -> row. ``ValueError`` names the line that is wrong."""
+    """Read a table ``file,view[,patient]``: file -> row. ``ValueError`` names the line that is wrong or a file's second."""
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path} is no file; give a CSV with the columns file,view[,patient]")
@@ -76,40 +95,39 @@ def read_view_csv(path: str | os.PathLike) -> dict[str, dict[str, str]]:
                     f"{path}, line {reader.line_num}: needs a file and a view of {', '.join(VIEWS)}, "
                     f"got {row['view']!r} for {'a' if name else 'no'} file"
                 )
-            table[name] = {"view": view, "patient": (row.get("patient") or "").strip()}
+            told = {"view": view, "patient": (row.get("patient") or "").strip()}
+            if table.setdefault(name, told) != told:
+                raise ValueError(f"{path}, line {reader.line_num}: says something else of a file named before")
     return table
 
 
-def files_below(archive: Path) -> list[Path]:
-    """Regular files below a folder, sorted, without hidden ones, links and DICOMDIR; ``ValueError`` for none."""
-    if not archive.is_dir():
-        raise ValueError(f"{archive} is not a folder; give the top folder of the archive")
-    found: list[Path] = []
-    for folder, folders, files in os.walk(archive):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(folder) / name
-            if not name.startswith(".") and name.upper() != "DICOMDIR" and not path.is_symlink() and path.is_file():
-                found.append(path)
-    if not found:
-        raise ValueError(f"{archive} holds no file; give the top folder of the archive")
-    return found
+def _told(items: list[Item], archive: Path, views: Views) -> tuple[tuple[Item, ...], tuple[str, ...]]:
+    """Items with what the CSV says of them, and the names in it that fit none.
 
-
-def _plain(file: Path, archive: Path, views: Mapping[str, Mapping[str, str]], patient_from: str) -> Item:
-    parts = file.relative_to(archive).parts
-    folder = parts[0] if patient_from == "folder" and len(parts) > 1 else ""
-    return _told(Item(dataset="", path=str(file), patient=folder), archive, views)
-
-
-def _told(item: Item, archive: Path, views: Mapping[str, Mapping[str, str]]) -> Item:
-    """The item with what the CSV says of it: by its path below the archive, its name, its name without the suffix."""
+    A file is known by its path below the archive; where only one file has it, by its name, with or without the suffix.
+    """
     if not views:
-        return item
-    path = Path(item.path)
-    forms = (path.relative_to(archive).as_posix(), path.name, Path(path.name.removesuffix(".gz")).stem)
-    row = next((views[form] for form in forms if form in views), None)
-    if row is None:
-        return item
-    known = {"view": row["view"]} | ({"patient": row["patient"]} if row["patient"] else {})
-    return dataclasses.replace(item, **known)
+        return tuple(items), ()
+    root = os.path.join(os.fspath(archive), "")
+    known: dict[str, set[str]] = collections.defaultdict(set)  # a form in the CSV -> the paths that it may mean
+    for item in items:
+        for form in _forms(item, root):
+            if form in views:
+                known[form].add(item.path)
+    unclear = sorted(form for form, paths in known.items() if len(paths) > 1)
+    if unclear:
+        raise ValueError(
+            f"the view CSV names {len(unclear)} files that are there several times, such as {unclear[0]!r} "
+            f"({len(known[unclear[0]])} times); write their paths below the archive"
+        )
+    out = []
+    for item in items:
+        row = next((views[form] for form in _forms(item, root) if form in views), None)
+        told = {} if row is None else {"view": row["view"]} | ({"patient": row["patient"]} if row["patient"] else {})
+        out.append(dataclasses.replace(item, **told) if told else item)
+    return tuple(out), tuple(sorted(set(views) - set(known)))
+
+
+def _forms(item: Item, root: str) -> tuple[str, ...]:
+    name = os.path.basename(item.path)
+    return item.path.removeprefix(root).replace(os.sep, "/"), name, os.path.splitext(name.removesuffix(".gz"))[0]

@@ -10,12 +10,14 @@ import numpy as np
 from pydicom import uid as uids
 
 from data_pipeline.readers import dicom_header, dicom_pixels, dicom_video
+from data_pipeline.readers.codestream import syntax_of
+from data_pipeline.readers.decoders import decode_compressed
 from data_pipeline.readers.dicom_file import DicomFile, group_fragments, join, read_header
-from data_pipeline.readers.dicom_terms import image_type_terms, vendor_name
+from data_pipeline.readers.dicom_layout import PixelLayout, pixel_layout
+from data_pipeline.readers.dicom_terms import DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED
 from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.limits import Limits
-from data_pipeline.readers.stream import ClipStream, with_rate_flags
-from data_pipeline.schema import ClipInfo
+from data_pipeline.readers.stream import ClipStream
 
 
 def open_dicom(
@@ -41,100 +43,63 @@ def open_dicom(
         warnings.simplefilter("ignore")  # pydicom parses lazily, and its warnings quote header values
         ds = file.dataset
         dicom_header.check_kind(ds, path, has_pixels=file.span is not None, any_modality=any_modality)
-        if file.span.truncated and not salvage:
-            raise IngestError(
-                "truncated", path, "the file ends inside its pixel data; copy it again or read it with salvage"
-            )
         flags = ("truncated",) if file.span.truncated else ()
         if file.transfer_syntax in dicom_video.VIDEO_SYNTAXES:
-            return dicom_video.open_video(file, limits=limits, digest=digest, flags=flags, salvage=salvage)
-        if file.transfer_syntax.is_compressed != (file.span.fragments is not None):
-            raise IngestError(
-                "corrupt",
-                path,
-                f"transfer syntax {file.transfer_syntax.name} and the form of its pixel data contradict each other",
-            )
-        return _open_frames(file, limits=limits, digest=digest, flags=flags)
+            if file.span.truncated and not salvage:
+                raise _torn(path)
+            stream = dicom_video.open_video(file, limits=limits, digest=digest, flags=flags, salvage=salvage)
+        else:
+            stream = _open_frames(file, limits=limits, digest=digest, salvage=salvage)
+        stream.header = ds
+        return stream
 
 
-def clip_info(
-    file: DicomFile, *, height: int, width: int, n_frames: int | None, digest: str, flags: tuple[str, ...]
-) -> ClipInfo:
-    """`ClipInfo` from the header of ``file``."""
-    ds = file.dataset
-    regions, region_flags = dicom_header.regions(ds, height=height, width=width)
-    fps, fps_source = dicom_header.frame_rate(ds)
-    image_type = dicom_header.get(ds, "ImageType", ())
-    image_type = (image_type,) if isinstance(image_type, str) else tuple(str(value) for value in image_type)
-    flags += region_flags
-    if n_frames == 1:
-        flags += ("still",)
-    elif n_frames is not None and dicom_header.integer(ds, "NumberOfFrames") != n_frames:
-        flags += ("frame_count_mismatch",)
-    return ClipInfo(
-        format="dicom",
-        height=height,
-        width=width,
-        n_frames=n_frames,
-        fps=fps,
-        fps_source=fps_source,
-        cm_per_px=dicom_header.pixel_size(regions),
-        regions=regions,
-        view=dicom_header.view(ds),
-        vendor=vendor_name(str(dicom_header.get(ds, "Manufacturer", ""))),
-        lossy=str(dicom_header.get(ds, "LossyImageCompression", "")) == "01" or _is_lossy(file.transfer_syntax),
-        image_type=image_type_terms(image_type),
-        flags=with_rate_flags(flags, fps_source),
-        identity=dicom_header.identity(ds),
-        source_digest=digest,
+def _torn(path: str) -> IngestError:
+    return IngestError("truncated", path, "the file ends inside its pixel data; copy it again or salvage what is there")
+
+
+def _open_frames(file: DicomFile, *, limits: Limits, digest: str, salvage: bool) -> ClipStream:
+    path, span, ds = file.path, file.span, file.dataset
+    syntax, flags = _true_syntax(file)
+    native = span.fragments is None
+    layout, more = pixel_layout(
+        ds, path, limits=limits, native_bytes=span.length if native else None, little_endian=file.little_endian
     )
-
-
-def _is_lossy(syntax: uids.UID) -> bool:
-    lossless = (uids.JPEGLossless, uids.JPEGLosslessSV1, uids.JPEGLSLossless, uids.JPEG2000Lossless, uids.RLELossless)
-    return syntax.is_compressed and syntax not in (*lossless, uids.HTJ2KLossless, uids.HTJ2KLosslessRPCL)
-
-
-def _open_frames(file: DicomFile, *, limits: Limits, digest: str, flags: tuple[str, ...]) -> ClipStream:
-    path, span, syntax = file.path, file.span, file.transfer_syntax
-    layout = dicom_pixels.pixel_layout(file.dataset, path, limits=limits, native=span.fragments is None)
-    if span.fragments is None:
+    flags += more
+    if native:
         n_frames = span.length // layout.native_frame_bytes
         frames = None
     else:
+        rle = syntax == uids.RLELossless
+        whole = syntax in (DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED)
         with file.open_bytes() as data:
-            frames = group_fragments(data, span.fragments, one_per_fragment=syntax == uids.RLELossless)
+            frames = group_fragments(data, span, start_codes=not rle and not whole, rle=rle)
         n_frames = len(frames)
+    told = dicom_header.integer(ds, "NumberOfFrames") or 1
+    if span.truncated or not span.delimited:  # torn only where a frame is missing: the end may lack a few bytes
+        if n_frames < told or (span.truncated and not native):
+            if not salvage:
+                raise _torn(path)
+            flags += ("truncated",)
+        else:
+            flags += ("loose_end",)
     if n_frames == 0:
         code = "truncated" if frames is None and span.length else "no_frames"
         raise IngestError(code, path, "the pixel data holds not one whole frame; copy or export the file again")
     limits.check_clip(path, height=layout.rows, width=layout.columns, n_frames=n_frames)
-    convert = dicom_pixels.to_rgb(file.dataset, layout)
+    convert = dicom_pixels.to_rgb(ds, layout)
 
-    def native() -> Iterator[np.ndarray]:
-        swapped = layout.bits_allocated == 8 and not file.little_endian and _is_word_data(file)
-        size = layout.native_frame_bytes
-        with file.open_bytes() as data:
-            for index in range(n_frames):
-                start, stop = index * size, (index + 1) * size
-                if swapped:  # whole words: an odd frame shares one with its neighbour
-                    low, high = start - start % 2, stop + stop % 2
-                    data.seek(span.offset + low)
-                    words = np.frombuffer(data.read(high - low).ljust(high - low, b"\0"), np.uint16).byteswap()
-                    chunk = words.tobytes()[start - low : stop - low]
-                else:
-                    data.seek(span.offset + start)
-                    chunk = data.read(size)
-                yield dicom_pixels.decode_native(chunk, layout, little_endian=file.little_endian)
-
-    def compressed() -> Iterator[np.ndarray]:
+    def samples() -> Iterator[np.ndarray]:
+        if frames is None:
+            yield from _native(file, layout, n_frames)
+            return
         with file.open_bytes() as data:
             for frame in frames:
-                yield dicom_pixels.decode_compressed(join(data, frame), layout, syntax, path, limits=limits)
+                yield decode_compressed(join(data, frame), layout, syntax, path, limits=limits)
 
     def decode() -> Generator[np.ndarray, None, tuple[str, ...]]:
         fix, late = None, ()
-        for index, frame in enumerate(native() if frames is None else compressed()):
+        for index, frame in enumerate(samples()):
             rgb = convert(frame)
             if index == 0 and layout.samples == 3:
                 fix, bad = dicom_pixels.repair_colour(rgb)
@@ -149,8 +114,90 @@ def _open_frames(file: DicomFile, *, limits: Limits, digest: str, flags: tuple[s
             yield fix(rgb) if fix else rgb
         return late
 
-    info = clip_info(file, height=layout.rows, width=layout.columns, n_frames=n_frames, digest=digest, flags=flags)
+    info = dicom_header.clip_info(
+        file, height=layout.rows, width=layout.columns, n_frames=n_frames, digest=digest, flags=flags
+    )
     return ClipStream(path, info, decode, limits=limits)
+
+
+def _true_syntax(file: DicomFile) -> tuple[uids.UID, tuple[str, ...]]:
+    """The transfer syntax that the pixel data shows, and a flag where the header says another.
+
+    Code streams of another family than the label's are read as what they are; pixels that are as long as uncompressed
+    frames are uncompressed.
+
+    Raises ``corrupt`` when label and data contradict each other and neither explains the other.
+    """
+    syntax, span = file.transfer_syntax, file.span
+    whole = syntax in (DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED)
+    compressed = syntax.is_compressed if not whole else True
+    if span.fragments is None:
+        if not compressed:
+            return syntax, ()
+        if span.length // max(_frame_bytes(file), 1) == (dicom_header.integer(file.dataset, "NumberOfFrames") or 1):
+            return uids.ExplicitVRLittleEndian, ("syntax_corrected",)
+        raise _contradiction(file)
+    if whole or syntax == uids.RLELossless or not span.fragments:
+        found = None
+    else:
+        with file.open_bytes() as data:
+            found = syntax_of(join(data, span.fragments[:4]))
+    if found is not None:
+        same = compressed and _FAMILY.get(syntax) == _FAMILY[found]
+        return (syntax, ()) if same else (found, ("syntax_corrected",))
+    if compressed:
+        return syntax, ()
+    if all(length >= _frame_bytes(file) for _, length in span.fragments):
+        return ENCAPSULATED_UNCOMPRESSED, ("syntax_corrected",)
+    raise _contradiction(file)
+
+
+_FAMILY = {
+    uids.JPEGBaseline8Bit: "jpeg",
+    uids.JPEGExtended12Bit: "jpeg",
+    uids.JPEGLossless: "lossless jpeg",
+    uids.JPEGLosslessSV1: "lossless jpeg",
+    uids.JPEGLSLossless: "jpeg-ls",
+    uids.JPEGLSNearLossless: "jpeg-ls",
+    uids.JPEG2000: "jpeg 2000",
+    uids.JPEG2000Lossless: "jpeg 2000",
+    uids.HTJ2K: "htj2k",
+    uids.HTJ2KLossless: "htj2k",
+    uids.HTJ2KLosslessRPCL: "htj2k",
+}
+"""Transfer syntaxes whose code streams one decoder reads."""
+
+
+def _frame_bytes(file: DicomFile) -> int:
+    numbers = [dicom_header.integer(file.dataset, name) or 0 for name in ("Rows", "Columns", "SamplesPerPixel")]
+    bits = dicom_header.integer(file.dataset, "BitsAllocated") or 0
+    return numbers[0] * numbers[1] * numbers[2] * bits // 8
+
+
+def _contradiction(file: DicomFile) -> IngestError:
+    return IngestError(
+        "corrupt",
+        file.path,
+        f"transfer syntax {file.transfer_syntax.name} and the form of its pixel data contradict each other; export it "
+        "again",
+    )
+
+
+def _native(file: DicomFile, layout: PixelLayout, n_frames: int) -> Iterator[np.ndarray]:
+    swapped = layout.bits_allocated == 8 and not file.little_endian and _is_word_data(file)
+    size, offset = layout.native_frame_bytes, file.span.offset
+    with file.open_bytes() as data:
+        for index in range(n_frames):
+            start, stop = index * size, (index + 1) * size
+            if swapped:  # whole words: an odd frame shares one with its neighbour
+                low, high = start - start % 2, stop + stop % 2
+                data.seek(offset + low)
+                words = np.frombuffer(data.read(high - low).ljust(high - low, b"\0"), np.uint16).byteswap()
+                chunk = words.tobytes()[start - low : stop - low]
+            else:
+                data.seek(offset + start)
+                chunk = data.read(size)
+            yield layout.decode_native(chunk)
 
 
 def _is_word_data(file: DicomFile) -> bool:

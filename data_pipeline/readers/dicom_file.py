@@ -19,11 +19,13 @@ from typing import BinaryIO
 import pydicom
 from pydicom import uid as uids
 
+from data_pipeline.readers.dicom_terms import DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED, NEW_SYNTAXES
 from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.limits import Limits
 
 UNDEFINED = 0xFFFFFFFF
 _START_CODES = (b"\xff\xd8", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP")  # JPEG and JPEG-LS, J2K code stream, JP2 box
+_PIXEL_VRS = (b"OB", b"OW", b"UN", b"OF", b"OD")
 _LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT"})
 
 
@@ -47,9 +49,13 @@ class PixelSpan:
     length: int
     """Bytes really there."""
     truncated: bool
-    """The file ends before the declared length, or before the sequence delimiter."""
+    """The file ends before the declared length, or inside a fragment."""
     fragments: tuple[tuple[int, int], ...] | None
     """Offset and length of each fragment, without the Basic Offset Table; ``None`` for native pixels."""
+    delimited: bool = True
+    """The fragments end with their delimiter."""
+    offsets: tuple[int, ...] = ()
+    """The Basic Offset Table."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,13 +101,22 @@ def read_header(path: str | os.PathLike[str], *, limits: Limits, bare: bool = Fa
             syntax = _transfer_syntax(ds)
             if bare and not (ds.get("SOPClassUID") and ds.get("Rows")):
                 raise IngestError("not_dicom", path, "no preamble and no image data set behind it; not a DICOM file")
-            if syntax.is_private or not syntax.is_transfer_syntax:
-                raise IngestError(
-                    "encrypted", path, f"transfer syntax {syntax} is not of the standard: encrypted or proprietary"
-                )
+            _check_syntax(syntax, path)
             implicit, little = _encoding(ds, syntax)
             span = locate_pixels(file, size=size, implicit=implicit, little=little)
         return DicomFile(path=path, dataset=ds, transfer_syntax=syntax, little_endian=little, span=span, inflated=None)
+
+
+def _check_syntax(syntax: uids.UID, path: str) -> None:
+    name = NEW_SYNTAXES.get(syntax)
+    if name is None and (syntax.is_private or not syntax.is_transfer_syntax):
+        raise IngestError(
+            "encrypted", path, f"transfer syntax {syntax} is not of the standard: encrypted or proprietary"
+        )
+    if name is not None and syntax not in (DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED):
+        raise IngestError(
+            "unsupported_codec", path, f"compressed as {name}, which has no decoder here; export as JPEG 2000 or JPEG"
+        )
 
 
 def _transfer_syntax(ds: pydicom.Dataset) -> uids.UID:
@@ -173,59 +188,96 @@ def locate_pixels(file: BinaryIO | ClampedFile, *, size: int, implicit: bool, li
     if len(head) < 8 or struct.unpack_from(order + "HH", head) != (0x7FE0, 0x0010):
         return None
     start = file.tell() - len(head)
-    if implicit:
-        length, offset = struct.unpack_from(order + "I", head, 4)[0], start + 8
-    elif head[4:6] in _LONG_VRS:
+    if head[4:6] in _PIXEL_VRS and head[6:8] == b"\0\0":  # what is there decides, not what the header says
         if len(head) < 12:
             return None
         length, offset = struct.unpack_from(order + "I", head, 8)[0], start + 12
-    else:
+    elif not implicit and head[4:6] not in _LONG_VRS and head[4:6].isalpha():
         length, offset = struct.unpack_from(order + "H", head, 6)[0], start + 8
+    else:
+        length, offset = struct.unpack_from(order + "I", head, 4)[0], start + 8
     left = max(size - offset, 0)
     if length != UNDEFINED:
         return PixelSpan(offset=offset, length=min(length, left), truncated=length > left, fragments=None)
-    fragments, truncated = _fragments(file, offset, size=size, order=order)
-    return PixelSpan(offset=offset, length=left, truncated=truncated, fragments=fragments)
+    items, torn, delimited = _items(file, offset, size=size, order=order)
+    return PixelSpan(
+        offset=offset,
+        length=left,
+        truncated=torn,
+        fragments=items[1:],
+        delimited=delimited,
+        offsets=_offset_table(file, items, order),
+    )
 
 
-def _fragments(
+def _items(
     file: BinaryIO | ClampedFile, offset: int, *, size: int, order: str
-) -> tuple[tuple[tuple[int, int], ...], bool]:
-    """Items of an encapsulated value up to its delimiter; an item that the file does not complete is left out."""
+) -> tuple[tuple[tuple[int, int], ...], bool, bool]:
+    """``(items, torn, delimited)`` of an encapsulated value; an item that the file does not complete is left out."""
     items: list[tuple[int, int]] = []
     position = offset
     while True:
         file.seek(position)
         head = file.read(8)
         if len(head) < 8:
-            return tuple(items[1:]), True
+            return tuple(items), bool(head), False
         group, element, length = struct.unpack(order + "HHI", head)
         if (group, element) == (0xFFFE, 0xE0DD):
-            return tuple(items[1:]), False
-        if (group, element) != (0xFFFE, 0xE000) or length == UNDEFINED or position + 8 + length > size:
-            return tuple(items[1:]), True
+            return tuple(items), False, True
+        if (group, element) != (0xFFFE, 0xE000):
+            return tuple(items), False, False
+        if length == UNDEFINED or position + 8 + length > size:
+            return tuple(items), True, False
         items.append((position + 8, length))
         position += 8 + length
 
 
-def group_fragments(
-    file: BinaryIO, fragments: tuple[tuple[int, int], ...], *, one_per_fragment: bool
-) -> list[list[tuple[int, int]]]:
-    """Fragments grouped into frames: a frame begins at every fragment that opens with a start code.
+def _offset_table(file: BinaryIO | ClampedFile, items: tuple[tuple[int, int], ...], order: str) -> tuple[int, ...]:
+    if not items or items[0][1] < 4 or items[0][1] % 4:
+        return ()
+    file.seek(items[0][0])
+    data = file.read(items[0][1])
+    return struct.unpack(f"{order}{len(data) // 4}I", data)
 
-    Args:
-      one_per_fragment: RLE, where the standard wants every frame in one fragment (PS3.5 A.4.2).
+
+def group_fragments(file: BinaryIO, span: PixelSpan, *, start_codes: bool, rle: bool) -> list[list[tuple[int, int]]]:
+    """Fragments grouped into frames.
+
+    A frame begins at every fragment that opens with a start code; RLE opens with its header (PS3.5 G.5). Without
+    start codes the Basic Offset Table says where frames begin, where it fits the fragments, and else every fragment is one.
     """
-    if one_per_fragment:
-        return [[fragment] for fragment in fragments if fragment[1]]
+    begins = _table_starts(span)
     frames: list[list[tuple[int, int]]] = []
-    for offset, length in fragments:
+    for offset, length in span.fragments:
+        if not length:
+            continue
         file.seek(offset)
         head = file.read(min(length, 8))
-        if not frames or head.startswith(_START_CODES):
+        if start_codes:
+            first = head.startswith(_START_CODES)
+        elif begins:
+            first = offset in begins
+        else:
+            first = not rle or _is_rle_header(head)
+        if not frames or first:
             frames.append([])
         frames[-1].append((offset, length))
     return frames
+
+
+def _table_starts(span: PixelSpan) -> frozenset[int]:
+    """Where frames start by the Basic Offset Table; empty unless every entry is the start of a fragment."""
+    if not span.offsets or not span.fragments:
+        return frozenset()
+    base = span.fragments[0][0]
+    starts = [base + offset for offset in span.offsets]
+    known = {offset for offset, _ in span.fragments}
+    sound = starts[0] == base and starts == sorted(set(starts)) and known.issuperset(starts)
+    return frozenset(starts) if sound else frozenset()
+
+
+def _is_rle_header(head: bytes) -> bool:
+    return len(head) == 8 and 1 <= int.from_bytes(head[:4], "little") <= 15 and head[4:8] == b"\x40\0\0\0"
 
 
 def join(file: BinaryIO, frame: list[tuple[int, int]]) -> bytes:

@@ -6,14 +6,19 @@ Tags lie, so every value is read tolerantly: one that cannot be parsed counts as
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import numpy as np
 import pydicom
+from pydicom import uid as uids
 
+from data_pipeline.readers.dicom_file import DicomFile
+from data_pipeline.readers.dicom_terms import image_type_terms, vendor_name
 from data_pipeline.readers.errors import IngestError
-from data_pipeline.readers.stream import sane_fps
-from data_pipeline.schema import Identity, Region
+from data_pipeline.readers.stream import sane_fps, with_rate_flags
+from data_pipeline.readers.views import view_of
+from data_pipeline.schema import ClipInfo, Identity, Region
 
 _IMAGE = "1.2.840.10008.5.1.4.1.1."
 ULTRASOUND_CLASSES = frozenset(_IMAGE + tail for tail in ("6.1", "3.1", "6", "3"))
@@ -22,16 +27,10 @@ CAPTURE_CLASSES = frozenset(_IMAGE + tail for tail in ("7", "7.1", "7.2", "7.3",
 """Secondary capture and video classes, accepted when Modality says US."""
 VOLUME_CLASSES = frozenset(_IMAGE + tail for tail in ("6.2",))
 
-_VIEW_WORDS = (
-    ("FETAL_4CH", ("fetal four", "four chamber fetal", "fetal 4", "heart 4 chamber fetal")),
-    ("A4C", ("apical four chamber", "apical 4 chamber", "a4c", "apical 4-chamber", "ap4")),
-    ("A2C", ("apical two chamber", "apical 2 chamber", "a2c", "apical 2-chamber", "ap2")),
-    ("A3C", ("apical long axis", "apical three chamber", "apical 3 chamber", "a3c", "ap3")),
-    ("PLAX", ("parasternal long axis", "plax")),
-    ("PSAX", ("parasternal short axis", "psax")),
-    ("SUBCOSTAL", ("subcostal", "subxiphoid")),
-    ("CAROTID_LONG", ("carotid longitudinal", "longitudinal carotid")),
+_NOBODY = re.compile(
+    r"[0X_. -]*|(ANON|ANONYMOUS|ANONYMI[SZ]ED|DEIDENTIFIED|UNKNOWN|NONE|NULL|N/?A|NO ?ID|TEST|PATIENT|DEFAULT)[ _-]*0*"
 )
+"""Ids that name nobody."""
 
 
 def get(ds: pydicom.Dataset, keyword: str, default: Any = None) -> Any:
@@ -160,34 +159,113 @@ def regions(ds: pydicom.Dataset, *, height: int, width: int) -> tuple[tuple[Regi
     return tuple(found), flags if found else flags + ("no_regions",)
 
 
-def pixel_size(found: tuple[Region, ...]) -> float | None:
-    """Centimetres per pixel of the first 2-D tissue or colour region with (nearly) square pixels, or ``None``."""
+def pixel_size(found: tuple[Region, ...]) -> tuple[float | None, float | None]:
+    """``(centimetres of a pixel's width, height over width)`` of the first 2-D tissue or colour region, or ``None``s."""
     for region in found:
         dx, dy = region.cm_per_px_x, region.cm_per_px_y
-        if region.spatial_format in (0, 1) and region.data_type in (1, 2) and dx and dy and abs(dx / dy - 1) < 0.02:
-            return 0.5 * (dx + dy)
-    return None
+        if region.spatial_format in (0, 1) and region.data_type in (1, 2) and dx and dy:
+            aspect = dy / dx
+            if abs(aspect - 1) < 0.02:
+                return 0.5 * (dx + dy), 1.0
+            return (dx, aspect) if 0.2 < aspect < 5 else (None, None)
+    return None, None
+
+
+def pixel_aspect(ds: pydicom.Dataset) -> float | None:
+    """Height of a pixel over its width by Pixel Aspect Ratio (PS3.3 C.7.6.3.1.7: vertical, horizontal), or ``None``."""
+    try:
+        vertical, horizontal = (float(value) for value in get(ds, "PixelAspectRatio"))
+        aspect = vertical / horizontal
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return aspect if 0.2 < aspect < 5 else None
+
+
+def frame_times(ds: pydicom.Dataset, n_frames: int | None) -> tuple[float, ...]:
+    """When each frame is shown, seconds, where Frame Time Vector says that the rate varies; else empty."""
+    try:
+        steps = np.asarray([float(value) for value in get(ds, "FrameTimeVector")], float)
+    except (TypeError, ValueError):
+        return ()
+    if n_frames is None or len(steps) != n_frames or n_frames < 3 or not (steps[1:] > 0).all():
+        return ()
+    if np.ptp(steps[1:]) <= max(0.02 * steps[1:].mean(), 1.1):  # whole milliseconds
+        return ()
+    return tuple(np.round(np.concatenate([[0.0], np.cumsum(steps[1:])]) / 1000, 6).tolist())
 
 
 def view(ds: pydicom.Dataset) -> str:
-    """View of the glossary named by View Code Sequence, View Name, Stage or series text; ``UNKNOWN`` otherwise."""
-    words: list[str] = []
-    for item in get(ds, "ViewCodeSequence") or ():
-        words.append(str(get(item, "CodeMeaning", "")))
-    for keyword in ("ViewName", "SeriesDescription", "ProtocolName", "ImageComments"):
-        words.append(str(get(ds, keyword, "")))
-    text = " ".join(words).lower().replace("_", " ")
-    for name, patterns in _VIEW_WORDS:
-        if any(pattern in text for pattern in patterns):
-            return name
-    return "UNKNOWN"
+    """View of the glossary by View Code Sequence, its meaning, View Name or series text; ``UNKNOWN`` otherwise."""
+    items = [item for item in get(ds, "ViewCodeSequence") or () if isinstance(item, pydicom.Dataset)]
+    texts = [str(get(item, "CodeMeaning", "")) for item in items]
+    keywords = ("ViewName", "SeriesDescription", "ProtocolName", "ImageComments")
+    return view_of(
+        (str(get(item, "CodeValue", "")) for item in items), [*texts, *(str(get(ds, word, "")) for word in keywords)]
+    )
 
 
 def identity(ds: pydicom.Dataset) -> Identity:
     """Raw identifiers; in memory only (contract C8)."""
     return Identity(
-        patient=str(get(ds, "PatientID", "")),
+        patient=patient_id(str(get(ds, "PatientID", ""))),
         study=str(get(ds, "StudyInstanceUID", "")),
         series=str(get(ds, "SeriesInstanceUID", "")),
         instance=str(get(ds, "SOPInstanceUID", "")),
     )
+
+
+def patient_id(text: str) -> str:
+    """A patient id as it is compared: blanks around it, its case and an HL7 suffix (``^^^HOSPITAL``) mean nothing.
+
+    Placeholders of anonymisers (``ANONYMOUS``, ``0``) name nobody and give an empty text: taken for a person, they would
+    make a whole archive one patient.
+    """
+    text = text.partition("^")[0].strip(" \0").upper()
+    return "" if _NOBODY.fullmatch(text) else text
+
+
+def clip_info(
+    file: DicomFile, *, height: int, width: int, n_frames: int | None, digest: str, flags: tuple[str, ...]
+) -> ClipInfo:
+    """`ClipInfo` from the header of ``file``."""
+    ds = file.dataset
+    found, region_flags = regions(ds, height=height, width=width)
+    fps, fps_source = frame_rate(ds)
+    image_type = get(ds, "ImageType", ())
+    image_type = (image_type,) if isinstance(image_type, str) else tuple(str(value) for value in image_type)
+    flags += region_flags
+    cm_per_px, region_aspect = pixel_size(found)
+    aspect = region_aspect if region_aspect is not None else pixel_aspect(ds) or 1.0
+    times = frame_times(ds, n_frames)
+    if times:
+        flags += ("variable_rate",)
+    if n_frames == 1:
+        flags += ("still",)
+    elif n_frames is not None and integer(ds, "NumberOfFrames") != n_frames:
+        flags += ("frame_count_mismatch",)
+    return ClipInfo(
+        format="dicom",
+        height=height,
+        width=width,
+        n_frames=n_frames,
+        fps=fps,
+        fps_source=fps_source,
+        cm_per_px=cm_per_px,
+        pixel_aspect=aspect,
+        frame_times=times,
+        regions=found,
+        view=view(ds),
+        vendor=vendor_name(str(get(ds, "Manufacturer", ""))),
+        lossy=str(get(ds, "LossyImageCompression", "")) == "01" or file.transfer_syntax in _LOSSY,
+        image_type=image_type_terms(image_type),
+        flags=with_rate_flags(flags, fps_source),
+        identity=identity(ds),
+        source_digest=digest,
+    )
+
+
+_LOSSY = frozenset({
+    uids.JPEGBaseline8Bit, uids.JPEGExtended12Bit, uids.JPEGLSNearLossless, uids.JPEG2000, uids.JPEG2000MC, uids.HTJ2K,
+    *(uids.UID(f"1.2.840.10008.1.2.4.{number}{tail}") for number in range(100, 109) for tail in ("", ".1")),
+})  # fmt: skip
+"""Transfer syntaxes that lose something: their label, which may be of another code stream than it holds, is enough."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import re
 
+from pydicom.uid import UID
+
 VENDORS = (
     ("philips", "Philips"), ("atl ", "Philips"), ("general electric", "GE"), ("ge ", "GE"), ("g.e.", "GE"),
     ("gems", "GE"), ("kretz", "GE"), ("vingmed", "GE"), ("siemens", "Siemens"), ("acuson", "Siemens"),
@@ -26,6 +28,22 @@ _IMAGE_TYPES = frozenset({
     "MUSCULOSKELETAL", "NEONATAL", "OBSTETRICAL", "OPHTHALMIC", "PEDIATRIC", "PELVIC", "RETROPERITONEAL", "SCROTAL",
     "SMALL_PARTS", "TEE", "THYROID", "TRANSCRANIAL", "TTE", "VASCULAR", "VENOUS", "ABDOM_RAD",
 })  # fmt: skip
+
+
+DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED = UID("1.2.840.10008.1.2.8.1"), UID("1.2.840.10008.1.2.1.98")
+NEW_SYNTAXES = {
+    DEFLATED_FRAME: "Deflated Image Frame Compression",
+    ENCAPSULATED_UNCOMPRESSED: "Encapsulated Uncompressed Explicit VR Little Endian",
+    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
+    "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
+    "1.2.840.10008.1.2.4.112": "JPEG XL",
+    "1.2.840.10008.1.2.4.204": "JPIP HTJ2K Referenced",
+    "1.2.840.10008.1.2.4.205": "JPIP HTJ2K Referenced Deflate",
+    "1.2.840.10008.1.2.7.1": "SMPTE ST 2110-20 Uncompressed Progressive Active Video",
+    "1.2.840.10008.1.2.7.2": "SMPTE ST 2110-20 Uncompressed Interlaced Active Video",
+    "1.2.840.10008.1.2.7.3": "SMPTE ST 2110-30 PCM Digital Audio",
+}
+"""Transfer syntaxes of the standard (PS3.6 A) that are younger than pydicom's dictionary."""
 
 
 class _DropBelowError(logging.Filter):

@@ -11,6 +11,7 @@ from pydicom import uid as uids
 
 from data_pipeline.readers import video
 from data_pipeline.readers.dicom_file import DicomFile, join
+from data_pipeline.readers.dicom_header import clip_info
 from data_pipeline.readers.errors import IngestError
 from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.stream import ClipStream, sane_fps
@@ -26,8 +27,6 @@ VIDEO_SYNTAXES = frozenset(
 
 def open_video(file: DicomFile, *, limits: Limits, digest: str, flags: tuple[str, ...], salvage: bool) -> ClipStream:
     """A `ClipStream` over the video stream in ``file``. The size of the stream, not of the header, is believed."""
-    from data_pipeline.readers import dicom  # the header rules are those of every DICOM clip
-
     if not file.span.fragments:
         raise IngestError("no_frames", file.path, "the pixel data holds no video fragment; export the file again")
 
@@ -37,9 +36,9 @@ def open_video(file: DicomFile, *, limits: Limits, digest: str, flags: tuple[str
             yield io.BytesIO(join(data, list(file.span.fragments)))
 
     probe = video.probe(file.path, stream, limits=limits, code="unsupported_codec")
-    info = dicom.clip_info(
-        file, height=probe.height, width=probe.width, n_frames=probe.n_frames, digest=digest, flags=flags
-    )
+    info = clip_info(file, height=probe.height, width=probe.width, n_frames=probe.n_frames, digest=digest, flags=flags)
+    if probe.pixel_aspect != 1 and info.pixel_aspect == 1:
+        info = video.replace(info, pixel_aspect=probe.pixel_aspect)
     if info.fps_source == "assumed":
         fps, source = sane_fps(probe.fps, "container")
         kept = tuple(flag for flag in info.flags if flag != "assumed_fps" or source == "assumed")

@@ -10,18 +10,21 @@ import re
 import stat
 import warnings
 import zipfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data_pipeline.readers.errors import Guard, IngestError
+from data_pipeline.readers.levels import Levels
 from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.sniff import IMAGE_FORMATS, sniff_bytes
 from data_pipeline.readers.stream import ClipStream, sane_fps, with_rate_flags
 from data_pipeline.schema import ClipInfo
 
 _PILLOW = ("PNG", "JPEG", "BMP", "TIFF")
+_ORIENTATION = 0x0112
+"""EXIF tag: 5 to 8 are a quarter turn."""
 _IGNORED = (".json", ".txt", ".csv", ".xml", ".md", ".db", ".ini")
 """Files beside the frames that are no frames."""
 
@@ -32,7 +35,8 @@ def open_images(
     """Open an image, a folder or a zip of images as a `ClipStream`.
 
     Pages of one TIFF are frames too. Members of a zip are read in memory, never extracted; symbolic links and names
-    that leave the archive are refused. Alpha is dropped, 16-bit grey keeps its high byte.
+    that leave the archive are refused. Transparency is shown over black, a camera's orientation is followed, and deeper
+    samples are scaled alike in the whole clip (`levels.Levels`).
 
     Raises `IngestError`.
     """
@@ -55,7 +59,7 @@ def open_images(
         if not digest:
             digest = _digest(members, read)
 
-    def frames() -> Generator[np.ndarray, None, tuple[str, ...]]:
+    def planes() -> Iterator[np.ndarray]:
         for name in members:
             data = read(name)
             _header(path, data, limits)
@@ -63,8 +67,13 @@ def open_images(
                 for page in range(n_frames if len(members) == 1 else 1):
                     if page:
                         image.seek(page)
-                    yield _rgb(image)
-        return ()
+                    yield _samples(image)
+
+    levels = Levels(planes)
+
+    def frames() -> Generator[np.ndarray, None, tuple[str, ...]]:
+        yield from map(levels.to_rgb, planes())
+        return levels.flags
 
     rate, source = sane_fps(fps, "given")
     still = ("still",) if n_frames == 1 else ()
@@ -145,15 +154,17 @@ def _header(path: str | os.PathLike[str], data: bytes, limits: Limits) -> tuple[
             width, height = image.size
             limits.check_size(path, height=height, width=width)
             pages = min(getattr(image, "n_frames", 1), limits.max_frames + 1)
+            if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8):
+                width, height = height, width
     return height, width, pages
 
 
-def _rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I;16") or image.mode == "I":
-        levels = np.asarray(image).astype(np.int64)
-        high = (levels >> 8 if levels.max() > 255 else levels).clip(0, 255).astype(np.uint8)
-        return np.repeat(high[..., None], 3, axis=2)
-    return np.array(image.convert("RGB"))
+def _samples(image: Image.Image) -> np.ndarray:
+    """``[H, W]`` of any type, or uint8 ``[H, W, 3 | 4]``, the way up that the camera says."""
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return np.asarray(image)
+    clear = image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info
+    return np.array(ImageOps.exif_transpose(image.convert("RGBA" if clear else "RGB")))
 
 
 def _digest(members: list[str], read: Callable[[str], bytes]) -> str:

@@ -1,13 +1,18 @@
-"""NIfTI: ``[X, Y]``, ``[X, Y, T]`` or ``[X, Y, 1, T]``, grey or RGB. Needs the extra ``nifti``."""
+"""NIfTI and Analyze (``.nii``, ``.nii.gz``, ``.hdr`` with ``.img``), grey or RGB. Needs the extra ``nifti``.
+
+Axes are ``[X, Y]``, ``[X, Y, T]`` or ``[X, Y, 1, T]``.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import pathlib
+from collections.abc import Generator, Iterator
 
 import numpy as np
 
 from data_pipeline.readers.errors import Guard, IngestError
+from data_pipeline.readers.levels import Levels
 from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.stream import ClipStream, sane_fps, with_rate_flags
 from data_pipeline.schema import ClipInfo
@@ -19,7 +24,7 @@ _SECONDS = {8: 1.0, 16: 1e-3, 24: 1e-6}
 def open_nifti(path: str | os.PathLike[str], *, limits: Limits, digest: str = "") -> ClipStream:
     """Open a NIfTI file as a `ClipStream`; the first axis becomes columns, the second rows.
 
-    Values must be integers in 0..255 (as the public ultrasound sets store them); other ranges have no agreed window.
+    Values other than bytes are scaled alike in the whole clip (`levels.Levels`).
 
     Raises `IngestError`.
     """
@@ -36,14 +41,19 @@ def open_nifti(path: str | os.PathLike[str], *, limits: Limits, digest: str = ""
                 "unsupported_layout", path, f"shape must be [X, Y], [X, Y, T] or [X, Y, 1, T], got {list(shape)}"
             )
         limits.check_clip(path, height=height, width=width, n_frames=n_frames)
-        fps = _rate(image, len(shape))
+        fps, aspect = _rate(image, len(shape)), _aspect(image)
 
-    def frames() -> Generator[np.ndarray, None, tuple[str, ...]]:
+    def planes() -> Iterator[np.ndarray]:
         data = load_nifti(path).dataobj
         for index in range(n_frames):
             part = data[:, :, 0, index] if len(shape) == 4 else data[:, :, index] if len(shape) == 3 else data[:, :]
-            yield _frame(path, np.asarray(part))
-        return ()
+            yield _plane(np.asarray(part))
+
+    levels = Levels(planes)
+
+    def frames() -> Generator[np.ndarray, None, tuple[str, ...]]:
+        yield from map(levels.to_rgb, planes())
+        return levels.flags
 
     rate, source = sane_fps(fps, "container")
     info = ClipInfo(
@@ -52,6 +62,7 @@ def open_nifti(path: str | os.PathLike[str], *, limits: Limits, digest: str = ""
         width=int(width),
         n_frames=int(n_frames),
         fps=rate,
+        pixel_aspect=aspect,
         fps_source=source,
         flags=with_rate_flags(("still",) if n_frames == 1 else (), source),
         source_digest=digest,
@@ -65,39 +76,57 @@ def load_nifti(path: str | os.PathLike[str]):
         import nibabel
     except ImportError as error:
         raise IngestError("missing_dependency", path, "NIfTI needs nibabel; pip install 'cfd2gray[nifti]'") from error
+    path = pathlib.Path(path)
     with Guard(path, doing="opening the NIfTI file"):
-        with open(path, "rb") as file:
-            head = file.read(2)
-        fileobj = nibabel.FileHolder(filename=os.fspath(path))
-        for kind in (nibabel.Nifti1Image, nibabel.Nifti2Image):
+        with path.open("rb") as file:
+            head = file.read(352)
+        if head.startswith(b"\x1f\x8b") and path.suffix != ".gz":
+            raise IngestError("unknown_format", path, "a compressed NIfTI file must be named .nii.gz; rename it")
+        pair = head[344:348] == b"ni1\0" or not head.startswith(b"\x1f\x8b") and b"n+" not in head[:8] + head[344:347]
+        pixels = next((p for p in (path.with_suffix(".img"), path.with_suffix(".IMG")) if p.is_file()), None)
+        if pair and pixels is None:
+            raise IngestError("truncated", path, "a header whose .img is not beside it; put it there")
+        files = {name: nibabel.FileHolder(filename=os.fspath(path)) for name in ("header", "image")}
+        if pair:
+            files["image"] = nibabel.FileHolder(filename=os.fspath(pixels))
+        kinds = (
+            (nibabel.Nifti1Pair, nibabel.Nifti2Pair, nibabel.AnalyzeImage)
+            if pair
+            else (
+                nibabel.Nifti1Image,
+                nibabel.Nifti2Image,
+            )
+        )
+        for kind in kinds:
             try:
-                if head == b"\x1f\x8b" and not os.fspath(path).endswith(".gz"):
-                    raise IngestError(
-                        "unknown_format", path, "a compressed NIfTI file must be named .nii.gz; rename it"
-                    )
-                return kind.from_file_map({"header": fileobj, "image": fileobj})
-            except nibabel.filebasedimages.ImageFileError:
+                return kind.from_file_map(files)
+            except (
+                nibabel.filebasedimages.ImageFileError,
+                nibabel.spatialimages.HeaderDataError,
+                nibabel.wrapstruct.WrapStructError,
+            ):
                 continue
     raise IngestError("corrupt", path, "not a NIfTI header; export the file again")
 
 
 def _rate(image, dimensions: int) -> float | None:
     zooms = image.header.get_zooms()
-    unit = _SECONDS.get(int(image.header["xyzt_units"]) & 0x38)
+    unit = _SECONDS.get(int(image.header["xyzt_units"]) & 0x38) if "xyzt_units" in image.header else None
     if dimensions < 4 or unit is None or len(zooms) < 4 or not zooms[3] > 0:
         return None
     return 1.0 / (float(zooms[3]) * unit)
 
 
-def _frame(path: str | os.PathLike[str], part: np.ndarray) -> np.ndarray:
+def _plane(part: np.ndarray) -> np.ndarray:
     if part.dtype.names:  # RGB24 and RGBA32 are structured
         return np.stack([part[name].T for name in part.dtype.names[:3]], axis=-1).astype(np.uint8)
-    if part.dtype != np.uint8:
-        if not np.isfinite(part).all() or part.min() < 0 or part.max() > 255:
-            raise IngestError(
-                "unsupported_pixels",
-                path,
-                f"values must lie in 0..255, got {part.min():g}..{part.max():g}; rescale the file to 8 bit",
-            )
-        part = np.rint(part).astype(np.uint8)
-    return np.repeat(part.T[..., None], 3, axis=2)
+    whole = part.dtype.kind == "f" and part.size and np.isfinite(part).all() and (part == np.rint(part)).all()
+    if whole and part.min() >= 0 and part.max() <= 255:  # bytes that a scale factor of 1 made floats
+        return part.T.astype(np.uint8)
+    return np.ascontiguousarray(part.T)
+
+
+def _aspect(image) -> float:
+    dx, dy = (abs(float(zoom)) for zoom in image.header.get_zooms()[:2])
+    aspect = dy / dx if dx > 0 and dy > 0 else 1.0
+    return aspect if 0.2 < aspect < 5 else 1.0

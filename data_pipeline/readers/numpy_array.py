@@ -1,14 +1,17 @@
-"""NumPy files: ``.npy`` or ``.npz`` holding uint8 ``[H, W]``, ``[T, H, W]``, ``[H, W, 3]`` or ``[T, H, W, 1 | 3]``."""
+"""NumPy files: ``.npy`` or ``.npz`` holding ``[H, W]``, ``[T, H, W]``, ``[H, W, 3]`` or ``[T, H, W, 1 | 3]``."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from typing import IO
 
 import numpy as np
 
 from data_pipeline.readers.errors import Guard, IngestError
+from data_pipeline.readers.levels import Levels
 from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.stream import ClipStream, sane_fps, with_rate_flags
 from data_pipeline.schema import ClipInfo
@@ -23,31 +26,37 @@ def open_numpy(path: str | os.PathLike[str], *, limits: Limits, format: str, dig
     with more than one axis; a scalar ``fps`` is honoured. Pickled objects are never loaded. Raises `IngestError`.
     """
     with Guard(path, doing="reading the array's header"):
-        if format == "npy":
-            member, fps = None, None
-            with open(path, "rb") as file:
-                shape, dtype, _ = _array_header(file)
-                data_bytes = os.path.getsize(path) - file.tell()
+        member, fps = None, None
+        if format == "npz":
+            member, fps = _choose_member(path, limits=limits)
+        with _opened(path, member) as (file, size):
+            shape, dtype, fortran = _array_header(file)
             _check_dtype(path, dtype)
-            if data_bytes < int(np.prod(shape, dtype=object)):
+            if size - file.tell() < dtype.itemsize * int(np.prod(shape, dtype=object)):
                 raise IngestError("truncated", path, f"shape {shape} needs more bytes than the file has; copy it again")
-        else:
-            member, shape, fps = _choose_member(path, limits=limits)
         layout = _layout(path, shape)
         limits.check_clip(path, height=layout[1], width=layout[2], n_frames=layout[0])
     rate, source = sane_fps(fps, "fps")
 
+    def planes() -> Iterator[np.ndarray]:
+        """One frame at a time: a packed array is never unpacked as a whole."""
+        frame_shape = layout[1:]
+        with _opened(path, member) as (file, _):
+            _array_header(file)
+            if fortran:
+                array = np.frombuffer(file.read(), dtype).reshape(shape, order="F").reshape(layout)
+                yield from (np.ascontiguousarray(frame) for frame in array)
+                return
+            needed = int(np.prod(frame_shape)) * dtype.itemsize
+            for _ in range(layout[0]):
+                frame = np.frombuffer(file.read(needed), dtype).reshape(frame_shape)
+                yield frame.astype(dtype.newbyteorder("="))
+
+    levels = Levels(planes)
+
     def frames() -> Generator[np.ndarray, None, tuple[str, ...]]:
-        if member is None:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        else:
-            with np.load(path, allow_pickle=False) as archive:
-                array = archive[member]
-        array = array.reshape(layout)
-        for frame in array:
-            frame = np.array(frame)
-            yield np.repeat(frame, 3, axis=2) if layout[3] == 1 else frame
-        return ()
+        yield from map(levels.to_rgb, planes())
+        return levels.flags
 
     info = ClipInfo(
         format="numpy",
@@ -62,16 +71,27 @@ def open_numpy(path: str | os.PathLike[str], *, limits: Limits, format: str, dig
     return ClipStream(path, info, frames, limits=limits)
 
 
-def _array_header(file) -> tuple[tuple[int, ...], bool, np.dtype]:
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str], member: str | None) -> Iterator[tuple[IO[bytes], int]]:
+    """The bytes of an array's file and how many there are."""
+    if member is None:
+        with open(path, "rb") as file:
+            yield file, os.path.getsize(path)
+        return
+    with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+        yield file, archive.getinfo(member).file_size
+
+
+def _array_header(file) -> tuple[tuple[int, ...], np.dtype, bool]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file, max_header_size=10_000)
     return shape, dtype, fortran
 
 
-def _choose_member(path: str | os.PathLike[str], *, limits: Limits) -> tuple[str, tuple[int, ...], float | None]:
-    """Name and shape of the frames' array, and the value of ``fps``, from headers only."""
-    found: dict[str, tuple[int, ...]] = {}
+def _choose_member(path: str | os.PathLike[str], *, limits: Limits) -> tuple[str, float | None]:
+    """Member that holds the frames, and the value of ``fps``, from headers only."""
+    found: dict[str, str] = {}
     fps = None
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
@@ -84,23 +104,20 @@ def _choose_member(path: str | os.PathLike[str], *, limits: Limits) -> tuple[str
                 with np.load(path, allow_pickle=False) as arrays:
                     fps = float(arrays["fps"])
             elif len(shape) >= 2 and (name in _NAMES or dtype == np.uint8):
-                _check_dtype(path, dtype)
-                found[name] = shape
+                found[name] = entry.filename
     for name in _NAMES:
         if name in found:
-            return name, found[name], fps
+            return found[name], fps
     if len(found) == 1:
-        return *next(iter(found.items())), fps
+        return next(iter(found.values())), fps
     raise IngestError(
         "unknown_format", path, f"needs an array named one of {_NAMES}, or only one image array; has {sorted(found)}"
     )
 
 
 def _check_dtype(path: str | os.PathLike[str], dtype: np.dtype) -> None:
-    if dtype != np.uint8:
-        raise IngestError(
-            "unsupported_pixels", path, f"frames must be uint8 in 0..255, the array is {dtype}; scale and convert it"
-        )
+    if dtype.kind not in "bfiu":
+        raise IngestError("unsupported_pixels", path, f"frames must be numbers, the array is {dtype}; convert it")
 
 
 def _layout(path: str | os.PathLike[str], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
@@ -108,8 +125,8 @@ def _layout(path: str | os.PathLike[str], shape: tuple[int, ...]) -> tuple[int, 
     if len(shape) == 2:
         return 1, *shape, 1
     if len(shape) == 3:
-        return (1, *shape) if shape[2] == 3 else (*shape, 1)
-    if len(shape) == 4 and shape[3] in (1, 3):
+        return (1, *shape) if shape[2] in (3, 4) else (*shape, 1)
+    if len(shape) == 4 and shape[3] in (1, 3, 4):
         return shape
     raise IngestError(
         "unsupported_layout",

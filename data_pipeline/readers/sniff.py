@@ -13,6 +13,8 @@ from data_pipeline.readers.limits import Limits
 
 IMAGE_FORMATS = ("png", "jpeg", "bmp", "tiff")
 VIDEO_FORMATS = ("avi", "mp4", "mkv", "gif", "mpeg")
+_META_KEYS = (b"ObjectType", b"NDims", b"Comment", b"ObjectSubType")
+"""What a MetaImage header begins with."""
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima", "")
 _VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".mpg", ".mpeg")
 
@@ -21,8 +23,8 @@ def sniff(path: str | os.PathLike[str], *, limits: Limits | None = None) -> str:
     """Name of the format of ``path``, by content.
 
     Returns one of ``dicom``, ``dicom_raw`` (a data set without preamble), ``avi``, ``mp4`` (MOV too), ``mkv``, ``gif``,
-    ``mpeg``, ``png``, ``jpeg``, ``bmp``, ``tiff``, ``npy``, ``npz``, ``zip``, ``nifti``, ``nifti_gz``, ``metaimage``,
-    ``folder``, ``zarr``.
+    ``mpeg``, ``png``, ``jpeg``, ``bmp``, ``tiff``, ``npy``, ``npz``, ``zip``, ``nifti`` (Analyze too), ``nifti_gz``,
+    ``metaimage``, ``nrrd``, ``hdf5``, ``folder``, ``zarr``.
 
     Raises `IngestError`: ``not_found``, ``unsafe_path``, ``too_large``, ``not_dicom``, ``unknown_format``.
     """
@@ -77,10 +79,13 @@ def sniff_bytes(head: bytes) -> str | None:
         (b"II*\x00", "tiff"),
         (b"MM\x00*", "tiff"),
         (b"\x93NUMPY", "npy"),
-        (b"ObjectType = Image", "metaimage"),
+        (b"NRRD000", "nrrd"),
+        (b"\x89HDF\r\n\x1a\n", "hdf5"),
     ):
         if head.startswith(magic):
             return name
+    if any(line.split(b"=")[0].strip() in _META_KEYS for line in head.split(b"\n", 1)[:1]):
+        return "metaimage"
     if head.startswith(b"PK\x03\x04"):
         name_length = struct.unpack_from("<H", head, 26)[0] if len(head) >= 30 else 0
         return "npz" if head[30 : 30 + name_length].endswith(b".npy") else "zip"
@@ -100,7 +105,10 @@ def sniff_bytes(head: bytes) -> str | None:
 def _is_nifti(head: bytes) -> bool:
     if head[344:348] in (b"n+1\x00", b"ni1\x00"):
         return True
-    return head[4:12] == b"n+2\x00\r\n\x1a\n"
+    if head[4:12] == b"n+2\x00\r\n\x1a\n":
+        return True
+    order = {b"\x5c\x01\x00\x00": "<h", b"\x00\x00\x01\x5c": ">h"}.get(head[:4])  # Analyze: the size of its header
+    return order is not None and len(head) == 348 and 1 <= struct.unpack_from(order, head, 40)[0] <= 7
 
 
 def _is_bare_dataset(head: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,8 @@ class ClipStream:
     def __init__(self, path: str | os.PathLike[str], info: ClipInfo, frames: FrameSource, *, limits: Limits) -> None:
         self.path = os.fspath(path)
         self.info = info
+        self.header: Any = None
+        """The DICOM data set without its pixels, as it was read; ``None`` for other formats."""
         self._frames = frames
         self._limits = limits
         self._closed = False

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import Colorspace
 
 from data_pipeline.readers.errors import Guard, IngestError
@@ -18,6 +19,11 @@ from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.stream import ClipStream, FrameSource, sane_fps, with_rate_flags
 from data_pipeline.schema import ClipInfo
 
+_WITH_ALPHA = frozenset({
+    "bgra", "rgba", "argb", "abgr", "pal8", "ya8", "gbrap", "yuva420p", "yuva422p", "yuva444p", "yuva444p10le", "rgba64le",
+    "yuva444p12le", "gbrap10le", "gbrap12le", "rgba64be", "ya16le", "ya16be",
+})  # fmt: skip
+"""FFmpeg's pixel formats that carry transparency."""
 _UNTAGGED = 2
 """FFmpeg's AVCOL_SPC_UNSPECIFIED, which PyAV's enumeration leaves out."""
 replace = dataclasses.replace
@@ -28,15 +34,23 @@ _DEMUXERS = {"avi": "avi", "mp4": "mov", "mkv": "matroska", "gif": "gif", "mpeg"
 _LOSSLESS_CODECS = frozenset({"ffv1", "rawvideo", "huffyuv", "ffvhuff", "png", "utvideo", "gif", "qtrle"})
 
 
+_OPTIONS = {"gif": {"min_delay": "1"}}
+"""FFmpeg takes GIF delays of 10 ms for 100 ms unless told otherwise; 0 stays 100 ms, as players have it."""
+_TICKS = 1.6
+"""Frame times that leave an even grid by more ticks of the container's clock than rounding explains vary."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What the container says of its first video stream."""
+    """What the container says of its first video stream, as it is shown."""
 
     height: int
     width: int
     n_frames: int | None
     fps: float | None
     codec: str
+    frame_times: tuple[float, ...] = ()
+    pixel_aspect: float = 1.0
 
 
 def open_video(
@@ -59,8 +73,10 @@ def open_video(
         n_frames=found.n_frames,
         fps=fps,
         fps_source=source,
+        pixel_aspect=found.pixel_aspect,
+        frame_times=found.frame_times,
         lossy=found.codec not in _LOSSLESS_CODECS,
-        flags=with_rate_flags((), source),
+        flags=with_rate_flags(("variable_rate",) if found.frame_times else (), source),
         source_digest=digest,
     )
     return ClipStream(
@@ -74,15 +90,56 @@ def probe(
     """Size, rate and codec of the first video stream; ``code`` names the error when FFmpeg cannot open it."""
     with Guard(path, doing="opening the video", code=code), _container(path, opener, demuxer) as container:
         stream = _video_stream(path, container)
-        rate = stream.average_rate or stream.guessed_rate
         limits.check_size(path, height=stream.height, width=stream.width)
-        return Probe(
-            height=stream.height,
-            width=stream.width,
-            n_frames=stream.frames or None,
-            fps=float(rate) if rate else None,
-            codec=stream.codec_context.name,
-        )
+        rate, shape = stream.average_rate or stream.guessed_rate, (stream.height, stream.width)
+        aspect = float(1 / stream.sample_aspect_ratio) if stream.sample_aspect_ratio else 1.0
+        n_frames, codec = stream.frames or None, stream.codec_context.name
+        times, end, tick = _packet_times(container, stream)
+        fps, varying = _rate(times, end, tick, float(rate) if rate else None, exact=demuxer != "gif")
+    matrix = _display_matrix(path, opener, demuxer)
+    if matrix is not None and _sideways(matrix):
+        shape, aspect = shape[::-1], 1 / aspect
+    return Probe(
+        height=shape[0],
+        width=shape[1],
+        n_frames=n_frames or len(times) or None,
+        fps=fps,
+        codec=codec,
+        frame_times=varying,
+        pixel_aspect=aspect,
+    )
+
+
+def _packet_times(container: av.container.InputContainer, stream) -> tuple[list[float], float, float]:
+    """When each packet is shown, the end of the last one and the clock's tick, in seconds; empty where it is not told."""
+    base, times, end = float(stream.time_base or 0), [], 0.0
+    try:
+        for packet in container.demux(stream):
+            if packet.pts is None or packet.is_discard:
+                continue
+            times.append(packet.pts * base)
+            end = max(end, (packet.pts + (packet.duration or 0)) * base)
+    except av.error.FFmpegError:
+        return [], 0.0, base  # damage shows when it is decoded
+    return sorted(times), end, base
+
+
+def _rate(
+    times: list[float], end: float, tick: float, told: float | None, *, exact: bool
+) -> tuple[float | None, tuple[float, ...]]:
+    """``(fps, frame times if they vary)``: frames over duration where the container's own word does not fit."""
+    if len(times) < 2 or times[-1] <= times[0]:
+        return told, ()
+    since = np.array(times) - times[0]
+    step = since[-1] / (len(times) - 1)
+    whole = (end - times[0]) / len(times) if end > times[-1] else step
+    slope, start = np.polyfit(np.arange(len(since)), since, 1)
+    off = np.abs(since - (start + slope * np.arange(len(since)))).max()
+    if off > max(_TICKS * tick, 0.02 * slope):
+        return 1 / whole, tuple(np.round(since, 6).tolist())
+    if exact and told and abs(told * step - 1) < 0.02:
+        return told, ()
+    return 1 / whole, ()
 
 
 def frame_source(
@@ -129,7 +186,7 @@ def frame_source(
 def _container(
     path: str | os.PathLike[str], opener: Opener, demuxer: str | None
 ) -> Iterator[av.container.InputContainer]:
-    with opener() as file, av.open(file, format=demuxer) as container:
+    with opener() as file, av.open(file, format=demuxer, options=_OPTIONS.get(demuxer, {})) as container:
         yield container
 
 
@@ -139,8 +196,40 @@ def _video_stream(path: str | os.PathLike[str], container: av.container.InputCon
     return container.streams.video[0]
 
 
+def _display_matrix(path: str | os.PathLike[str], opener: Opener, demuxer: str | None) -> np.ndarray | None:
+    """The display matrix of the first frame, int32 [2, 2], or ``None``; damage shows when the clip is decoded."""
+    if demuxer not in ("mov", "matroska"):
+        return None
+    with contextlib.suppress(av.error.FFmpegError, StopIteration), _container(path, opener, demuxer) as container:
+        return _matrix_of(next(container.decode(_video_stream(path, container))))
+    return None
+
+
+def _matrix_of(frame: av.VideoFrame) -> np.ndarray | None:
+    data = frame.side_data.get(SideData.DISPLAYMATRIX)
+    return None if data is None else np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2]
+
+
+def _sideways(matrix: np.ndarray) -> bool:
+    """Whether rows become columns."""
+    return abs(int(matrix[0, 1])) > abs(int(matrix[0, 0]))
+
+
+def _turned(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """The picture as players show it: ``(x, y) @ matrix`` by quarter turns and mirrors, uint8 [H, W, 3]."""
+    if _sideways(matrix):
+        image, matrix = image.transpose(1, 0, 2), matrix[::-1]
+    return np.ascontiguousarray(image[:: -1 if matrix[1, 1] < 0 else 1, :: -1 if matrix[0, 0] < 0 else 1])
+
+
 def _rgb(frame: av.VideoFrame, *, broadcast: bool) -> np.ndarray:
-    """uint8 [H, W, 3]."""
+    """uint8 [H, W, 3], transparency over black, turned as the container asks for."""
+    matrix = _matrix_of(frame)
+    image = _upright(frame, broadcast=broadcast)
+    return image if matrix is None else _turned(image, matrix)
+
+
+def _upright(frame: av.VideoFrame, *, broadcast: bool) -> np.ndarray:
     if frame.format.name in ("rgb24", "gray"):
         plane = frame.to_ndarray()
         return plane if plane.ndim == 3 else np.repeat(plane[..., None], 3, axis=2)
@@ -148,4 +237,14 @@ def _rgb(frame: av.VideoFrame, *, broadcast: bool) -> np.ndarray:
     options = {}
     if untagged and broadcast and frame.height >= 720:
         options = {"src_colorspace": Colorspace.ITU709, "dst_colorspace": Colorspace.ITU709}
+    if frame.format.name in _WITH_ALPHA:
+        return over_black(frame.to_ndarray(format="rgba", **options))
     return frame.to_ndarray(format="rgb24", **options)
+
+
+def over_black(image: np.ndarray) -> np.ndarray:
+    """uint8 [H, W, 4] with straight alpha, shown on black: uint8 [H, W, 3]."""
+    colour, alpha = image[..., :3], image[..., 3:]
+    if alpha.min() == 255:
+        return np.ascontiguousarray(colour)
+    return ((colour.astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)

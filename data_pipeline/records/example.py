@@ -94,6 +94,11 @@ def decode(serialized: bytes | memoryview) -> PairRecord:
         raise ValueError(f"these bytes are an Example but no pair record: {type(error).__name__} {error}") from None
 
 
+def clip_id(serialized: bytes | memoryview) -> str:
+    """The id in a serialised record; nothing is decoded."""
+    return _text(example_proto.parse(serialized).get("clip_id") or [b""])
+
+
 def check_encoding(encoding: str) -> None:
     """Raise ``ValueError`` for an unknown encoding."""
     if encoding not in ENCODINGS:

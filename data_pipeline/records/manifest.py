@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from data_pipeline.files import write_atomically
 from data_pipeline.schema import SCHEMA_VERSION, VIEW_DOMAIN, PairRecord
 
 MANIFEST_NAME = "manifest.json"
@@ -57,6 +58,10 @@ class Shard:
     n_bytes: int
     sha256: str
 
+    @property
+    def number(self) -> int:
+        return int(self.file.rpartition("-")[2])
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:
@@ -91,7 +96,8 @@ class Manifest:
 
     def shards_of(self, split: str) -> tuple[Shard, ...]:
         """The shards of a split in order; ``ValueError`` when it holds no clip."""
-        shards = tuple(shard for shard in self.shards if shard.split == split)
+        own = (shard for shard in self.shards if shard.split == split)
+        shards = tuple(sorted(own, key=lambda shard: shard.number))  # shard 100000 sorts before 99999 by name
         if not shards:
             have = ", ".join(f"{name} ({table['clips']} clips)" for name, table in self.counts.items()) or "none"
             raise ValueError(
@@ -189,13 +195,3 @@ def load_rows(manifest: Manifest, split: str) -> list[ClipRow]:
     with open(Path(manifest.directory) / CLIPS_NAME) as lines:
         rows = [ClipRow(**json.loads(line)) for line in lines]
     return sorted((row for row in rows if row.split == split), key=lambda row: (row.shard, row.record))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it: readers see the old file or the new, never half."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

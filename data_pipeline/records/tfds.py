@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from data_pipeline.files import write_atomically
 from data_pipeline.records.example import ARRAYS, TEXTS
-from data_pipeline.records.manifest import Manifest, write_atomically
+from data_pipeline.records.manifest import Manifest
 from data_pipeline.schema import SCHEMA_VERSION
 
 VERSION = f"{SCHEMA_VERSION}.0.0"

@@ -1,13 +1,14 @@
-"""TFRecord files with random access: framing with CRC32C, a sidecar index of offsets, and the source Grain reads from.
+"""TFRecord files with random access: framing with CRC32C, one index of offsets a split, and the source Grain reads from.
 
 The framing is TensorFlow's (tensorflow/core/lib/io/record_writer.h): ``uint64 length, uint32 masked crc of length,
-data, uint32 masked crc of data``, little-endian; ``masked(c) = rotr(c, 15) + 0xa282ead8``. A sidecar
-``NAME.index.npy`` (int64 ``[N, 2]``: offset and length of each record's data) saves the walk over the headers; it can
-be deleted at any time and is then computed again.
+data, uint32 masked crc of data``, little-endian; ``masked(c) = rotr(c, 15) + 0xa282ead8``. ``NAME-SPLIT.index.npy``
+(int64 ``[N, 2]``: offset and length of each record's data, shard after shard) saves the walk over the headers; it can be
+deleted at any time and is then computed again.
 """
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import mmap
 import os
@@ -25,6 +26,8 @@ from data_pipeline.schema import PairRecord
 
 HEADER, FOOTER = 12, 4
 """Bytes before and after the data of a record."""
+MAX_MAPS = 128
+"""Shards that a process holds open; each takes a descriptor, of which 1,024 are usual."""
 VERIFY_CRC = ("once", "always", "never")
 """When checksums are checked: the first time a process reads a record (what the disk hands out is right), at every reading
 (a quarter of the time on raw records), or not at all."""
@@ -50,39 +53,20 @@ def masked_crc(data: bytes | memoryview | np.ndarray) -> int:
 
 
 class ShardWriter:
-    """Writes one shard under a temporary name; `close` adds the index and renames both. A context manager.
+    """Writes one shard under a temporary name; `close` flushes it to the disk and renames it. A context manager.
 
     Args:
         path: final name. A file that is already there is never replaced.
-        resume: ``(offset, length)`` of records that an interrupted writer left in the temporary file; what lies behind
-            them is cut off.
     """
 
-    def __init__(self, path: str | os.PathLike, *, resume: Sequence[tuple[int, int]] = ()) -> None:
+    def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
         if self.path.exists():
             raise ValueError(f"{self.path} exists and is not overwritten; choose another directory or remove it")
-        self.temporary = temporary_name(self.path)
-        self._index = [(int(offset), int(length)) for offset, length in resume]
+        self._temporary = Path(f"{path}.part")
         self._hash = hashlib.sha256()
-        self.n_bytes = self._index[-1][0] + self._index[-1][1] + FOOTER if self._index else 0
-        # Unbuffered: when `write` returns, the kernel has the record, and killing this process cannot lose it.
-        self._file = open(self.temporary, "r+b" if self._index else "wb", buffering=0)  # noqa: SIM115
-        left = self.n_bytes
-        while left:
-            block = self._file.read(min(left, 1 << 22))
-            if not block:
-                raise CorruptRecordError(self.temporary, None, f"ends {left} bytes before its last record")
-            self._hash.update(block)
-            left -= len(block)
-        self._file.truncate(self.n_bytes)
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    @property
-    def closed(self) -> bool:
-        return self._file.closed
+        self.n_bytes = 0
+        self._file = open(self._temporary, "wb")  # noqa: SIM115
 
     @property
     def sha256(self) -> str:
@@ -95,36 +79,23 @@ class ShardWriter:
         header = length + struct.pack("<I", masked_crc(length))
         footer = struct.pack("<I", masked_crc(data))
         for piece in (header, data, footer):
-            view = memoryview(piece)
-            while view:  # an unbuffered write may be partial
-                view = view[self._file.write(view) :]
+            self._file.write(piece)
             self._hash.update(piece)
         place = (self.n_bytes + HEADER, len(data))
-        self._index.append(place)
         self.n_bytes += HEADER + len(data) + FOOTER
         return place
 
     def close(self) -> None:
-        """Flush to the disk, write the index, and give both their names. An empty shard leaves no file."""
-        if self._file.closed:
-            return
+        """Flush to the disk and give the file its name."""
+        self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        if not self._index:
-            os.unlink(self.temporary)
-            return
-        # The index first: a shard under its final name always has one.
-        save_index(self.path, np.array(self._index, np.int64))
-        os.replace(self.temporary, self.path)
-
-    def suspend(self) -> None:
-        """Close the temporary file and leave it there, to be resumed."""
-        self._file.close()
+        os.replace(self._temporary, self.path)
 
     def abort(self) -> None:
         """Drop what was written."""
         self._file.close()
-        self.temporary.unlink(missing_ok=True)
+        self._temporary.unlink(missing_ok=True)
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -133,22 +104,9 @@ class ShardWriter:
         self.close() if kind is None else self.abort()
 
 
-def temporary_name(path: str | os.PathLike) -> Path:
-    """The name a shard has while it is being written."""
-    return Path(f"{path}.part")
-
-
-def index_name(path: str | os.PathLike) -> Path:
-    """The name of a shard's index file."""
-    return Path(f"{path}.index.npy")
-
-
-def save_index(path: str | os.PathLike, index: np.ndarray) -> None:
-    """Write the sidecar index of a shard by renaming."""
-    temporary = Path(f"{index_name(path)}.tmp")
-    with open(temporary, "wb") as file:
-        np.save(file, index)
-    os.replace(temporary, index_name(path))
+def index_file(name: str, split: str) -> str:
+    """File name of a split's index."""
+    return f"{name}-{split}.index.npy"
 
 
 def scan_index(path: str | os.PathLike) -> np.ndarray:
@@ -176,22 +134,11 @@ def scan_index(path: str | os.PathLike) -> np.ndarray:
     return np.array(places, np.int64).reshape(-1, 2)
 
 
-def read_index(path: str | os.PathLike) -> np.ndarray:
-    """The index of a shard from its sidecar, or from the headers when the sidecar is missing or does not fit."""
-    try:
-        index = np.load(index_name(path), allow_pickle=False)
-        if index.ndim == 2 and index[-1].sum() + FOOTER == os.path.getsize(path):
-            return index.astype(np.int64, copy=False)
-    except (OSError, ValueError, IndexError, EOFError):
-        pass
-    return scan_index(path)
-
-
 class ShardSource:
     """Random access to the records of one split of a packed directory: a source for ``grain.MapDataset.source``.
 
-    Files are memory-mapped when first touched, in each process for itself; the object pickles small. Arrays of
-    records stored ``raw`` are read-only views of the page cache.
+    Files are memory-mapped when touched, the last `MAX_MAPS` of them, in each process for itself; the object pickles small.
+    Arrays of records stored ``raw`` are read-only views of the page cache, and keep their own map open.
 
     Args:
         directory: the packed directory, its ``manifest.json``, or a loaded `manifest.Manifest`.
@@ -212,22 +159,36 @@ class ShardSource:
         self.split, self.verify_crc = split, verify_crc
         shards = self.manifest.shards_of(split)
         self._paths = [str(Path(self.manifest.directory) / shard.file) for shard in shards]
-        indices = []
+        with os.scandir(self.manifest.directory or ".") as entries:
+            sizes = {entry.name: entry.stat().st_size for entry in entries}
         for path, shard in zip(self._paths, shards):
-            size = os.path.getsize(path) if os.path.exists(path) else None
+            size = sizes.get(shard.file)
             if size != shard.n_bytes:
                 found = "is missing" if size is None else f"has {size} bytes"
                 raise CorruptRecordError(path, None, f"the shard {found}, the manifest says {shard.n_bytes} bytes")
-            index = read_index(path)
-            if len(index) != shard.n_clips:
-                raise CorruptRecordError(path, None, f"{len(index)} records, the manifest says {shard.n_clips}")
-            indices.append(index)
-        self._index = np.concatenate(indices)
-        self._starts = np.cumsum([0] + [len(index) for index in indices])
+        self._starts = np.cumsum([0] + [shard.n_clips for shard in shards])
+        stored = self._stored_index([shard.n_bytes for shard in shards])
+        if stored is None:
+            indices = [scan_index(path) for path in self._paths]
+            for path, shard, index in zip(self._paths, shards, indices):
+                if len(index) != shard.n_clips:
+                    raise CorruptRecordError(path, None, f"{len(index)} records, the manifest says {shard.n_clips}")
+            stored = np.concatenate(indices)
+        self._index = stored
         self._reset()
 
+    def _stored_index(self, sizes: Sequence[int]) -> np.ndarray | None:
+        """The index beside the shards; None where it is missing or does not fit them."""
+        try:
+            path = Path(self.manifest.directory) / index_file(self.manifest.name, self.split)
+            index = np.load(path, allow_pickle=False).astype(np.int64, copy=False)
+            last = index[self._starts[1:] - 1].sum(axis=1) + FOOTER
+            return index if len(index) == self._starts[-1] and (last == sizes).all() else None
+        except (OSError, ValueError, IndexError, EOFError):
+            return None
+
     def _reset(self) -> None:
-        self._maps: dict[int, memoryview] = {}
+        self._maps: collections.OrderedDict[int, memoryview] = collections.OrderedDict()
         self._checked = bytearray(len(self._index))  # 1: this process has seen that its checksum is right
         self._rows: list[manifests.ClipRow] | None = None
         self._lock = threading.Lock()
@@ -257,9 +218,7 @@ class ShardSource:
         if not 0 <= index < len(self):
             raise IndexError(f"clip {index} of {len(self)}")
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
-        data = self._maps.get(number)
-        if data is None:
-            data = self._map(number)
+        data = self._map(number)
         offset, length = (int(value) for value in self._index[index])
         record = data[offset : offset + length]
         if self.verify_crc == "always" or (self.verify_crc == "once" and not self._checked[index]):
@@ -281,7 +240,15 @@ class ShardSource:
     def ids(self, index: int) -> manifests.ClipRow:
         """What the manifest knows of a clip, without touching its record."""
         if self._rows is None:
-            self._rows = manifests.load_rows(self.manifest, self.split)
+            rows = manifests.load_rows(self.manifest, self.split)
+            for own in {0, len(self) // 2, len(self) - 1}:  # another order would name another patient, silently
+                if len(rows) != len(self) or records.clip_id(self.serialized(own)) != rows[own].clip_id:
+                    raise CorruptRecordError(
+                        self._paths[0],
+                        None,
+                        f"{manifests.CLIPS_NAME} and the shards do not hold the same clips in one order",
+                    )
+            self._rows = rows
         return self._rows[index]
 
     def _map(self, number: int) -> memoryview:
@@ -289,4 +256,7 @@ class ShardSource:
             if number not in self._maps:
                 with open(self._paths[number], "rb") as file:
                     self._maps[number] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                if len(self._maps) > MAX_MAPS:  # a map holds a descriptor; records that still use it keep it alive
+                    self._maps.popitem(last=False)
+            self._maps.move_to_end(number)
             return self._maps[number]

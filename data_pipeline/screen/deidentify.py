@@ -31,7 +31,9 @@ class KeyedHasher:
     def _hash(self, kind: str, identifier: str) -> str:
         if not identifier:
             raise ValueError(f"the {kind} identifier is empty; clips without one must not be lumped together")
-        return hmac.new(self.key, f"{kind}\0{identifier}".encode(), hashlib.sha256).hexdigest()[:32]
+        return hmac.new(
+            self.key, f"{kind}\0{identifier}".encode("utf-8", "surrogateescape"), hashlib.sha256
+        ).hexdigest()[:32]
 
     def patient(self, identifier: str) -> str:
         """Pseudonym of a patient id."""

@@ -16,8 +16,8 @@ import pydicom
 import pydicom.uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
+from data_pipeline.files import write_atomically
 from data_pipeline.parallel import progress_bar, run_ordered
-from data_pipeline.records.manifest import write_atomically
 from data_pipeline.records.pack import pack
 from data_pipeline.records.splits import split_of
 from data_pipeline.schema import SPLITS, VIEWS, PairRecord

@@ -25,6 +25,7 @@ import cv2
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from data_pipeline.pairs.jobs import archive_jobs  # noqa: E402
+from data_pipeline.readers.archive import list_archive  # noqa: E402
 from data_pipeline.records import pack  # noqa: E402
 from tests.data_pipeline.tiny_archive import dual_screen, simulated, write_dicom  # noqa: E402
 
@@ -55,7 +56,7 @@ def main() -> None:
         for number in range(options.clips):
             name = archive / f"{number:04d}.dcm"
             write_dicom(name, screens[number % 2], patient=f"p{number}", view="A4C")
-        jobs = archive_jobs(archive, key=b"sixteen bytes or more")
+        jobs = archive_jobs(list_archive(archive).items, key=b"sixteen bytes or more")
         megabytes = sum(screens[number % 2].nbytes for number in range(options.clips)) / 1e6
         ratios, cpu_ratios = [], []
         context = multiprocessing.get_context("spawn")

@@ -73,5 +73,5 @@ def make_archive(folder: Path) -> Path:
     write_dicom(folder / "c" / "CT.dcm", grey_screen(plax), patient="SECRET-C", Modality="CT")
     data = (folder / "a" / "IM1.dcm").read_bytes()
     (folder / "c" / "cut SECRET-D.dcm").write_bytes(data[: len(data) // 2])
-    (folder / "notes SECRET-E.txt").write_text("not a clip")
+    (folder / "notes SECRET-E.dat").write_text("not a clip")
     return folder

@@ -43,6 +43,11 @@ class Item:
         """Whether the file is there; tables list files that were never downloaded."""
         return os.path.exists(self.path)
 
+    @property
+    def place(self) -> str:
+        """Where the clip lies: the file, and what of it where several clips lie in one."""
+        return self.path
+
     def read(self, *, limits: Limits = _LIMITS, salvage: bool = False) -> Clip:
         """Decode the clip and put what the set's table says into its info. Raises `IngestError`."""
         clip = read_clip(self.path, limits=limits, salvage=salvage)

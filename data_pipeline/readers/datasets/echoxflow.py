@@ -98,19 +98,39 @@ def find_recordings(root: str | os.PathLike[str]) -> list[RecordingRef]:
     return found
 
 
-def items(root: str | os.PathLike[str]) -> Iterator[Item]:
-    """One item a recording; ``labels["recording"]`` is what `load` and `shapes` take.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StreamItem(Item):
+    """A recording of separate streams, which has no screen to be read."""
+
+    recording: RecordingRef
+
+    @property
+    def place(self) -> str:
+        return f"{self.path}\0{self.recording.member}"
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """See `shapes`."""
+        return shapes(self.recording)
+
+    def load(self) -> StreamRecording | None:
+        """See `load`."""
+        return load(self.recording)
+
+
+def items(root: str | os.PathLike[str]) -> Iterator[StreamItem]:
+    """One item a recording.
 
     An exam is the nearest thing to a patient that the set names; one patient may have several. Of the authors' five
     folds 3 is val and 4 is test.
     """
     for ref in find_recordings(root):
-        yield Item(
+        yield StreamItem(
             dataset="echoxflow",
             path=ref.store,
             patient=f"echoxflow/{ref.exam}",
             split="" if ref.fold is None else {3: "val", 4: "test"}.get(ref.fold, "train"),
-            labels={"recording": ref, "fold": ref.fold},
+            labels={"fold": ref.fold},
+            recording=ref,
         )
 
 

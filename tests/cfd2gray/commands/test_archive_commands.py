@@ -84,6 +84,36 @@ def test_unreadable_files_are_counted_and_said_by_the_exit_code(tmp_path, capsys
     assert "truncated" in capsys.readouterr().err
 
 
+def test_parts_of_an_archive_on_several_machines(tmp_path, capsys):
+    archive = make_archive(tmp_path / "archive")
+    told = [str(archive), "--paint", "1", "--workers", "0", "--key-file", str(tmp_path / "key"), "-o"]
+    assert cli.main(["pack", *told, str(tmp_path / "whole")]) == 1
+    for k in (1, 2):
+        assert cli.main(["census", *told[:1], *told[3:], str(tmp_path / "census"), "--part", f"{k}/2"]) == 0
+        assert cli.main(["pack", *told, str(tmp_path / "parts"), "--part", f"{k}/2"]) == 0
+    assert cli.main(["pack", *told, str(tmp_path / "parts"), "--finish"]) == 1
+    assert manifests.load(tmp_path / "parts") == manifests.load(tmp_path / "whole")
+    assert cli.main(["census", *told[:1], *told[3:], str(tmp_path / "census")]) == 1
+    assert not (set(manifests.load(tmp_path / "whole").patients) - {"train", "val", "test"})
+    with pytest.raises(SystemExit):
+        cli.main(["pack", *told, str(tmp_path / "parts"), "--part", "3/2"])
+    assert "must be K/N" in capsys.readouterr().err
+
+
+def test_new_files_are_appended_and_failures_retried(tmp_path):
+    archive, out = make_archive(tmp_path / "archive"), tmp_path / "archive" / "records"  # records inside the archive
+    told = ["pack", str(archive), "--paint", "1", "--workers", "0", "-o", str(out)]
+    assert cli.main(told) == 1
+    before = manifests.load(out)
+    whole = (archive / "a" / "IM1.dcm").read_bytes()
+    write_dicom(archive / "d" / "IM9.dcm", grey_screen(simulated("A4C", 5)), patient="SECRET-F", view="A4C")
+    assert cli.main(told) == 1
+    assert set(before.shards) < set(manifests.load(out).shards) and before.errors == manifests.load(out).errors
+    (archive / "c" / "cut SECRET-D.dcm").write_bytes(whole)
+    assert cli.main(told) == 1 and cli.main([*told, "--retry", "truncated"]) == 0
+    assert "truncated" not in manifests.load(out).errors and manifests.load(out).duplicates == 1
+
+
 def test_an_interrupted_packing_keeps_its_key(tmp_path, monkeypatch):
     archive, ids = make_archive(tmp_path / "archive"), []
     for _ in range(2):

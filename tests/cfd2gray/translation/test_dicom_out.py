@@ -120,6 +120,9 @@ def test_regions_and_lossy_history_follow_the_source(tmp_path):
     assert (region.RegionDataType, region.RegionLocationMaxX1, region.PhysicalDeltaX) == (1, 390, 0.03)
     assert (ds.LossyImageCompression, float(ds.LossyImageCompressionRatio)) == ("01", 19)
     ds = write_dicom(tmp_path / "b.dcm", grey()[:, ::2, ::2], source=origin, **OPTIONS)
+    region = ds.SequenceOfUltrasoundRegions[0]  # the same picture at half the size
+    assert (region.RegionLocationMinX0, region.RegionLocationMaxX1, region.PhysicalDeltaX) == (5, 195, 0.06)
+    ds = write_dicom(tmp_path / "d.dcm", grey()[:, :, ::2], source=origin, **OPTIONS)
     assert "SequenceOfUltrasoundRegions" not in ds  # another pixel grid
     assert write_dicom(tmp_path / "c.dcm", grey(), source=source(), **OPTIONS).LossyImageCompression == "00"
 

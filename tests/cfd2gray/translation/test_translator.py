@@ -177,7 +177,7 @@ def test_many_files_are_translated_side_by_side_and_told_in_order(translator, pa
         np.save(sources[-1], pair.cfd[: number + 1])
     sources.insert(2, tmp_path / "broken.avi")
     sources[2].write_bytes(b"not a video")
-    found = translate_files(translator, sources, tmp_path / "out", format=".npy")
+    found = translate_files(translator, sources, tmp_path / "out", format=".npy", clean=False)
     assert [facts["frames"] for facts in found["translated"]] == [1, 2, 3, 4, 5]
     assert [failure["input"] for failure in found["failed"]] == [str(sources[2])]
     for facts in found["translated"]:

@@ -1,5 +1,7 @@
 import csv
 import json
+import pathlib
+import sqlite3
 import stat
 
 import pytest
@@ -8,7 +10,8 @@ from data_pipeline import parallel
 from data_pipeline.census import page as census_page
 from data_pipeline.census import run as census_module
 from data_pipeline.census import tables as census_tables
-from data_pipeline.census.run import Census, CensusOptions, CensusRow, census
+from data_pipeline.census.rows import CensusOptions, CensusRow, SeenRows
+from data_pipeline.census.run import Census, census
 from data_pipeline.readers.archive import read_view_csv
 from tests.data_pipeline.tiny_archive import make_archive
 
@@ -84,26 +87,73 @@ def test_terminal_table_renders(found):
     assert "A4C" in out.getvalue() and "unreadable" in out.getvalue() and "+2" in out.getvalue()
 
 
-def test_workers_and_resume_give_the_same(archive, found, tmp_path, monkeypatch):
-    out = tmp_path / "out"
-    assert census(archive, out_dir=out, key=KEY, workers=2) == found
-    journal = out / "census.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[:4]) + lines[4][:30])  # killed in the middle of a line
-    looked = []
+@pytest.fixture
+def looked(monkeypatch):
+    """Names of the files that were looked at."""
+    names, run_ordered = [], parallel.run_ordered
 
-    def counting(function, tasks, *, workers):
-        for task, outcome in run_ordered(function, tasks, workers=workers):
-            looked.append(task)
+    def counting(function, tasks, **options):
+        for task, outcome in run_ordered(function, tasks, **options):
+            names.append(pathlib.Path(task.item.path).name)
             yield task, outcome
 
-    run_ordered = parallel.run_ordered
     monkeypatch.setattr(parallel, "run_ordered", counting)
-    assert census(archive, out_dir=out, key=KEY) == found
-    assert len(looked) == 5
-    assert census(archive, out_dir=out, key=KEY) == found and len(looked) == 5
-    with pytest.raises(ValueError, match="exists; resume that census"):
+    return names
+
+
+def test_workers_and_resume_give_the_same(archive, found, tmp_path, looked):
+    out = tmp_path / "out"
+    assert census(archive, out_dir=out, key=KEY, workers=2) == found and len(looked) == 9
+    with sqlite3.connect(out / "census.sqlite") as file:
+        file.execute("DELETE FROM rows WHERE rowid IN (SELECT rowid FROM rows LIMIT 5)")
+    file.close()
+    assert census(archive, out_dir=out, key=KEY) == found and len(looked) == 14
+    assert census(archive, out_dir=out, key=KEY) == found and len(looked) == 14
+    with pytest.raises(ValueError, match="holds a census; resume that"):
         census(archive, out_dir=out, key=KEY, resume=False)
+
+
+def test_changed_options_look_again_at_what_they_change(archive, tmp_path, looked):
+    out = tmp_path / "out"
+    census(archive, out_dir=out, key=KEY)
+    looked.clear()
+    (tmp_path / "views.csv").write_text("file,view,patient\nb/IM1.dcm,A2C,P9\ncut SECRET-D,PSAX,\n")
+    told = dict(view_csv=tmp_path / "views.csv", out_dir=out, key=KEY)
+    rows = census(archive, **told, options=CensusOptions(salvage=True)).rows
+    assert looked == ["cut SECRET-D.dcm"]
+    assert rows == census(archive, **told | {"out_dir": None}, options=CensusOptions(salvage=True)).rows
+    assert (rows[3].view, rows[8].view, rows[8].modality) == ("A2C", "PSAX", "bmode")
+    looked.clear()
+    rows = census(archive, out_dir=out, key=KEY).rows  # and back
+    assert looked == ["cut SECRET-D.dcm"] and (rows[3].view, rows[8].code) == ("A4C", "truncated")
+    census(archive, out_dir=out, key=KEY, options=CensusOptions(max_frames=3))
+    assert len(looked) == 10
+
+
+def test_failures_that_may_pass_are_looked_at_again(archive, tmp_path, looked):
+    out = tmp_path / "out"
+    census(archive, out_dir=out, key=KEY)
+    with sqlite3.connect(out / "census.sqlite") as file:
+        file.execute("UPDATE rows SET row = json_set(row, '$.code', 'worker_died') WHERE row LIKE '%unknown_format%'")
+    file.close()
+    looked.clear()
+    census(archive, out_dir=out, key=KEY)
+    assert looked == ["notes SECRET-E.dat"]
+
+
+def test_parts_are_joined(archive, found, tmp_path, looked):
+    for k in (2, 1, 3):
+        census(archive, out_dir=tmp_path / "out", key=KEY, part=(k, 3))
+    assert len(looked) == 9
+    assert census(archive, out_dir=tmp_path / "out", key=KEY) == found and len(looked) == 9
+
+
+def test_two_censuses_do_not_mix(archive, tmp_path):
+    with SeenRows(tmp_path, CensusOptions()), pytest.raises(ValueError, match="in use by another census"):
+        census(archive, out_dir=tmp_path, key=KEY)
+    (tmp_path / "census.sqlite").write_bytes(b"no data base" * 100)
+    with pytest.raises(ValueError, match="damaged"):
+        census(archive, out_dir=tmp_path, key=KEY)
 
 
 def test_key_is_kept_for_its_owner(archive, tmp_path):
@@ -111,24 +161,22 @@ def test_key_is_kept_for_its_owner(archive, tmp_path):
     small.mkdir()
     (small / "IM1.dcm").write_bytes((archive / "a" / "IM1.dcm").read_bytes())
     first = census(small, out_dir=tmp_path / "out")
-    (tmp_path / "out" / "census.jsonl").unlink()
+    (tmp_path / "out" / "census.sqlite").unlink()
     assert census(small, out_dir=tmp_path / "out") == first
     assert stat.S_IMODE((tmp_path / "out" / "census.key").stat().st_mode) == 0o600
     assert census(small) != first  # a new key each time when there is nowhere to keep it
 
 
-def test_view_csv_and_folders_override(archive, tmp_path):
+def test_view_csv_overrides(archive, tmp_path):
     table = tmp_path / "views.csv"
     table.write_text("file,view,patient\nb/IM1.dcm,A2C,P9\ncut SECRET-D,psax,\n")
     rows = census(archive, key=KEY, view_csv=table).rows
     assert rows[3].view == "A2C" and rows[8].view == "PSAX" and rows[8].modality == "unreadable"
     assert rows[3].patient != rows[4].patient
-    rows = census(archive, key=KEY, options=CensusOptions(patient_from="folder")).rows
-    assert rows[1].patient == rows[2].patient != rows[3].patient and rows[8].patient == rows[6].patient
 
 
 def test_out_dir_inside_the_archive_is_not_counted(tmp_path):
-    (tmp_path / "x.txt").write_text("x")
+    (tmp_path / "x.dat").write_text("x")
     out = tmp_path / "census"
     assert len(census(tmp_path, out_dir=out, key=KEY).rows) == 1
     assert len(census(tmp_path, out_dir=out, key=KEY).rows) == 1
@@ -153,8 +201,8 @@ def test_bad_folders(tmp_path):
         census(tmp_path)
     with pytest.raises(ValueError, match="is no file"):
         read_view_csv(tmp_path / "v.csv")
-    with pytest.raises(ValueError, match="patient_from"):
-        CensusOptions(patient_from="guess")
+    with pytest.raises(ValueError, match="max_frames"):
+        CensusOptions(max_frames=1)
 
 
 def test_many_patterns_are_cut(monkeypatch):

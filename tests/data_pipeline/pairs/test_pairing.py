@@ -7,7 +7,7 @@ import pytest
 from data_pipeline.pairs import pairing
 from data_pipeline.pairs.jobs import archive_jobs
 from data_pipeline.pairs.weak import weak_pairs
-from data_pipeline.readers.archive import read_view_csv
+from data_pipeline.readers.archive import list_archive, read_view_csv
 from data_pipeline.records import example as records
 from data_pipeline.records import pack
 from data_pipeline.records.tfrecord import ShardSource
@@ -130,7 +130,7 @@ def test_an_archive_is_packed(tmp_path):
     (tmp_path / "views.csv").write_text("file,view,patient\nc/IM1.dcm,PLAX,Z\n")
     key = b"another secret of the hospital"
     jobs = archive_jobs(
-        archive, key=key, views=read_view_csv(tmp_path / "views.csv"),
+        list_archive(archive, views=read_view_csv(tmp_path / "views.csv")).items, key=key,
         options=pairing.PairingOptions(size=64), paint_seeds=(1,),
     )  # fmt: skip
     assert key.decode() not in repr(jobs)
@@ -138,7 +138,7 @@ def test_an_archive_is_packed(tmp_path):
     table = manifest.counts["train"]
     assert table["kind"] == {"dual": 1, "painted": 2} and table["view"] == {"A4C": 1, "PLAX": 2}
     assert manifest.errors == {"not_bmode": 3, "not_ultrasound": 1, "truncated": 1, "unknown_format": 1}
-    everything = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
+    everything = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
     for secret in (b"SECRET", b"DOE", b"Doe", b"IM1", b"1.2.5", key):
         assert secret not in everything
     source = ShardSource(tmp_path / "out")

@@ -159,8 +159,25 @@ def test_encrypted(tmp_path):
 
 def test_transfer_syntax_against_pixels(tmp_path):
     path = jpeg(tmp_path)
+    truth = read_clip(path).frames
     path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.4.50", b"1.2.840.10008.1.2.1\0\0\0"))
-    assert code_of(path) == "corrupt"
+    clip = read_clip(path)  # the code streams say what they are
+    np.testing.assert_array_equal(clip.frames, truth)
+    assert "syntax_corrected" in clip.info.flags
+
+    def labelled_jpeg(ds, name):  # uncompressed, the label says JPEG
+        file = samples.save(ds, tmp_path / name)
+        label = b"1.2.840.10008.1.2.4.50"
+        data = file.read_bytes().replace(b"\x14\x001.2.840.10008.1.2.1\0", b"\x16\0" + label)
+        file.write_bytes(data)
+        return file
+
+    ds = samples.header(samples.picture())
+    clip = read_clip(labelled_jpeg(ds, "b.dcm"))
+    np.testing.assert_array_equal(clip.frames, samples.picture())
+    assert "syntax_corrected" in clip.info.flags
+    ds.PixelData = ds.PixelData[: len(ds.PixelData) // 2]
+    assert code_of(labelled_jpeg(ds, "c.dcm")) == "corrupt"
 
 
 def test_green_all_over(tmp_path):
@@ -245,7 +262,7 @@ def test_numpy_files(tmp_path):
     data = (tmp_path / "a.npy").read_bytes()
     (tmp_path / "a.npy").write_bytes(data[:-100])
     assert code_of(tmp_path / "a.npy") == "truncated"
-    np.save(tmp_path / "b.npy", truth / 255.0)
+    np.save(tmp_path / "b.npy", truth.astype(complex))
     assert code_of(tmp_path / "b.npy") == "unsupported_pixels"
     np.save(tmp_path / "c.npy", truth.transpose(0, 3, 1, 2))
     assert code_of(tmp_path / "c.npy") == "unsupported_layout"

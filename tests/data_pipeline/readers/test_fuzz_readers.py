@@ -1,19 +1,25 @@
 """At least 2,000 damaged files: typed errors only, no crash, no hang, bounded memory."""
 
 import collections
+import itertools
 import pathlib
 import subprocess
 import sys
 
 import cv2
 import gdcm
+import h5py
 import nibabel
+import nrrd
 import numpy as np
 import pytest
 from pydicom import uid as uids
 
+from data_pipeline.readers import read_clip
+from data_pipeline.readers.dicom_terms import ENCAPSULATED_UNCOMPRESSED
 from tests.data_pipeline import dicom_samples as samples
 from tests.data_pipeline.readers.test_video import encode
+from tests.data_pipeline.readers.variants import variants
 
 FIRST_SEED, MUTANTS = 20_000, 2_100
 """Kept: a seed that once failed stays in the run."""
@@ -22,7 +28,11 @@ REGRESSIONS: tuple[int, ...] = ()
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> pathlib.Path:
-    folder = tmp_path_factory.mktemp("fuzz")
+    return write_samples(tmp_path_factory.mktemp("fuzz"))
+
+
+def write_samples(folder: pathlib.Path) -> pathlib.Path:
+    """A small file of every kind the readers know, ``sample_*``."""
     truth = samples.picture(3)
     native = samples.save(samples.header(truth), folder / "sample_native.dcm")
     samples.save(samples.header(truth), folder / "sample_implicit.dcm", uids.ImplicitVRLittleEndian)
@@ -64,6 +74,14 @@ def folder(tmp_path_factory) -> pathlib.Path:
     np.save(folder / "sample_a.npy", truth)
     np.savez_compressed(folder / "sample_a.npz", cfd=truth)
     nibabel.save(nibabel.Nifti1Image(truth[..., 0].transpose(2, 1, 0), np.eye(4)), folder / "sample_a.nii.gz")
+    nrrd.write(str(folder / "sample_a.nrrd"), truth, index_order="C")
+    with h5py.File(folder / "sample_a.h5", "w") as file:
+        file["data/image_sc"] = truth[..., 0]
+    head = "ObjectType = Image\nNDims = 3\nDimSize = 64 48 3\nElementNumberOfChannels = 3\nElementType = MET_UCHAR\n"
+    (folder / "sample_a.mha").write_bytes(head.encode() + b"ElementDataFile = LOCAL\n" + truth.tobytes())
+    np.save(folder / "sample_float.npy", truth / np.float32(255))
+    ds = samples.encapsulated(samples.header(truth), [frame.tobytes() for frame in truth])
+    samples.save(ds, folder / "sample_whole.dcm", ENCAPSULATED_UNCOMPRESSED)
     return folder
 
 
@@ -88,3 +106,11 @@ def test_damaged_files_end_in_typed_errors(folder):
     assert not slow, slow[:5]
     outcomes = collections.Counter(row[2].split(":")[0] for row in rows)
     assert outcomes["read"] > 100 and outcomes["corrupt"] > 100 and outcomes["truncated"] > 50, outcomes
+
+
+def test_legal_variants_are_read_exactly(tmp_path):
+    count = 0
+    for name, path, truth in itertools.islice(variants(tmp_path), 0, None, 7):
+        np.testing.assert_array_equal(read_clip(path).frames, truth, err_msg=name)
+        count += 1
+    assert count >= 40

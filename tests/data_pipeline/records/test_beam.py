@@ -1,52 +1,108 @@
+import base64
+import bz2
+import contextlib
+import dataclasses
+import functools
+import os
+import re
+import zlib
+from pathlib import Path
+
 import pytest
 
-from tests.data_pipeline.tiny_pairs import FailingJob, Job, TypedError, assert_equal_pairs, make_pair
+from tests.data_pipeline.tiny_pairs import FailingJob, Job, TypedError, make_pair
 
-pytest.importorskip("apache_beam")
+beam = pytest.importorskip("apache_beam")
 
-from data_pipeline.records import manifest as manifests  # noqa: E402
 from data_pipeline.records import pack  # noqa: E402
 from data_pipeline.records.beam import pack_with_beam  # noqa: E402
-from data_pipeline.records.tfrecord import ShardSource  # noqa: E402
+
+KEY = b"a secret of the hospital"
 
 
-def read_all(directory):
-    manifest = manifests.load(directory)
-    return {
-        (split, clip.clip_id): clip
-        for split in manifest.splits
-        for source in [ShardSource(directory, split)]
-        for clip in (source[i] for i in range(len(source)))
-    }
+def jobs_of(*jobs):
+    """What `pack_with_beam` asks for; the key is read on the worker."""
+    return functools.partial(_jobs, jobs)
+
+
+def _jobs(jobs):
+    return list(jobs), KEY
 
 
 @pytest.mark.parametrize("encoding", ["raw", "zstd"])
-def test_beam_packs_the_same_records(tmp_path, encoding):
-    jobs = [Job(n) for n in range(24)] + [FailingJob(TypedError), Job(3), FailingJob(OSError)]
+def test_beam_packs_the_same_files(tmp_path, encoding):
+    jobs = [*(Job(n) for n in range(24)), FailingJob(TypedError), Job(3), FailingJob(OSError)]
     options = dict(shard_mb=0.03, encoding=encoding)
-    alone = pack.pack(jobs, tmp_path / "alone", **options)
-    beam = pack_with_beam(jobs, str(tmp_path / "beam"), **options)
-    assert len(beam.shards) > len(beam.splits)
-    assert (beam.counts, beam.patients, beam.errors, beam.duplicates, beam.settings) == (
-        alone.counts, alone.patients, alone.errors, alone.duplicates, alone.settings,
-    )  # fmt: skip
-    ours, theirs = read_all(tmp_path / "alone"), read_all(tmp_path / "beam")
-    assert ours.keys() == theirs.keys()
-    for key, clip in ours.items():
-        assert_equal_pairs(theirs[key], clip)
-    source = ShardSource(tmp_path / "beam", "train")
-    assert [source.ids(i).clip_id for i in range(len(source))] == [source[i].clip_id for i in range(len(source))]
-    assert not list((tmp_path / "beam").glob("*.part"))
+    alone = pack.pack(jobs, tmp_path / "alone", key=KEY, **options)
+    beam = pack_with_beam(jobs_of(*jobs), str(tmp_path / "beam"), **options)
+    assert beam == alone and beam.duplicates == 1 and beam.errors == {"OSError": 1, "truncated": 1}
+    ours, theirs = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir() if path.is_file()}
+                    for name in ("alone", "beam"))  # fmt: skip
+    assert ours == theirs and len(beam.shards) > len(beam.splits)
+    assert not list((tmp_path / "beam").rglob("*.part"))
+
+
+class Dies(Job):
+    def __call__(self):
+        os._exit(11)
+
+
+def test_a_poisoned_file_costs_itself_and_the_rest_is_resumed(tmp_path):
+    jobs = [Dies(n) if n == 2 else Job(n) for n in range(9)]
+    manifest = pack_with_beam(jobs_of(*jobs), str(tmp_path / "out"))
+    assert manifest.errors == {"worker_died": 1} and sum(table["clips"] for table in manifest.counts.values()) == 8
+    rows = sorted((tmp_path / "out" / "batches").glob("*.jsonl"))
+    times = [path.stat().st_mtime_ns for path in rows]
+    assert pack_with_beam(jobs_of(*jobs), str(tmp_path / "out")) == manifest
+    assert [path.stat().st_mtime_ns for path in rows] == times
+
+
+def test_neither_key_nor_path_is_in_the_pipeline(tmp_path, monkeypatch):
+    seen = []
+    run = beam.Pipeline.run
+
+    def spy(pipeline, *args, **kwargs):
+        seen.append(pipeline.to_runner_api().SerializeToString())
+        return run(pipeline, *args, **kwargs)
+
+    monkeypatch.setattr(beam.Pipeline, "run", spy)
+    (tmp_path / "key").write_bytes(KEY)
+    pack_with_beam(functools.partial(_listed, str(tmp_path)), str(tmp_path / "out"))
+    graph = seen[0] + b"".join(_unpacked(seen[0]))
+    assert str(tmp_path).encode() in graph  # it says where to look
+    assert KEY not in graph and b"secret-file-name" not in graph and b"clip0003" not in graph
+
+
+def _unpacked(graph):
+    """Beam's pickles, which lie in the graph compressed."""
+    for text in re.findall(rb"[A-Za-z0-9+/=]{64,}", graph):
+        for skip in range(4):  # the length before a payload may look like a digit of it
+            for decompress in (bz2.decompress, zlib.decompress):
+                with contextlib.suppress(ValueError, OSError, zlib.error):
+                    yield decompress(base64.b64decode(text[skip:]))
+
+
+def _listed(folder):
+    return [Named(n, f"secret-file-name-{n}") for n in range(5)], (Path(folder) / "key").read_bytes()
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    number: int
+    path: str
+
+    def __call__(self):
+        return make_pair(self.number)
 
 
 def test_beam_refuses_what_pack_refuses(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ValueError, match="not empty"):
-        pack_with_beam([Job(0)], str(tmp_path))
-    with pytest.raises(Exception, match="no clip came out"):
-        pack_with_beam([FailingJob()], str(tmp_path / "none"))
-    with pytest.raises(Exception, match="is in 'test' and in 'train'|is in 'train' and in 'test'"):
-        pack_with_beam([Both()], str(tmp_path / "both"))
+        pack_with_beam(jobs_of(Job(0)), str(tmp_path))
+    with pytest.raises(ValueError, match="no clip came out"):
+        pack_with_beam(jobs_of(FailingJob()), str(tmp_path / "none"))
+    with pytest.raises(ValueError, match="is in 'test' and in 'train'|is in 'train' and in 'test'"):
+        pack_with_beam(jobs_of(Both()), str(tmp_path / "both"))
 
 
 class Both(Job):

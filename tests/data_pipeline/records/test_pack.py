@@ -1,3 +1,4 @@
+import base64
 import dataclasses
 import hashlib
 import json
@@ -8,16 +9,20 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+from data_pipeline.parallel import FEW_DEFECTS, TooManyDefectsError
 from data_pipeline.records import manifest as manifests
 from data_pipeline.records import near_duplicates, pack, splits, tfrecord
-from data_pipeline.records.journal import JOURNAL_NAME
 from tests.data_pipeline.tiny_pairs import FailingJob, Job, TypedError, make_pair, make_pairs
 
 
 def contents(directory: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(directory.iterdir())}
+    """Digests of the data set's files; the rows it was made of lie in a folder beside them."""
+    files = (path for path in sorted(directory.iterdir()) if path.is_file())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def all_ids(directory: Path) -> list[str]:
@@ -31,7 +36,7 @@ def all_ids(directory: Path) -> list[str]:
 
 def test_counts_and_splits(tmp_path):
     pairs = make_pairs(30)
-    manifest = pack.pack(pairs, tmp_path / "out", shard_mb=0.03)
+    manifest = pack.pack(pairs, tmp_path / "out", shard_mb=0.03, encoding="raw")
     assert manifests.load(tmp_path / "out") == manifest
     assert all_ids(tmp_path / "out") == [pair.clip_id for pair in pairs]
     for pair in pairs:
@@ -43,7 +48,7 @@ def test_counts_and_splits(tmp_path):
     shard = manifest.shards[0]
     assert hashlib.sha256((tmp_path / "out" / shard.file).read_bytes()).hexdigest() == shard.sha256
     assert all(shard.n_bytes <= 30_000 for shard in manifest.shards)
-    assert not list((tmp_path / "out").glob("*.part")) and not (tmp_path / "out" / JOURNAL_NAME).exists()
+    assert not list((tmp_path / "out").rglob("*.part")) and not list((tmp_path / "out" / "batches").glob("*-train-*"))
 
 
 def test_workers_and_inline_give_the_same_bytes(tmp_path):
@@ -58,15 +63,18 @@ def test_bad_jobs_are_counted_without_their_messages(tmp_path):
     manifest = pack.pack(
         [Job(0), FailingJob(), FailingJob(TypedError), FailingJob(OSError), Job(1)],
         tmp_path / "out",
-        on_error=lambda number, code, error: seen.append((number, code)),
+        on_error=lambda job, code, error: seen.append((job.error, code)),
     )
     assert manifest.errors == {"ValueError": 1, "truncated": 1, "OSError": 1}
-    assert seen == [(1, "ValueError"), (2, "truncated"), (3, "OSError")]
-    assert b"secret-file-name" not in b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
+    assert seen == [(ValueError, "ValueError"), (TypedError, "truncated"), (OSError, "OSError")]
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(files) > 5 and b"secret-file-name" not in b"".join(path.read_bytes() for path in files)
     with pytest.raises(ValueError, match="no clip came out of the jobs.*2 x truncated"):
         pack.pack([FailingJob(TypedError)] * 2, tmp_path / "none")
-    with pytest.raises(ZeroDivisionError):  # a defect, not bad input
-        pack.pack([Job(0), FailingJob(ZeroDivisionError)], tmp_path / "defect")
+    defect = pack.pack([Job(0), FailingJob(MemoryError), Job(1)], tmp_path / "defect", workers=1)
+    assert defect.errors == {"defect:MemoryError": 1} and len(all_ids(tmp_path / "defect")) == 2
+    with pytest.raises(TooManyDefectsError):
+        pack.pack([Job(0), *[FailingJob(ZeroDivisionError)] * (FEW_DEFECTS + 1)], tmp_path / "defects")
 
 
 def test_same_clip_twice_is_packed_once(tmp_path):
@@ -102,11 +110,60 @@ def test_finished_packing_is_returned_or_refused(tmp_path):
     assert pack.pack([Job(0), Job(1)], out) == first
     with pytest.raises(ValueError, match="pass resume"):
         pack.pack([Job(0), Job(1)], out, resume=False)
-    with pytest.raises(ValueError, match="other settings.*encoding: 'raw' there, 'zstd' asked"):
-        pack.pack([Job(0), Job(1)], out, encoding="zstd")
-    with pytest.raises(ValueError, match="other settings.*jobs"):
-        pack.pack([Job(0), Job(2)], out)
+    with pytest.raises(ValueError, match="other settings.*encoding: 'zstd' there, 'raw' asked"):
+        pack.pack([Job(0), Job(1)], out, encoding="raw")
+    with pytest.raises(ValueError, match="other settings.*paint: None there, 2 asked"):
+        pack.pack([Job(0), Job(1)], out, options={"paint": 2})
     assert contents(out) == before
+
+
+def test_new_jobs_are_appended(tmp_path):
+    out, fractions = tmp_path / "out", [("train", 0.6), ("val", 0.4)]
+    first = pack.pack([Job(n) for n in range(1, 9)], out, fractions=fractions)
+    grown = pack.pack([Job(n) for n in range(12)], out, fractions=fractions)  # in front of and behind the others
+    assert all_ids(out) == [f"clip{n:04d}" for n in range(12)]
+    assert set(first.shards) < set(grown.shards)
+    source = tfrecord.ShardSource(out, "train")
+    assert [source.ids(n).clip_id for n in range(len(source))] == [source[n].clip_id for n in range(len(source))]
+    pack.pack([Job(n) for n in range(6)], out, fractions=fractions)  # files that are gone take nothing with them
+    assert len(all_ids(out)) == 12
+
+
+@pytest.mark.parametrize("parts", [1, 3, 8])
+def test_parts_give_what_one_run_gives(tmp_path, parts):
+    jobs = [*(Job(n) for n in range(30)), Job(3), FailingJob(TypedError), *(Job(n, frames=4) for n in (3, 20))]
+    whole = pack.pack(jobs, tmp_path / "whole", shard_mb=0.02)
+    for k in reversed(range(1, parts + 1)):
+        with pytest.raises(ValueError, match="not packed yet|holds no packing"):
+            pack.finish(tmp_path / "out")
+        assert pack.pack(jobs, tmp_path / "out", shard_mb=0.02, part=(k, parts)) is None
+    assert pack.finish(tmp_path / "out") == whole
+    assert (whole.duplicates, whole.errors) == (3, {"truncated": 1})
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert pack.finish(tmp_path / "out") == whole  # once more changes nothing
+    with pytest.raises(ValueError, match="1 <= k <= n"):
+        pack.pack(jobs, tmp_path / "out", part=(0, 3))
+
+
+class Moody(Job):
+    """Fails for as long as a file is missing."""
+
+    def __call__(self):
+        if self.number == 2 and not os.path.exists(os.environ["MOODY"]):
+            raise OSError(116, "Stale file handle")
+        return super().__call__()
+
+
+@pytest.mark.parametrize("code", ["OSError", "transient"])
+def test_failures_are_tried_again_when_asked_for(tmp_path, monkeypatch, code):
+    monkeypatch.setenv("MOODY", str(tmp_path / "there"))
+    jobs, out = [Moody(n) for n in range(5)], tmp_path / "out"
+    first = pack.pack(jobs, out)
+    (tmp_path / "there").touch()
+    assert pack.pack(jobs, out) == first and first.errors == {"OSError": 1}
+    assert pack.pack(jobs, out, retry=["truncated"]) == first
+    assert pack.pack(jobs, out, retry=[code]).errors == {}
+    assert len(all_ids(out)) == 5
 
 
 @pytest.mark.parametrize("option", [{"shard_mb": 0}, {"encoding": "png"}, {"name": "A b"}, {"fractions": [("a", 2)]}])
@@ -133,22 +190,50 @@ def _interrupted(out, stop_after, pairs, **options):
         pack.pack(stream(), out, **options)
 
 
-@pytest.mark.parametrize("tear", ["nothing", "journal", "shard", "both"])
-def test_resume_equals_an_uninterrupted_run(tmp_path, tear):
+@pytest.mark.parametrize("lost", ["nothing", "half a shard", "rows", "shards", "a shard's end"])
+def test_resume_equals_an_uninterrupted_run(tmp_path, lost):
+    """A kill leaves files that no rows know; a power cut may also take files whose rows are there."""
     pairs, options = make_pairs(12), dict(shard_mb=0.02, fractions=[("train", 0.6), ("val", 0.4)])
     pack.pack(iter(pairs), tmp_path / "whole", **options)
     out = tmp_path / "resumed"
-    for stop_after in (3, 8):
+    for stop_after in (5, 9):
         _interrupted(out, stop_after, pairs, **options)
-        if tear in ("journal", "both"):  # the last line was being written
-            path = out / JOURNAL_NAME
-            path.write_bytes(path.read_bytes()[:-20])
-        if tear in ("shard", "both"):  # a record was being written, or never reached the disk
-            for path in out.glob("*.part"):
-                data = path.read_bytes()
-                path.write_bytes(data + b"half a record" if path.name.startswith("pairs-train") else data[:-7])
+        rows, shards = sorted((out / "batches").glob("*.jsonl")), sorted((out / "batches").glob("0000-*-*-*"))
+        assert rows and shards
+        if lost == "half a shard":
+            (out / "batches" / "0000-000002-train-00.part").write_bytes(b"half a record")
+            (out / "batches" / "0000-000002-train-01").write_bytes(shards[0].read_bytes())
+        elif lost == "rows":
+            rows[-1].unlink()
+        elif lost == "shards":
+            shards[-1].unlink()
+        elif lost == "a shard's end":
+            shards[0].write_bytes(shards[0].read_bytes()[:-7])
     pack.pack(iter(pairs), out, **options)
     assert contents(out) == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("moved", [0, 1, 3])
+def test_an_end_that_was_cut_off_is_done_again(tmp_path, monkeypatch, moved):
+    jobs = [*(Job(n) for n in range(12)), Job(1, frames=4)]
+    pack.pack(jobs, tmp_path / "whole", shard_mb=0.02)
+    count, replace = 0, os.replace
+
+    def until_power_fails(source, target):
+        nonlocal count
+        if "tfrecord-" in str(target):
+            count += 1
+            if count > moved:
+                raise Stop
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", until_power_fails)
+        with pytest.raises(Stop):
+            pack.pack(jobs, tmp_path / "out", shard_mb=0.02)
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    pack.pack(jobs, tmp_path / "out", shard_mb=0.02)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 SCRIPT = """
@@ -174,12 +259,11 @@ def test_kill_9_loses_and_doubles_nothing(tmp_path, workers):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     command = [sys.executable, str(script), str(out), str(workers)]
     killed = 0
-    for wanted in (3, 9):  # clips in the journal before the kill
+    for wanted in (1, 3):  # batches before the kill
         process = subprocess.Popen(command, env=environment, start_new_session=True)
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
-            journal = out / JOURNAL_NAME
-            if journal.exists() and journal.read_bytes().count(b'"clip"') >= wanted:
+            if len(list((out / "batches").glob("*.jsonl"))) >= wanted:
                 os.killpg(process.pid, signal.SIGKILL)
                 killed += 1
                 break
@@ -189,10 +273,7 @@ def test_kill_9_loses_and_doubles_nothing(tmp_path, workers):
     subprocess.run(command, env=environment, check=True)
     assert all_ids(out) == [f"clip{n:04d}" for n in range(20)]
     pack.pack([Job(n) for n in range(20)], tmp_path / "whole", shard_mb=0.02)
-    mine, whole = contents(out), contents(tmp_path / "whole")
-    differing = {name for name in mine | whole if mine.get(name) != whole.get(name)}
-    assert differing == {"manifest.json"}  # its settings name other jobs
-    assert manifests.load(out).digest == manifests.load(tmp_path / "whole").digest
+    assert contents(out) == contents(tmp_path / "whole")
 
 
 def test_two_packers_do_not_mix(tmp_path):
@@ -227,3 +308,19 @@ def test_near_duplicates_across_splits(tmp_path):
     same_split = [(f"c{n}", "train", near_duplicates.thumbnail(pairs[1].grey)) for n in range(3)]
     assert near_duplicates.find(same_split) == ()
     assert "thumbnail" not in json.dumps(json.loads((tmp_path / "out" / "manifest.json").read_text()))
+
+
+def test_near_duplicates_are_those_of_comparing_all():
+    rng = np.random.default_rng(0)
+    images = rng.integers(40, 216, (900, 32, 32)).astype(np.float32)
+    images = np.stack([cv2.GaussianBlur(image, (0, 0), 3) for image in images])
+    images = (images - images.min()) / (images.max() - images.min()) * 200
+    copies = images[:60] * rng.uniform(0.8, 1.1, (60, 1, 1)) + rng.normal(0, 4, (60, 32, 32)) * rng.random((60, 1, 1))
+    images = np.clip(np.rint(np.concatenate([images, copies])), 0, 255).astype(np.uint8)
+    split = rng.choice(["train", "val", "test"], len(images), p=[0.8, 0.1, 0.1])
+    clips = [(f"c{n:04d}", s, base64.b64encode(i.tobytes()).decode()) for n, (s, i) in enumerate(zip(split, images))]
+    flat = images.reshape(len(images), -1).astype(np.float32)
+    alike = np.corrcoef(flat - flat.mean(axis=0)) > near_duplicates.THRESHOLD
+    pairs = [(a, b) for a, b in np.argwhere(alike) if a < b and split[a] != split[b]]
+    assert 3 < len(pairs) < 60
+    assert near_duplicates.find(clips) == tuple((clips[a][0], clips[b][0]) for a, b in pairs)

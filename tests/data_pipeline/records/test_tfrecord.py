@@ -1,3 +1,5 @@
+import dataclasses
+import os
 import pickle
 
 import numpy as np
@@ -13,7 +15,7 @@ EVERY = [("train", 1.0)]
 @pytest.fixture
 def packed(tmp_path):
     pairs = make_pairs(7)
-    manifest = pack.pack(pairs, tmp_path / "packed", shard_mb=0.02, fractions=EVERY)
+    manifest = pack.pack(pairs, tmp_path / "packed", shard_mb=0.02, encoding="raw", fractions=EVERY)
     assert len(manifest.shards) > 1
     return tmp_path / "packed", pairs
 
@@ -27,8 +29,8 @@ def test_writer_matches_tensorflow(tmp_path):
         for row in rows:
             theirs.write(row)
     assert (tmp_path / "own").read_bytes() == (tmp_path / "theirs").read_bytes()
-    np.testing.assert_array_equal(tfrecord.read_index(tmp_path / "own"), places)
-    np.testing.assert_array_equal(tfrecord.read_index(tmp_path / "theirs"), places)  # no sidecar: scanned
+    np.testing.assert_array_equal(tfrecord.scan_index(tmp_path / "own"), places)
+    np.testing.assert_array_equal(tfrecord.scan_index(tmp_path / "theirs"), places)
 
 
 def test_writer_never_overwrites_and_leaves_nothing_half(tmp_path):
@@ -59,11 +61,48 @@ def test_source_reads_every_record_and_pickles(packed):
         source[7]
 
 
-def test_missing_sidecar_is_no_trouble(packed):
+def test_a_missing_or_wrong_index_is_no_trouble(packed):
     directory, pairs = packed
-    for path in directory.glob("*.index.npy"):
-        path.unlink()
-    assert_equal_pairs(tfrecord.ShardSource(directory)[6], pairs[6])
+    (path,) = directory.glob("*.index.npy")
+    for index in (np.load(path) + 1, np.load(path)[:-1], None):
+        path.unlink() if index is None else np.save(path, index)
+        source = tfrecord.ShardSource(directory)
+        for number, pair in enumerate(pairs):
+            assert_equal_pairs(source[number], pair)
+
+
+def test_few_descriptors_for_many_shards(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfrecord, "MAX_MAPS", 3)
+    pack.pack(make_pairs(12), tmp_path / "packed", shard_mb=0.001, fractions=EVERY)
+    source = tfrecord.ShardSource(tmp_path / "packed")
+
+    def held():
+        links = (
+            os.readlink(f"/proc/self/fd/{name}")
+            for name in os.listdir("/proc/self/fd")
+            if os.path.islink(f"/proc/self/fd/{name}")
+        )
+        return sum("tfrecord" in link for link in links)
+
+    assert len(source._paths) == 12
+    for index in (*range(12), 0, 5):
+        assert source[index].clip_id == f"clip{index:04d}"
+        assert held() <= 3
+
+
+def test_shards_are_in_order_of_their_numbers_and_ids_are_the_records(packed):
+    directory, _ = packed
+    manifest = manifests.load(directory)
+    one = manifest.shards[0]
+    shards = tuple(dataclasses.replace(one, file=f"pairs-train.tfrecord-{n}") for n in (100000, 99999, 100001))
+    numbers = [shard.number for shard in dataclasses.replace(manifest, shards=shards).shards_of("train")]
+    assert numbers == [99999, 100000, 100001]
+    path = directory / "clips.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0].replace("clip0000", "clip0009"), *lines[1:]]))
+    source = tfrecord.ShardSource(directory)
+    with pytest.raises(tfrecord.CorruptRecordError, match="do not hold the same clips in one order"):
+        source.ids(0)
 
 
 @pytest.mark.parametrize("place", ["data", "footer"])
@@ -72,7 +111,7 @@ def test_flipped_bit_is_named(packed, place):
     manifest = manifests.load(directory)
     shard = manifest.shards[0]
     path = directory / shard.file
-    offset, length = tfrecord.read_index(path)[1]
+    offset, length = tfrecord.scan_index(path)[1]
     data = bytearray(path.read_bytes())
     data[offset + (length // 2 if place == "data" else length)] ^= 4
     path.write_bytes(bytes(data))
@@ -85,7 +124,7 @@ def test_flipped_bit_is_named(packed, place):
 def test_checksums_are_checked_when_asked_for(packed):
     directory, pairs = packed
     path = directory / manifests.load(directory).shards[0].file
-    offset, length = tfrecord.read_index(path)[0]
+    offset, length = tfrecord.scan_index(path)[0]
     sources = {when: tfrecord.ShardSource(directory, verify_crc=when) for when in tfrecord.VERIFY_CRC}
     for source in sources.values():
         assert_equal_pairs(source[0], pairs[0])

@@ -1,0 +1,48 @@
+"""Writing files so that nothing of anybody's is ever lost: a temporary name first, then a rename; and naming their bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def atomic_path(target: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """A free name beside ``target`` with the same suffix, to be written by the caller.
+
+    The file is renamed to ``target`` on success and removed on failure; the folder is made where it is missing. The name is
+    this call's own, so that neither threads nor machines that share a folder meet.
+    """
+    target = pathlib.Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.stem}-{uuid.uuid4().hex[:12]}{target.suffix}")
+    try:
+        yield temporary
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(target: str | os.PathLike[str], text: str) -> None:
+    """Write a UTF-8 text file: readers see the old file or the new, never half, even after a power cut."""
+    with atomic_path(target) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_json(target: str | os.PathLike[str], value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically. Raises ``ValueError`` for NaN or infinity, which JSON has no word for."""
+    write_atomically(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """Hexadecimal SHA-256 of a file's bytes, as ``sha256sum`` prints it."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,157 @@
+"""NRRD and zea's HDF5: arrays of frames in research formats. Need the extras ``nrrd`` and ``h5``.
+
+NRRD axes are named from the fastest: ``[X, Y]``, ``[X, Y, T]`` or ``[3, X, Y, T]``. Of an HDF5 file the scan-converted
+picture is read (``image_sc``, else ``image``), and where there is a colour Doppler group its picture before all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.readers.errors import Guard, IngestError
+from data_pipeline.readers.levels import Levels
+from data_pipeline.readers.limits import Limits
+from data_pipeline.readers.stream import ClipStream, sane_fps, with_rate_flags
+from data_pipeline.schema import ClipInfo
+
+_PICTURES = ("image_sc", "image")
+Source = Callable[[], contextlib.AbstractContextManager[Any]]
+"""Opens something that gives a frame ``[H, W]`` or ``[H, W, C]`` by its number."""
+
+
+def open_volume(path: str | os.PathLike[str], *, limits: Limits, format: str, digest: str = "") -> ClipStream:
+    """Open an NRRD (``format`` "nrrd") or HDF5 ("hdf5") file as a `ClipStream`. Raises `IngestError`."""
+    opener = {"nrrd": _nrrd, "hdf5": _hdf5}[format]
+    source, shape, fps, aspect = opener(path, limits)
+    n_frames, height, width = shape[:3]
+    limits.check_clip(path, height=height, width=width, n_frames=n_frames)
+
+    def planes() -> Iterator[np.ndarray]:
+        with source() as array:
+            for number in range(n_frames):
+                yield np.asarray(array[number])
+
+    levels = Levels(planes)
+
+    def frames() -> Generator[np.ndarray, None, tuple[str, ...]]:
+        yield from map(levels.to_rgb, planes())
+        return levels.flags
+
+    rate, told = sane_fps(fps, "container")
+    info = ClipInfo(
+        format=format,
+        height=height,
+        width=width,
+        n_frames=n_frames,
+        fps=rate,
+        fps_source=told,
+        pixel_aspect=aspect,
+        flags=with_rate_flags(("still",) if n_frames == 1 else (), told),
+        source_digest=digest,
+    )
+    return ClipStream(path, info, frames, limits=limits)
+
+
+def _nrrd(path: str | os.PathLike[str], limits: Limits) -> tuple[Source, tuple[int, ...], float | None, float]:
+    try:
+        import nrrd
+    except ImportError as error:
+        raise IngestError("missing_dependency", path, "NRRD needs pynrrd; pip install 'cfd2gray[nrrd]'") from error
+    with Guard(path, doing="reading the NRRD header"):
+        with open(path, "rb") as file:
+            header = nrrd.read_header(file)
+            start = file.tell()
+        sizes = [int(n) for n in header["sizes"]]
+        if header["type"] == "block" or len(sizes) > 5 or ("data file" in header or "datafile" in header):
+            raise IngestError("unsupported_layout", path, "needs one block of numbers in the file; write it as .nrrd")
+        dtype = np.dtype(nrrd.reader._determine_datatype(header))
+        channels_last = len(sizes) >= 3 and sizes[0] in (3, 4) and len(sizes) != 3 or _colour_axis(header)
+        shape = tuple(reversed(sizes))  # slowest first: [T, Y, X] or [T, Y, X, C]
+        planar = 3 if channels_last else 2
+        frames = int(np.prod(shape[:-planar], dtype=object)) if len(shape) > planar else 1
+        full = (frames, *shape[-planar:])
+        bytes_needed = int(np.prod(full, dtype=object)) * dtype.itemsize
+        if bytes_needed > limits.max_decoded_bytes:
+            raise IngestError("too_large", path, f"holds {bytes_needed >> 20} MiB; raise the limit")
+        dx, dy = _spacing(header, 1 if channels_last else 0)
+
+    @contextlib.contextmanager
+    def source() -> Iterator[np.ndarray]:
+        if header["encoding"] == "raw" and not header.get("line skip", 0) and not header.get("byte skip", 0):
+            yield np.memmap(path, dtype, "r", offset=start, shape=full)
+            return
+        with open(path, "rb") as file:
+            head = nrrd.read_header(file)
+            yield nrrd.read_data(head, file, os.fspath(path), index_order="C").reshape(full)
+
+    return source, full, None, dy / dx if 0.2 < dy / dx < 5 else 1.0
+
+
+def _colour_axis(header: dict[str, Any]) -> bool:
+    kinds = header.get("kinds") or [""]
+    return str(kinds[0]).lower() in ("rgb-color", "rgba-color", "vector", "3-color", "4-color")
+
+
+def _spacing(header: dict[str, Any], first: int) -> tuple[float, float]:
+    """Size of a pixel in the first two axes of the picture."""
+    if "spacings" in header:
+        found = [float(value) for value in header["spacings"][first : first + 2]]
+    elif "space directions" in header:
+        rows = np.asarray(header["space directions"], float)[first : first + 2]
+        found = [float(np.linalg.norm(row)) for row in rows]
+    else:
+        found = []
+    sound = len(found) == 2 and all(np.isfinite(value) and value > 0 for value in found)
+    return (found[0], found[1]) if sound else (1.0, 1.0)
+
+
+def _hdf5(path: str | os.PathLike[str], limits: Limits) -> tuple[Source, tuple[int, ...], float | None, float]:
+    try:
+        import h5py
+    except ImportError as error:
+        raise IngestError("missing_dependency", path, "HDF5 needs h5py; pip install 'cfd2gray[h5]'") from error
+    with Guard(path, doing="reading the HDF5 groups"), h5py.File(path, "r") as file:
+        found: dict[str, tuple[int, ...]] = {}
+
+        def look(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu" and name.split("/")[-1] in _PICTURES:
+                found[name] = item.shape
+
+        file.visititems(look)
+        names = sorted(found, key=lambda name: ("doppler" not in name.lower(), "image_sc" not in name, name))
+        if not names:
+            raise IngestError("unknown_format", path, "no picture in it (image_sc or image); scan-convert it first")
+        name, shape = names[0], found[names[0]]
+        if len(shape) == 4 and shape[3] in (1, 3, 4) or len(shape) == 3:
+            layout = shape
+        elif len(shape) == 2:
+            layout = (1, *shape)
+        else:
+            raise IngestError(
+                "unsupported_layout", path, f"{name} must be [T, H, W] or [T, H, W, 3], got {list(shape)}"
+            )
+        fps = _rate_of(file)
+
+    @contextlib.contextmanager
+    def source() -> Iterator[Any]:
+        with h5py.File(path, "r") as again:
+            data = again[name]
+            yield data if len(shape) > 2 else data[()][None]
+
+    return source, tuple(int(n) for n in layout), fps, 1.0
+
+
+def _rate_of(file: Any) -> float | None:
+    """Frames per second by `scan`'s time between transmits, or an ``fps`` of its own."""
+    for name in ("fps", "scan/fps", "scan/frame_rate", "settings/fps"):
+        if name in file and file[name].shape == ():
+            return float(file[name][()])
+    times = file.get("scan/time_to_next_transmit")
+    if times is not None and times.ndim == 2 and float(times[0].sum()) > 0:
+        return 1.0 / float(times[0].sum())
+    return None

@@ -1,0 +1,123 @@
+"""DICOM results judged by others: the standard's rules as dciodvfy knows them, and an Orthanc server."""
+
+import json
+import pathlib
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pydicom
+import pytest
+
+from cfd2gray.translation.dicom_modules import Statement
+from cfd2gray.translation.dicom_out import ENCODINGS, growing_dicom, write_dicom
+from data_pipeline.readers import read_clip
+from data_pipeline.screen.deidentify import KeyedHasher
+from tests.cfd2gray.translation.test_dicom_out import OPTIONS, grey, source
+
+ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
+PLUGIN = pathlib.Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+
+
+def written(path, *, encoding="explicit", synthetic=True, with_source=True, **said):
+    frames = grey(4)
+    statement = Statement(**OPTIONS, hasher=KeyedHasher(b"k" * 32), seed="ab", synthetic=synthetic, **said)
+    with growing_dicom(
+        path, source=source() if with_source else None, said=statement, n_frames=4, shape=frames.shape[1:],
+        encoding=encoding,
+    ) as add:  # fmt: skip
+        for frame in frames:
+            add(frame)
+    return frames
+
+
+@pytest.mark.parametrize("encoding", list(ENCODINGS))
+def test_every_encoding_is_exact_for_another_decoder(tmp_path, encoding):
+    frames = written(tmp_path / "a.dcm", encoding=encoding)
+    ds = pydicom.dcmread(tmp_path / "a.dcm")
+    assert ds.file_meta.TransferSyntaxUID == ENCODINGS[encoding][0]
+    np.testing.assert_array_equal(ds.pixel_array, frames)
+    np.testing.assert_array_equal(read_clip(tmp_path / "a.dcm").frames[..., 0], frames)
+
+
+def test_the_same_source_gives_the_same_file(tmp_path):
+    for name in ("a.dcm", "b.dcm"):
+        written(tmp_path / name)
+    assert (tmp_path / "a.dcm").read_bytes() == (tmp_path / "b.dcm").read_bytes()
+
+
+def test_varying_times_and_unequal_pixels_come_back(tmp_path):
+    times = (0.0, 0.04, 0.16, 0.2)
+    written(tmp_path / "a.dcm", with_source=False, frame_times=times, pixel_aspect=1.5)
+    info = read_clip(tmp_path / "a.dcm").info
+    assert info.frame_times == times and info.pixel_aspect == 1.5 and "variable_rate" in info.flags
+
+
+@pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy (dicom3tools) is not installed")
+@pytest.mark.parametrize("with_source", [True, False])
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_an_independent_validator_finds_no_error(tmp_path, with_source, synthetic):
+    written(tmp_path / "a.dcm", with_source=with_source, synthetic=synthetic)
+    said = subprocess.run(["dciodvfy", str(tmp_path / "a.dcm")], capture_output=True, text=True, check=False).stderr
+    newer = "(0x0008,0x001c)"  # Synthetic Data: younger than this validator's dictionary
+    errors = [line for line in said.splitlines() if line.startswith("Error") and newer not in line]
+    assert not errors, errors
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory):
+    if not ORTHANC:
+        pytest.skip("Orthanc is not installed")
+    folder = tmp_path_factory.mktemp("orthanc")
+    ports = []
+    for _ in range(2):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            ports.append(probe.getsockname()[1])
+    settings = {
+        "HttpPort": ports[0], "DicomPort": ports[1], "StorageDirectory": str(folder / "db"), "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False, "Plugins": [str(PLUGIN)] if PLUGIN.exists() else [], "DicomWeb": {"Enable": True},
+    }  # fmt: skip
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen([ORTHANC, str(folder / "orthanc.json")], stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{ports[0]}"
+    try:
+        for _ in range(150):
+            if server.poll() is not None:
+                pytest.skip("Orthanc does not start here")
+            try:
+                urllib.request.urlopen(f"{address}/system", timeout=5).read()
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.mark.parametrize("encoding", list(ENCODINGS))
+def test_a_server_takes_it_and_gives_it_back(orthanc, tmp_path, encoding):
+    path = tmp_path / "a.dcm"
+    write_dicom(path, grey(3), source=source(), encoding=encoding, **OPTIONS)
+    ds = pydicom.dcmread(path)
+    request = urllib.request.Request(f"{orthanc}/instances", data=path.read_bytes(), method="POST")
+    stored = json.loads(urllib.request.urlopen(request, timeout=30).read())
+    assert stored["Status"] == "Success"
+    if not PLUGIN.exists():
+        pytest.skip("Orthanc's DICOMweb plugin is not installed")
+    url = (
+        f"{orthanc}/dicom-web/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
+    )
+    accept = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+    answer = urllib.request.urlopen(urllib.request.Request(url, headers=accept), timeout=30).read()
+    start, end = answer.index(b"\r\n\r\n") + 4, answer.rindex(b"\r\n--")
+    (tmp_path / "b.dcm").write_bytes(answer[start:end])
+    back = pydicom.dcmread(tmp_path / "b.dcm")
+    np.testing.assert_array_equal(read_clip(tmp_path / "b.dcm").frames, read_clip(path).frames)
+    assert back.SOPInstanceUID == ds.SOPInstanceUID and back.SyntheticData == "YES"

@@ -1,0 +1,108 @@
+"""Real worker processes that fail, hang and die."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data_pipeline import parallel
+
+ROOT = Path(__file__).parents[2]
+
+
+class CodedError(ValueError):
+    code = "truncated"
+
+
+class AwkwardError(Exception):
+    def __init__(self, one, two):  # its pickle cannot be read again
+        super().__init__("two arguments")
+
+
+def act(argument):
+    """Does what the argument says."""
+    if argument == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if argument == "hang":
+        time.sleep(600)
+    if argument == "memory":
+        raise MemoryError
+    if argument == "awkward":
+        raise AwkwardError(1, 2)
+    if argument == "value":
+        raise ValueError("bad")
+    if argument == "coded":
+        raise CodedError
+    if argument == "disk":
+        raise OSError(5, "I/O error")
+    return argument * 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_bad_job_costs_itself_only(workers):
+    arguments = [0, "die", 1, "memory", 2, "hang", 3, "value", "coded", "disk", 4, "awkward", "die", 5, 6]
+    seen = list(parallel.run_ordered(act, arguments, workers=workers, timeout=3))
+    assert [argument for argument, _ in seen] == arguments
+    codes = {argument: outcome.code for argument, outcome in seen if isinstance(argument, str)}
+    assert codes == {
+        "die": "worker_died", "memory": "defect:MemoryError", "hang": "timeout", "value": "ValueError",
+        "coded": "truncated", "disk": "OSError",
+        "awkward": "defect:AwkwardError",
+    }  # fmt: skip
+    assert [outcome.result for argument, outcome in seen if isinstance(argument, int)] == [0, 2, 4, 6, 8, 10, 12]
+
+
+def test_here_and_in_workers_alike():
+    arguments = [1, "memory", "value", 2]
+    here, there = (list(parallel.run_ordered(act, arguments, workers=workers)) for workers in (0, 1))
+    assert [(o.result, o.code) for _, o in here] == [(o.result, o.code) for _, o in there]
+
+
+def test_many_defects_stop_the_run_and_few_do_not():
+    few = [*range(300), *["memory"] * parallel.FEW_DEFECTS]
+    assert sum(bool(outcome.code) for _, outcome in parallel.run_ordered(act, few)) == parallel.FEW_DEFECTS
+    with pytest.raises(parallel.TooManyDefectsError, match="11 of 11 jobs failed by a defect.*MemoryError") as caught:
+        list(parallel.run_ordered(act, ["memory"] * 50))
+    assert isinstance(caught.value.__cause__, MemoryError)
+    assert len(list(parallel.run_ordered(act, ["value"] * 50))) == 50  # bad input never stops a run
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_arguments_are_drawn_a_few_ahead_only(workers):
+    drawn = 0
+
+    def arguments():
+        nonlocal drawn
+        for drawn in range(1, 101):  # noqa: UP028
+            yield drawn
+
+    for number, _ in enumerate(parallel.run_ordered(act, arguments(), workers=workers), 1):
+        assert drawn <= number + parallel.IN_FLIGHT * workers
+
+
+SCRIPT = """
+import time
+from data_pipeline import parallel
+def work(n):
+    time.sleep(0.2)
+    return n
+if __name__ == "__main__":
+    for n, outcome in parallel.run_ordered(work, range(1000), workers=2):
+        print(n, outcome.code, flush=True)
+"""
+
+
+def test_ctrl_c_stops_quietly(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "script.py"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout.readline().split() == ["0"]
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode != 0 and said.count("Traceback") == 1 and "KeyboardInterrupt" in said
