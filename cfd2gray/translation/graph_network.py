@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ WINDOW = 64
 """Frames of a clip that are computed at once; with the halo around them they cost 1.6 times theirs at most."""
 STEP = 16
 """Windows are made smaller for short clips, to multiples of this: every length is prepared for once per size."""
+
+AT_ONCE = 8
+"""Clips that are worked on at the same time at most; each is held in memory."""
 
 Graph = pathlib.Path | bytes
 """A file beside its weights, or a graph with its weights."""
@@ -145,7 +149,8 @@ class GraphNetwork:
         self._lock = threading.Lock()
 
     def workers(self) -> list[GraphNetwork]:
-        return [self]  # threads share it
+        # Threads share it; several keep it busy, since reading, analysis and writing of a clip take one core each.
+        return [self] * max(1, min(AT_ONCE, len(os.sched_getaffinity(0)) // 2))
 
     def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[Windows]:
         engine, radius = self._engine(CLIP), self.weights.spec.radius
