@@ -21,11 +21,11 @@ from cfd2gray.compile_cache import use_compile_cache
 from cfd2gray.losses.pixel import pixel_weights
 from cfd2gray.mesh import make_mesh
 from cfd2gray.metrics.ssim import ssim_map
-from cfd2gray.models.generator import GeneratorSpec, evidence
+from cfd2gray.models.generator import Generator, GeneratorSpec, evidence
+from cfd2gray.models.inputs import to_inputs, without_margin
+from cfd2gray.models.pure import graph_of
 from cfd2gray.training.data import to_mesh
-from cfd2gray.training.inputs import to_inputs, without_margin
-from cfd2gray.training.loop import load_vgg
-from cfd2gray.training.state import TrainSpec, create_state, generator_graph, optimizers
+from cfd2gray.training.state import TrainSpec, create_state, load_vgg, optimizers
 from cfd2gray.training.step import make_train_step
 from data_pipeline.schema import FLOW
 
@@ -105,7 +105,7 @@ def train_both(task: Task, *, seconds: float, clips: int = 48, tests: int = 12) 
     other.warm_up(train[0])
     spent = take_turns([generator_update, denoiser_update], seconds=seconds, turn=min(15.0, seconds / 4))
 
-    graph = generator_graph(spec.generator)
+    graph = graph_of(Generator, spec.generator)
 
     @jax.jit
     def translated(params: Any, batch: Mapping[str, jax.Array]) -> jax.Array:

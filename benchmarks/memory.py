@@ -12,8 +12,7 @@ from cfd2gray.launch.lowering import lower_train, lower_translate
 
 from cfd2gray.mesh import make_mesh
 from cfd2gray.training.data import build_source, training_stream
-from cfd2gray.training.loop import load_vgg
-from cfd2gray.training.state import TrainSpec, create_state
+from cfd2gray.training.state import TrainSpec, create_state, load_vgg
 from cfd2gray.training.step import make_train_step
 
 ABOUT = (

@@ -23,10 +23,10 @@ from jax.sharding import Mesh
 from cfd2gray.compile_cache import use_compile_cache
 from cfd2gray.cpu_cores import devices_for
 from cfd2gray.mesh import batch_sharding, make_mesh, replicated
-from cfd2gray.models.generator import GeneratorSpec
+from cfd2gray.models.generator import Generator, GeneratorSpec
+from cfd2gray.models.pure import graph_of
 from cfd2gray.training.data import to_mesh
-from cfd2gray.training.loop import load_vgg
-from cfd2gray.training.state import TrainSpec, create_state, generator_graph
+from cfd2gray.training.state import TrainSpec, create_state, load_vgg
 from cfd2gray.training.step import make_train_step
 from cfd2gray.translation.jax_network import compiled_advance, fresh_memory
 
@@ -47,7 +47,7 @@ def network(task: dict[str, Any]) -> Built:
     use_compile_cache()
     task = Task.of(task)
     spec = GeneratorSpec(**task.load().model)
-    graph, params = generator_graph(spec), jax.device_put(awake_params(spec))
+    graph, params = graph_of(Generator, spec), jax.device_put(awake_params(spec))
     cfd, hidden = map(jnp.asarray, clip_arrays(task))
 
     def forward(params: Any, cfd: jax.Array, hidden: jax.Array) -> jax.Array:
@@ -83,7 +83,7 @@ def gradient(task: dict[str, Any]) -> Built:
     task = Task.of(task)
     spec = GeneratorSpec(**task.load().model)
     mesh = _mesh(task.load().data.batch_size)
-    graph, params = generator_graph(spec), jax.device_put(awake_params(spec), replicated(mesh))
+    graph, params = graph_of(Generator, spec), jax.device_put(awake_params(spec), replicated(mesh))
     cfd, hidden = jax.device_put(clip_arrays(task), batch_sharding(mesh))
 
     def loss(params: Any) -> jax.Array:

@@ -12,8 +12,8 @@ from flax import nnx
 
 from cfd2gray.config import load_config
 from cfd2gray.models.discriminator import Discriminator, DiscriminatorSpec
-from cfd2gray.models.generator import GeneratorSpec
-from cfd2gray.training.state import generator_params
+from cfd2gray.models.generator import Generator, GeneratorSpec
+from cfd2gray.models.pure import fresh_params
 from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.schema import BOX, FLOW, SECTOR
 
@@ -58,7 +58,7 @@ class Task:
 
 def awake_params(spec: GeneratorSpec, *, seed: int = 0) -> Any:
     """Parameters as after training: those that start at zero are not, so that no multiplication is by nothing."""
-    return _awake(generator_params(spec, seed), seed)
+    return _awake(fresh_params(Generator, spec, seed), seed)
 
 
 def awake_discriminator(spec: DiscriminatorSpec, *, seed: int = 0) -> Any:

@@ -17,8 +17,7 @@ from cfd2gray.evaluation.step import make_eval_step
 from cfd2gray.mesh import batch_sharding, replicated
 from cfd2gray.metrics.frames import compiling_for
 from cfd2gray.models.vgg import VGG
-from cfd2gray.training.loop import check_config, load_vgg
-from cfd2gray.training.state import TrainSpec, TrainState, abstract_state
+from cfd2gray.training.state import TrainSpec, TrainState, abstract_state, load_vgg
 from cfd2gray.training.step import make_train_step
 from cfd2gray.translation.jax_network import compiled_window
 from cfd2gray.translation.predict import make_predict
@@ -68,7 +67,6 @@ def run_state(config: ml_collections.ConfigDict, mesh: Mesh) -> tuple[TrainSpec,
       ValueError: For settings that contradict each other or this mesh.
     """
     spec = TrainSpec.from_config(config)
-    check_config(config, spec)
     each = mesh.size * spec.accumulate
     if config.data.batch_size % each:
         raise ValueError(

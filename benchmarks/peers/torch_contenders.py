@@ -14,8 +14,7 @@ from cfd2gray.benchmarks.work import Task, awake_discriminator, awake_params, ba
 from torch import Tensor
 
 from cfd2gray.models.generator import GeneratorSpec
-from cfd2gray.training.loop import load_vgg
-from cfd2gray.training.state import TrainSpec
+from cfd2gray.training.state import TrainSpec, load_vgg
 from cfd2gray.weights.pretrained import flat_params
 from data_pipeline.schema import SECTOR
 

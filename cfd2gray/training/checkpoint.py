@@ -7,7 +7,6 @@ import json
 import pathlib
 from typing import Any
 
-import jax
 import orbax.checkpoint as ocp
 
 from cfd2gray.models.generator import GeneratorSpec
@@ -65,11 +64,11 @@ class Checkpoints:
         data.set_state(restored["data"])
         return restored["state"]
 
-    def wait(self) -> None:
-        """Until the last save is on disk."""
-        self._manager.wait_until_finished()
+    def __enter__(self) -> Checkpoints:
+        return self
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
+        """Waits for the last save, however the run has ended: what was begun is on disk."""
         self._manager.close()
 
 
@@ -89,61 +88,3 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(value, dict):
         return {k: v for name, item in value.items() for k, v in _flat(item, f"{prefix}{name}.").items()}
     return {prefix.rstrip("."): value}
-
-
-def find_checkpoint(folder: pathlib.Path) -> pathlib.Path:
-    """The newest checkpoint under a run folder, its ``checkpoints`` folder, or one checkpoint itself.
-
-    Raises:
-      ValueError: When there is none.
-    """
-    folder = pathlib.Path(folder).absolute()
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; give the --workdir of a training run")
-    for candidate in (folder / "checkpoints", folder):
-        steps = [p for p in candidate.iterdir() if p.name.isdigit()] if candidate.is_dir() else []
-        if steps:
-            return max(steps, key=lambda p: int(p.name))
-    if (folder / "state").is_dir():
-        return folder
-    raise ValueError(f"{folder}: holds no checkpoint; give the --workdir of a training run")
-
-
-def read_run(step_folder: pathlib.Path) -> dict[str, Any]:
-    """What `Checkpoints.save` was given as ``run``."""
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-        return reader.restore(step_folder / "run")
-
-
-def restore_average(step_folder: pathlib.Path, abstract: Any) -> Any:
-    """Only the averaged generator of a checkpoint, on this process's first device.
-
-    Args:
-      step_folder: From `find_checkpoint`.
-      abstract: Nested dict of shapes of the generator's parameters.
-
-    Raises:
-      ValueError: When the checkpoint holds another network, naming the parameters that differ.
-    """
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-        stored = reader.metadata(step_folder / "state").item_metadata.tree["ema"]
-        _check_shapes(stored, abstract, where=step_folder)
-        target = {"ema": jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), abstract)}
-        args = ocp.args.PyTreeRestore(
-            item=target, restore_args=ocp.checkpoint_utils.construct_restore_args(target), partial_restore=True
-        )
-        return reader.restore(step_folder / "state", args=args)["ema"]
-
-
-def _check_shapes(stored: Any, abstract: Any, *, where: pathlib.Path) -> None:
-    def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-        leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))
-        return {jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape) for path, leaf in leaves}
-
-    old, new = shapes(stored), shapes(abstract)
-    problems = [
-        f"{k}: stored {old.get(k)}, expected {new.get(k)}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)
-    ]
-    if problems:
-        raise ValueError(f"{where} holds another network: " + "; ".join(problems[:8]))

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 import optax
-from flax import nnx
 from jax.sharding import Mesh
 
 from cfd2gray.losses.total import LossSpec
 from cfd2gray.mesh import state_shardings
 from cfd2gray.models.discriminator import Discriminator, DiscriminatorSpec
 from cfd2gray.models.generator import Generator, GeneratorSpec
-
-Params = Any
+from cfd2gray.models.pure import Params, fresh_params
+from cfd2gray.models.vgg import VGG
+from cfd2gray.weights import vgg_convert
+from cfd2gray.weights.pretrained import GeneratorWeights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +77,11 @@ class TrainSpec:
                 f"train.margin must leave frames to learn from: got {train.margin} of data.frames = "
                 f"{config.data.frames} at either end"
             )
+        multiple = max(2 ** (config.model.levels + 1), 2 ** (config.discriminator.levels + 1))
+        if config.data.size % multiple:
+            raise ValueError(f"data.size must be a multiple of {multiple} for this model, got {config.data.size}")
+        if min(config.log.every, config.checkpoint.every) < 1:
+            raise ValueError("log.every and checkpoint.every must be at least 1 step")
         loss_fields = {field.name: loss[field.name] for field in dataclasses.fields(LossSpec)}
         own = {field.name for field in dataclasses.fields(cls)} - {"generator", "discriminator", "loss"}
         return cls(
@@ -106,26 +113,10 @@ def optimizers(spec: TrainSpec) -> tuple[optax.GradientTransformation, optax.Gra
     return make(spec.learning_rate, spec.beta1), make(spec.discriminator_rate, spec.beta1_discriminator)
 
 
-def generator_params(spec: GeneratorSpec, seed: int | jax.Array) -> Params:
-    """Fresh parameters as a nested dict."""
-    return nnx.to_pure_dict(nnx.state(Generator(spec, rngs=nnx.Rngs(seed)), nnx.Param))
-
-
-def generator_graph(spec: GeneratorSpec) -> nnx.GraphDef:
-    """The generator's structure without arrays: ``nnx.merge(graph, params)`` makes it callable again."""
-    return nnx.split(nnx.eval_shape(lambda: Generator(spec, rngs=nnx.Rngs(0))))[0]
-
-
-def discriminator_graph(spec: DiscriminatorSpec) -> nnx.GraphDef:
-    return nnx.split(nnx.eval_shape(lambda: Discriminator(spec, rngs=nnx.Rngs(0))))[0]
-
-
 def _fresh(spec: TrainSpec, seed: int) -> TrainState:
     key = jax.random.key(seed)
-    generator = generator_params(spec.generator, jax.random.fold_in(key, 1))
-    discriminator = nnx.to_pure_dict(
-        nnx.state(Discriminator(spec.discriminator, rngs=nnx.Rngs(jax.random.fold_in(key, 2))), nnx.Param)
-    )
+    generator = fresh_params(Generator, spec.generator, jax.random.fold_in(key, 1))
+    discriminator = fresh_params(Discriminator, spec.discriminator, jax.random.fold_in(key, 2))
     generator_tx, discriminator_tx = optimizers(spec)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -149,3 +140,28 @@ def create_state(spec: TrainSpec, mesh: Mesh, *, seed: int, fsdp_min_size: int) 
     """A fresh state, made where it belongs: no array exists before its sharding is known."""
     target = abstract_state(spec, mesh, seed=seed, fsdp_min_size=fsdp_min_size)
     return jax.jit(lambda: _fresh(spec, seed), out_shardings=jax.tree.map(lambda x: x.sharding, target))()
+
+
+def start_from(state: TrainState, weights: GeneratorWeights, spec: TrainSpec) -> TrainState:
+    """A fresh state whose generator and average are ``weights``; optimizers and discriminator start from nothing.
+
+    Raises:
+      ValueError: When the weights belong to a network of another shape.
+    """
+    wanted = spec.generator  # neither the dtype, nor the direction of time, nor remat changes what the parameters are
+    if dataclasses.replace(weights.spec, dtype=wanted.dtype, causal=wanted.causal, remat=wanted.remat) != wanted:
+        raise ValueError(f"init: the weights are of {weights.spec}, the config asks for {wanted}")
+
+    def place(old: jax.Array, new: np.ndarray) -> jax.Array:
+        return jax.make_array_from_callback(old.shape, old.sharding, lambda index: new[index])
+
+    params = jax.tree.map(place, state.generator, weights.params)
+    return dataclasses.replace(state, generator=params, ema=jax.tree.map(place, state.ema, weights.params))
+
+
+def load_vgg(config: ml_collections.ConfigDict, spec: TrainSpec) -> VGG | None:
+    """The perceptual loss's weights, or None when the term is off."""
+    if not spec.loss.perceptual:
+        return None
+    path = config.loss.perceptual_weights
+    return vgg_convert.load(pathlib.Path(path)) if path else vgg_convert.load_embedded()

@@ -19,10 +19,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from cfd2gray.losses import adversarial
 from cfd2gray.losses.total import reconstruction_terms, weighted_sum
 from cfd2gray.mesh import AXES, batch_sharding, replicated
-from cfd2gray.models.generator import Translation
+from cfd2gray.models.discriminator import Discriminator
+from cfd2gray.models.generator import Generator, Translation
+from cfd2gray.models.inputs import to_inputs, without_margin
+from cfd2gray.models.pure import graph_of
 from cfd2gray.models.vgg import VGG
-from cfd2gray.training.inputs import to_inputs, without_margin
-from cfd2gray.training.state import TrainSpec, TrainState, discriminator_graph, generator_graph, optimizers
+from cfd2gray.training.state import TrainSpec, TrainState, optimizers
 
 Array = jax.Array
 Step = Callable[[TrainState, Mapping[str, Array], VGG], tuple[TrainState, dict[str, Array]]]
@@ -35,7 +37,7 @@ def _gradients(
     whole = to_inputs(batch)
     inputs = without_margin(whole, spec.margin)
     cfd, hidden, truth = inputs["cfd"], inputs["hidden"], inputs["truth"]
-    generator, discriminator = generator_graph(spec.generator), discriminator_graph(spec.discriminator)
+    generator, discriminator = graph_of(Generator, spec.generator), graph_of(Discriminator, spec.discriminator)
     dtype = jnp.dtype(spec.generator.dtype)
 
     def translate(params: Any) -> Translation:

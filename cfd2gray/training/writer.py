@@ -41,9 +41,9 @@ class Writer:
             with _warn_only("TensorBoard"):
                 self._board.write_scalars(step, dict(values))
 
-    def image(self, step: int, name: str, rgb: np.ndarray) -> None:
+    def image(self, step: int, name: str, rgb: np.ndarray | None) -> None:
         """``rgb`` uint8 ``[H, W, 3]`` as ``images/NAME-STEP.png`` and in TensorBoard."""
-        if not self.active:
+        if not self.active or rgb is None:
             return
         with _warn_only("image"):
             path = self.workdir / "images" / f"{name}-{step:08d}.png"
@@ -52,7 +52,10 @@ class Writer:
             if self._board is not None:
                 self._board.write_images(step, {name: rgb[None]})
 
-    def close(self) -> None:
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._board is not None:
             with _warn_only("TensorBoard"):
                 self._board.flush()

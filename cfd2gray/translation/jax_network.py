@@ -15,8 +15,8 @@ from jax.sharding import NamedSharding
 from cfd2gray.compile_cache import use_compile_cache
 from cfd2gray.mesh import batch_sharding, make_mesh, replicated
 from cfd2gray.models.fill import luma
-from cfd2gray.models.generator import GeneratorSpec, Memory
-from cfd2gray.training.state import generator_graph
+from cfd2gray.models.generator import Generator, GeneratorSpec, Memory
+from cfd2gray.models.pure import graph_of
 from cfd2gray.translation.grain import match_grain
 from cfd2gray.translation.network import Advance, Windows
 from cfd2gray.translation.predict import confidence_of
@@ -33,7 +33,7 @@ def left_out(spec: GeneratorSpec) -> int:
 def compiled_window(spec: GeneratorSpec) -> Any:
     """The jitted ``(params, cfd [N, k, H, W, 3] uint8, hidden [N, k, H, W] uint8) -> (grey, confidence)``, the results
     `left_out` frames shorter at either end; every window is computed on the device where it lies."""
-    graph = generator_graph(spec)
+    graph = graph_of(Generator, spec)
 
     @jax.jit
     def run(params: Any, cfd: jax.Array, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -50,7 +50,7 @@ def compiled_window(spec: GeneratorSpec) -> Any:
 def compiled_advance(spec: GeneratorSpec) -> Any:
     """The jitted ``(params, cfd [k, H, W, 3] uint8, hidden [k, H, W] uint8, memory) -> (grey [k, H, W], memory)``; the
     memory is donated."""
-    graph = generator_graph(spec)
+    graph = graph_of(Generator, spec)
 
     @functools.partial(jax.jit, donate_argnums=3)
     def run(params: Any, cfd: jax.Array, hidden: jax.Array, memory: Memory) -> tuple[jax.Array, Memory]:
@@ -63,7 +63,7 @@ def compiled_advance(spec: GeneratorSpec) -> Any:
 
 def fresh_memory(params: Any, spec: GeneratorSpec, *, height: int, width: int) -> Memory:
     """The memory of a stream of this working size before its first frame."""
-    return nnx.merge(generator_graph(spec), params).start(height, width)
+    return nnx.merge(graph_of(Generator, spec), params).start(height, width)
 
 
 class JaxNetwork:

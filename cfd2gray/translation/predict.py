@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from cfd2gray.models.fill import luma
-from cfd2gray.models.generator import GeneratorSpec
-from cfd2gray.training.inputs import to_inputs
-from cfd2gray.training.state import generator_graph
+from cfd2gray.models.generator import Generator, GeneratorSpec
+from cfd2gray.models.inputs import to_inputs
+from cfd2gray.models.pure import graph_of
 from cfd2gray.translation.composite import blend_weights, composite
 from cfd2gray.translation.grain import match_grain
 from data_pipeline.schema import BOX
@@ -34,7 +34,7 @@ def make_predict(spec: GeneratorSpec, *, feather: int) -> Callable[[Any, Mapping
     no stronger than the visible image's),
     ``composited`` (pass-through outside the colour) and ``confidence`` (1 where nothing was synthesised).
     """
-    graph = generator_graph(spec)
+    graph = graph_of(Generator, spec)
 
     def predict(params: Any, batch: Mapping[str, Array]) -> dict[str, Array]:
         inputs = to_inputs(batch)

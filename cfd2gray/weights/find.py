@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
+from typing import Any
 
 import jax
 
 from cfd2gray.config import from_json
-from cfd2gray.models.generator import GeneratorSpec
-from cfd2gray.training.state import generator_params
+from cfd2gray.models.generator import Generator, GeneratorSpec
+from cfd2gray.models.pure import fresh_params
 from cfd2gray.weights.pretrained import GeneratorWeights, flat_params, load_pretrained, load_weights
 
 
@@ -27,9 +28,6 @@ def find_weights(where: str) -> GeneratorWeights:
 
 def checkpoint_weights(folder: pathlib.Path) -> GeneratorWeights:
     """The averaged generator of a run's newest checkpoint, with the settings of its config."""
-    # Orbax takes a quarter of a second to load, which translating with a weights file need not wait for.
-    from cfd2gray.training.checkpoint import find_checkpoint, read_run, restore_average
-
     step_folder = find_checkpoint(folder)
     config_file = step_folder.parent.parent / "config.json"
     if not config_file.is_file():
@@ -41,7 +39,7 @@ def checkpoint_weights(folder: pathlib.Path) -> GeneratorWeights:
         spec = GeneratorSpec(**read_run(step_folder)["model"])
     except (KeyError, TypeError, FileNotFoundError) as error:
         raise ValueError(f"{step_folder}: not a checkpoint of cfd2gray ({error})") from error
-    abstract = jax.eval_shape(lambda: generator_params(spec, 0))
+    abstract = jax.eval_shape(lambda: fresh_params(Generator, spec, 0))
     params = jax.device_get(restore_average(step_folder, abstract))
     digest = hashlib.sha256()
     for name, value in sorted(flat_params(params).items()):
@@ -53,3 +51,65 @@ def checkpoint_weights(folder: pathlib.Path) -> GeneratorWeights:
         name=f"{config_file.parent.name}-step{step_folder.name}",
         digest=digest.hexdigest(),
     )
+
+
+def find_checkpoint(folder: pathlib.Path) -> pathlib.Path:
+    """The newest checkpoint under a run folder, its ``checkpoints`` folder, or one checkpoint itself.
+
+    Raises:
+      ValueError: When there is none.
+    """
+    folder = pathlib.Path(folder).absolute()
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder; give the --workdir of a training run")
+    for candidate in (folder / "checkpoints", folder):
+        steps = [p for p in candidate.iterdir() if p.name.isdigit()] if candidate.is_dir() else []
+        if steps:
+            return max(steps, key=lambda p: int(p.name))
+    if (folder / "state").is_dir():
+        return folder
+    raise ValueError(f"{folder}: holds no checkpoint; give the --workdir of a training run")
+
+
+def read_run(step_folder: pathlib.Path) -> dict[str, Any]:
+    """What `training.checkpoint.Checkpoints.save` was given as ``run``."""
+    import orbax.checkpoint as ocp  # takes a quarter of a second, which a weights file need not wait for
+
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        return reader.restore(step_folder / "run")
+
+
+def restore_average(step_folder: pathlib.Path, abstract: Any) -> Any:
+    """Only the averaged generator of a checkpoint, on this process's first device.
+
+    Args:
+      step_folder: From `find_checkpoint`.
+      abstract: Nested dict of shapes of the generator's parameters.
+
+    Raises:
+      ValueError: When the checkpoint holds another network, naming the parameters that differ.
+    """
+    import orbax.checkpoint as ocp
+
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        stored = reader.metadata(step_folder / "state").item_metadata.tree["ema"]
+        _check_shapes(stored, abstract, where=step_folder)
+        target = {"ema": jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), abstract)}
+        args = ocp.args.PyTreeRestore(
+            item=target, restore_args=ocp.checkpoint_utils.construct_restore_args(target), partial_restore=True
+        )
+        return reader.restore(step_folder / "state", args=args)["ema"]
+
+
+def _check_shapes(stored: Any, abstract: Any, *, where: pathlib.Path) -> None:
+    def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+        leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))
+        return {jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape) for path, leaf in leaves}
+
+    old, new = shapes(stored), shapes(abstract)
+    problems = [
+        f"{k}: stored {old.get(k)}, expected {new.get(k)}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)
+    ]
+    if problems:
+        raise ValueError(f"{where} holds another network: " + "; ".join(problems[:8]))

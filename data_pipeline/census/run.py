@@ -19,12 +19,12 @@ import numpy as np
 
 from data_pipeline import parallel
 from data_pipeline.census.rows import CensusOptions, CensusRow, SeenRows
-from data_pipeline.pairs import dual_panes
 from data_pipeline.readers import Limits, open_clip
 from data_pipeline.readers.archive import list_archive, read_view_csv
 from data_pipeline.readers.datasets import Item, echoxflow
 from data_pipeline.readers.stream import check_signal
 from data_pipeline.schema import Region
+from data_pipeline.screen import dual_panes
 from data_pipeline.screen.analysis import analyse
 from data_pipeline.screen.deidentify import KeyedHasher
 

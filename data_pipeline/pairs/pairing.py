@@ -22,14 +22,14 @@ import cv2
 import numpy as np
 
 from data_pipeline.geometry import Hull
-from data_pipeline.pairs import dual_panes
-from data_pipeline.pairs.pane_fit import fit_panes
 from data_pipeline.pixels import luma
 from data_pipeline.schema import FLOW, OUTLINE, Clip, ClipInfo, PairRecord
+from data_pipeline.screen import dual_panes
 from data_pipeline.screen.analysis import FlowAnalysis, analyse
 from data_pipeline.screen.burned_text import find_burned_text
 from data_pipeline.screen.crop import SectorCrop
 from data_pipeline.screen.deidentify import KeyedHasher
+from data_pipeline.screen.pane_fit import fit_panes
 from data_pipeline.simulation import painter
 
 

@@ -18,7 +18,7 @@ from data_pipeline.readers.datasets.echoxflow import Sector, StreamRecording
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, PairRecord
 from data_pipeline.screen.colour_box import ColourBox, box_masks
 from data_pipeline.screen.deidentify import KeyedHasher
-from data_pipeline.simulation.colour_maps import draw_colour_map
+from data_pipeline.simulation.console.colour_maps import draw_colour_map
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import numpy as np
 from data_pipeline.geometry import Geometry, Hull, Rectangle
 from data_pipeline.schema import VIEW_DOMAIN, VIEWS, PairRecord
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.acquisition import (
+from data_pipeline.simulation.console.acquisition import (
     Acquisition,
     AcquisitionOptions,
     compose,
@@ -24,11 +24,11 @@ from data_pipeline.simulation.acquisition import (
     store_target,
     thin_lines,
 )
-from data_pipeline.simulation.box import ScanBox
-from data_pipeline.simulation.colour_maps import ColourMap
+from data_pipeline.simulation.console.box import ScanBox
+from data_pipeline.simulation.console.colour_maps import ColourMap
+from data_pipeline.simulation.console.ui import make_screen
 from data_pipeline.simulation.painter_flow import find_blood, invent_flow, misplace, tissue_velocity
 from data_pipeline.simulation.scan_grid import KINDS, ScanGrid
-from data_pipeline.simulation.ui import make_screen
 
 PAINTER_VERSION = "2"
 """Part of every painted clip's identity; raised when the same seed no longer gives the same bytes."""

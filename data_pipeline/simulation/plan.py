@@ -10,8 +10,8 @@ import numpy as np
 
 from data_pipeline.records.manifest import ClipRow
 from data_pipeline.schema import SPLITS, VIEW_DOMAIN, VIEWS
-from data_pipeline.simulation.acquisition import Acquisition, AcquisitionOptions, draw_acquisition, draw_palette
-from data_pipeline.simulation.colour_maps import ColourMap
+from data_pipeline.simulation.console.acquisition import Acquisition, AcquisitionOptions, draw_acquisition, draw_palette
+from data_pipeline.simulation.console.colour_maps import ColourMap
 from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.scene import Scene, SceneOptions, draw_fan, make_scene
 

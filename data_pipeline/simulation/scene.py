@@ -17,8 +17,8 @@ from data_pipeline.simulation.bmode import BModeChain, Look, Scatterers, beam_fi
 from data_pipeline.simulation.kinematics import RHYTHMS, Kinematics, draw_kinematics
 from data_pipeline.simulation.pathology import draw_pathology
 from data_pipeline.simulation.scan_grid import ScanGrid
-from data_pipeline.simulation.valves import Valves
 from data_pipeline.simulation.views import VIEWS, Anatomy, ViewSpec
+from data_pipeline.simulation.views.valves import Valves
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

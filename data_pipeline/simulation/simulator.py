@@ -10,7 +10,8 @@ import numpy as np
 
 from data_pipeline.geometry import Geometry
 from data_pipeline.schema import PairRecord
-from data_pipeline.simulation.acquisition import Acquisition, compose, store_target, thin_lines
+from data_pipeline.simulation.console.acquisition import Acquisition, compose, store_target, thin_lines
+from data_pipeline.simulation.console.ui import make_screen
 from data_pipeline.simulation.plan import (
     SEEDS_PER_SPLIT,
     SIMULATOR_VERSION,
@@ -23,7 +24,6 @@ from data_pipeline.simulation.plan import (
     row_of_seed,
 )
 from data_pipeline.simulation.scan_grid import ScanGrid
-from data_pipeline.simulation.ui import make_screen
 
 __all__ = [
     "SEEDS_PER_SPLIT", "SIMULATOR_VERSION", "SimulatedClip", "SimulatedGrey", "SimulationOptions", "row_of_seed",

@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from data_pipeline.schema import BOX, FLOW  # noqa: E402
 from data_pipeline.screen.analysis import analyse  # noqa: E402
 from data_pipeline.screen.crop import SectorCrop  # noqa: E402
-from data_pipeline.simulation.codec import Codec  # noqa: E402
+from data_pipeline.simulation.console.codec import Codec  # noqa: E402
 from data_pipeline.simulation.painter import TRAIN, paint_clip  # noqa: E402
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip  # noqa: E402
 

@@ -15,7 +15,7 @@ import json
 
 import numpy as np
 
-from data_pipeline.simulation.codec import Codec
+from data_pipeline.simulation.console.codec import Codec
 from data_pipeline.simulation.painter import TRAIN, paint_clip
 from data_pipeline.simulation.realism import REAL, measure, summarise, table
 from data_pipeline.simulation.scan_grid import ScanGrid

@@ -10,8 +10,8 @@ import pytest
 from cfd2gray.benchmarks import cost, diffusion, latent_cost
 from flax import nnx
 
-from cfd2gray.models.generator import evidence
-from cfd2gray.training.state import generator_graph, generator_params
+from cfd2gray.models.generator import Generator, evidence
+from cfd2gray.models.pure import fresh_params, graph_of
 from tests.cfd2gray.tiny import SPEC
 
 
@@ -28,7 +28,7 @@ def clip(frames=3, size=16):
 def test_one_evaluation_costs_what_one_translation_costs_and_steps_multiply_it():
     cfd, hidden, _, seen, guess = clip(frames=8, size=32)
     spec = dataclasses.replace(SPEC, width=32, denoise_width=32)
-    graph, params = generator_graph(spec), generator_params(spec, 0)
+    graph, params = graph_of(Generator, spec), fresh_params(Generator, spec, 0)
 
     ours = cost.count(lambda p: nnx.merge(graph, p)(cfd, hidden).grey, params).flops
     noise, key = diffusion.denoiser_params(spec, 0), jax.random.key(0)

@@ -11,8 +11,7 @@ from cfd2gray.benchmarks.work import Task, awake_discriminator, awake_params, ba
 
 from cfd2gray.mesh import make_mesh
 from cfd2gray.training.data import to_mesh
-from cfd2gray.training.loop import load_vgg
-from cfd2gray.training.state import TrainSpec, create_state
+from cfd2gray.training.state import TrainSpec, create_state, load_vgg
 from cfd2gray.training.step import make_train_step
 
 SMALL = Task(

@@ -18,7 +18,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from cfd2gray.models.heads import ClipClassifier, FrameSegmenter, HeadSpec
+from cfd2gray.evaluation.tasks.heads import ClipClassifier, FrameSegmenter, HeadSpec
 
 MODELS: dict[str, type[nnx.Module]] = {"classifier": ClipClassifier, "segmenter": FrameSegmenter}
 

@@ -8,7 +8,8 @@ import jax
 import pytest
 
 from cfd2gray.cli import main
-from cfd2gray.training.state import generator_params
+from cfd2gray.models.generator import Generator
+from cfd2gray.models.pure import fresh_params
 from cfd2gray.weights import pretrained
 from data_pipeline.records import pack
 from tests.cfd2gray import tiny
@@ -27,7 +28,7 @@ def data(tmp_path_factory):
     records = tiny.pack_tiny(folder / "records", clips=40)
     for seed in (0, 1):
         weights = pretrained.GeneratorWeights(
-            params=jax.device_get(generator_params(tiny.SPEC, seed)),
+            params=jax.device_get(fresh_params(Generator, tiny.SPEC, seed)),
             spec=tiny.SPEC,
             settings={"window": 8, "feather": 1, "size": 32},
             name=f"untrained-{seed}",

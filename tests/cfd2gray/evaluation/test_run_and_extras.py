@@ -13,7 +13,8 @@ from cfd2gray.evaluation.reader_study.build import StudyOptions
 from cfd2gray.evaluation.report.task_sections import audit, downstream, recovery
 from cfd2gray.evaluation.tasks.audit import AuditOptions
 from cfd2gray.metrics.accumulate import Bootstrap
-from cfd2gray.training.state import generator_params
+from cfd2gray.models.generator import Generator
+from cfd2gray.models.pure import fresh_params
 from cfd2gray.weights.pretrained import GeneratorWeights
 from tests.cfd2gray import tiny
 from tests.cfd2gray.evaluation import shapes
@@ -28,7 +29,7 @@ def packed(tmp_path_factory):
     folder = tiny.pack_tiny(tmp_path_factory.mktemp("clips") / "records", clips=40)
     config = tiny.tiny_config(f"data.dir={folder}", "eval.bootstrap=200")
     weights = GeneratorWeights(
-        params=jax.device_get(generator_params(tiny.SPEC, 0)),
+        params=jax.device_get(fresh_params(Generator, tiny.SPEC, 0)),
         spec=tiny.SPEC,
         settings={"window": 8, "feather": 1, "size": 32},
         name="untrained",

@@ -15,7 +15,8 @@ from cfd2gray.cli import main
 from cfd2gray.export.graph import Graph, Value, straight
 from cfd2gray.export.jaxpr import Writer
 from cfd2gray.export.onnx import TOLERANCE, compare, onnx_model, write_graphs, write_onnx
-from cfd2gray.training.state import generator_params
+from cfd2gray.models.generator import Generator
+from cfd2gray.models.pure import fresh_params
 from cfd2gray.translation.graph_network import CLIP, STREAM
 from cfd2gray.weights.pretrained import GeneratorWeights, available, load_pretrained, load_weights, save_weights
 from tests.cfd2gray.tiny import SPEC
@@ -23,7 +24,7 @@ from tests.cfd2gray.tiny import SPEC
 
 def awake(spec):
     """Weights of a network in which no layer is zero."""
-    leaves, tree = jax.tree.flatten(generator_params(spec, 0))
+    leaves, tree = jax.tree.flatten(fresh_params(Generator, spec, 0))
     keys = jax.random.split(jax.random.key(1), len(leaves))
     params = jax.tree.unflatten(tree, [x + 0.05 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves)])
     settings = {"window": 4, "feather": 2, "size": 96}

@@ -8,7 +8,8 @@ import pytest
 from flax import nnx
 
 from cfd2gray.models.fill import luma
-from cfd2gray.training.state import generator_graph, generator_params
+from cfd2gray.models.generator import Generator
+from cfd2gray.models.pure import fresh_params, graph_of
 from cfd2gray.translation.grain import match_grain
 from cfd2gray.translation.stream import REVIEW
 from cfd2gray.translation.translator import Translator, luma_of
@@ -23,7 +24,7 @@ from tests.cfd2gray.tiny import SPEC
 
 def make_translator(*, causal, runtime="auto"):
     spec = dataclasses.replace(SPEC, causal=causal)
-    leaves, tree = jax.tree.flatten(generator_params(spec, 0))
+    leaves, tree = jax.tree.flatten(fresh_params(Generator, spec, 0))
     keys = jax.random.split(jax.random.key(1), len(leaves))
     params = jax.tree.unflatten(tree, [x + 0.05 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves)])
     settings = {"window": 4, "feather": 2, "size": 128}
@@ -47,7 +48,7 @@ def test_a_stream_shows_under_colour_what_the_network_makes_of_the_whole_clip(pa
     view = View.around(masks.box, masks.sector, translator.weights)
     assert view.scale == 1.0
     small, mask = view.shrink(pair.cfd, hidden, sector=masks.sector)
-    network = nnx.merge(generator_graph(translator.weights.spec), translator.weights.params)
+    network = nnx.merge(graph_of(Generator, translator.weights.spec), translator.weights.params)
     cfd, mask = small[None] / np.float32(255), mask[None, ..., None].astype(np.float32)
     grey = match_grain(jax.jit(network)(cfd, mask).grey, luma(cfd), mask)
     made = np.rint(255 * np.clip(view.enlarge(np.asarray(grey[0, ..., 0])), 0, 1))

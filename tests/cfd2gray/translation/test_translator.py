@@ -10,8 +10,8 @@ import pydicom
 import pytest
 
 import cfd2gray
-from cfd2gray.models.generator import EVIDENCE_CHANNELS
-from cfd2gray.training.state import generator_params
+from cfd2gray.models.generator import EVIDENCE_CHANNELS, Generator
+from cfd2gray.models.pure import fresh_params
 from cfd2gray.translation.batch import translate_files
 from cfd2gray.translation.files import Output, translate_file
 from cfd2gray.translation.translator import Translator
@@ -26,7 +26,7 @@ SETTINGS = {"window": 4, "feather": 2, "size": 96}
 
 
 def make_translator(runtime="auto", **changes):
-    params = generator_params(SPEC, 0)
+    params = fresh_params(Generator, SPEC, 0)
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
     leaves = [x + 0.05 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves)]
@@ -166,7 +166,7 @@ def test_unreadable_input_leaves_nothing_behind(translator, tmp_path):
 
 
 def test_evidence_channels_are_what_the_first_layer_takes():
-    stem = generator_params(SPEC, 0)["anatomy"]["stem"]["conv"]["kernel"]
+    stem = fresh_params(Generator, SPEC, 0)["anatomy"]["stem"]["conv"]["kernel"]
     assert stem.shape[2] == 4 * EVIDENCE_CHANNELS
 
 

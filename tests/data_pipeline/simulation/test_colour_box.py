@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipeline.simulation.box import OutlineStyle, ScanBox, draw_box, draw_box_path, outline_coverage
+from data_pipeline.simulation.console.box import OutlineStyle, ScanBox, draw_box, draw_box_path, outline_coverage
 from data_pipeline.simulation.scan_grid import ScanGrid
 
 FANS = {

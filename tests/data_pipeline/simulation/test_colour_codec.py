@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipeline.simulation.codec import CHROMAS, Codec, draw_codec, transcode
+from data_pipeline.simulation.console.codec import CHROMAS, Codec, draw_codec, transcode
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data_pipeline.simulation.box import OutlineStyle, ScanBox
-from data_pipeline.simulation.colour import ColourFlow
-from data_pipeline.simulation.colour_maps import make_colour_map
-from data_pipeline.simulation.colour_settings import ColourSettings, draw_colour_settings, prf_hz
+from data_pipeline.simulation.console.box import OutlineStyle, ScanBox
+from data_pipeline.simulation.console.colour import ColourFlow
+from data_pipeline.simulation.console.colour_maps import make_colour_map
+from data_pipeline.simulation.console.colour_settings import ColourSettings, draw_colour_settings, prf_hz
 from data_pipeline.simulation.scan_grid import ScanGrid
 
 FAN = ScanGrid.for_size("phased", 120, 120, depth_cm=15)

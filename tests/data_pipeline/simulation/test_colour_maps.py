@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_pipeline.simulation.colour_maps import (
+from data_pipeline.simulation.console.colour_maps import (
     KINDS,
     POWER_FAMILIES,
     VELOCITY_FAMILIES,

@@ -8,8 +8,8 @@ import pytest
 
 from data_pipeline.geometry import Hull
 from data_pipeline.schema import FLOW, OUTLINE, SECTOR
-from data_pipeline.simulation.box import ScanBox
-from data_pipeline.simulation.codec import Codec
+from data_pipeline.simulation.console.box import ScanBox
+from data_pipeline.simulation.console.codec import Codec
 from data_pipeline.simulation.painter import HELD_OUT, TRAIN, PainterOptions, paint_clip, paint_pair, painted_vendor
 from data_pipeline.simulation.painter_flow import find_blood, invent_flow
 from data_pipeline.simulation.scan_grid import ScanGrid

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR
-from data_pipeline.simulation.codec import Codec
+from data_pipeline.simulation.console.codec import Codec
 from data_pipeline.simulation.simulator import (
     SimulationOptions,
     simulate_clip,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.schema import BOX, FLOW, SECTOR
-from data_pipeline.simulation.codec import Codec
+from data_pipeline.simulation.console.codec import Codec
 from data_pipeline.simulation.painter import TRAIN, paint_clip
 from data_pipeline.simulation.realism import REAL, measure, outside, summarise, table
 from data_pipeline.simulation.scan_grid import ScanGrid

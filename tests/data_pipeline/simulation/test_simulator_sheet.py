@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from data_pipeline.simulation.colour_maps import make_colour_map
+from data_pipeline.simulation.console.colour_maps import make_colour_map
+from data_pipeline.simulation.console.ui import draw_screen, make_screen
 from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.simulator import simulate_pair
-from data_pipeline.simulation.ui import draw_screen, make_screen
 from data_pipeline.simulation.views_sheet import contact_sheet, label_picture
 
 

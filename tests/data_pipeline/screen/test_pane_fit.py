@@ -3,10 +3,11 @@
 import cv2
 import numpy as np
 import pytest
-
-from data_pipeline.pairs import dual_panes, pairing, pane_fit
-from data_pipeline.schema import Region
 from tests.data_pipeline.pairs.test_dual_panes import moving
+
+from data_pipeline.pairs import pairing
+from data_pipeline.schema import Region
+from data_pipeline.screen import dual_panes, pane_fit
 from tests.data_pipeline.pairs.test_pairing import HASHER, clip_of
 from tests.data_pipeline.tiny_archive import dual_screen, grey_screen, simulated
 

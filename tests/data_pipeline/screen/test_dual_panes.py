@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from data_pipeline.pairs import dual_panes
 from data_pipeline.schema import Region
+from data_pipeline.screen import dual_panes
 from tests.data_pipeline.tiny_archive import dual_screen, grey_screen, simulated
 
 

@@ -11,7 +11,7 @@ import math
 import cv2
 import numpy as np
 
-from data_pipeline.simulation.colour_maps import ColourMap
+from data_pipeline.simulation.console.colour_maps import ColourMap
 from data_pipeline.simulation.scan_grid import ScanGrid
 
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_PLAIN, cv2.FONT_HERSHEY_DUPLEX)

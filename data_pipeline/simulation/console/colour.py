@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 
 from data_pipeline.simulation import steady
-from data_pipeline.simulation.box import OUTLINE_COLOURS, OutlineStyle, ScanBox, outline_coverage
-from data_pipeline.simulation.colour_maps import ColourMap
-from data_pipeline.simulation.colour_settings import ColourSettings
+from data_pipeline.simulation.console.box import OUTLINE_COLOURS, OutlineStyle, ScanBox, outline_coverage
+from data_pipeline.simulation.console.colour_maps import ColourMap
+from data_pipeline.simulation.console.colour_settings import ColourSettings
+from data_pipeline.simulation.console.noise_bank import NoiseBank
 from data_pipeline.simulation.fields import gaussian_blur, smoothstep
-from data_pipeline.simulation.noise_bank import NoiseBank
 from data_pipeline.simulation.scan_grid import ScanGrid
 
 _FLOW_COVERAGE = 0.2  # a pixel counts as flow when colour covers this share of it: two of its nine parts are seen

@@ -12,13 +12,20 @@ import cv2
 import numpy as np
 
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR
-from data_pipeline.simulation.box import BOX_SIZES, OutlineStyle, ScanBox, draw_box, draw_box_path, draw_outline_style
-from data_pipeline.simulation.codec import Codec, draw_codec, transcode
-from data_pipeline.simulation.colour import ColourFlow, ColourLayer
-from data_pipeline.simulation.colour_maps import POWER_FAMILIES, VELOCITY_FAMILIES, ColourMap, draw_colour_map
-from data_pipeline.simulation.colour_settings import ColourSettings, draw_colour_settings
+from data_pipeline.simulation.console.box import (
+    BOX_SIZES,
+    OutlineStyle,
+    ScanBox,
+    draw_box,
+    draw_box_path,
+    draw_outline_style,
+)
+from data_pipeline.simulation.console.codec import Codec, draw_codec, transcode
+from data_pipeline.simulation.console.colour import ColourFlow, ColourLayer
+from data_pipeline.simulation.console.colour_maps import POWER_FAMILIES, VELOCITY_FAMILIES, ColourMap, draw_colour_map
+from data_pipeline.simulation.console.colour_settings import ColourSettings, draw_colour_settings
+from data_pipeline.simulation.console.ui import Screen, draw_screen, drawn_over
 from data_pipeline.simulation.scan_grid import ScanGrid
-from data_pipeline.simulation.ui import Screen, draw_screen, drawn_over
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
