@@ -18,17 +18,11 @@ from cfd2gray.config import load_config
 ROOT = pathlib.Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"
 SCHEMA = json.loads((pathlib.Path(__file__).parent / "jobset_schema.json").read_text())
-TPU = [
-    str(LAUNCH / "tpu_queued_resource.sh"), "--name", "paper", "--project", "p", "--zone", "z", "--accelerator",
-    "v5litepod-256", "--source", "gs://b/cfd2gray.whl", "--mount", "b",
-]  # fmt: skip
-TRAIN = ["--", "--config", "paper_scale", "--workdir", "/mnt/shared/my runs"]
 
 
-@pytest.mark.parametrize("name", ["slurm.sbatch", "tpu_queued_resource.sh"])
-def test_shell_files_are_clean(name):
+def test_the_batch_script_is_clean():
     shellcheck = shutil.which("shellcheck") or shutil.which("shellcheck", path=str(pathlib.Path(sys.executable).parent))
-    done = subprocess.run([shellcheck, "-s", "bash", LAUNCH / name], capture_output=True, text=True)
+    done = subprocess.run([shellcheck, "-s", "bash", LAUNCH / "slurm.sbatch"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
@@ -86,46 +80,6 @@ def test_slurm_queues_again_what_can_go_on(tmp_path, code, restarts, again):
     assert done.returncode == code
     assert calls[0] == "srun --kill-on-bad-exit=1 cfd2gray train --config tiny"
     assert calls[1:] == (["scontrol requeue 7"] if again else [])
-
-
-def test_tpu_dry_run_prints_the_commands_and_runs_none(tmp_path):
-    _stand_in(tmp_path, "gcloud", "")
-    done, calls = _run([*TPU, "--spot", "--dry-run", *TRAIN], tmp_path)
-    assert done.returncode == 0 and not calls
-    lines = done.stdout.splitlines()
-    assert [re.search(r"(create|ssh|delete) ", line)[1] for line in lines] == ["create", "ssh", "ssh", "delete"]
-    assert "--accelerator-type v5litepod-256 --runtime-version v2-alpha-tpuv5-lite --spot" in lines[0]
-    # What a shell reads from the printed line is what the hosts' shells get: the folder's space survives both.
-    words = subprocess.run(["bash", "-c", f'for w in {lines[2]}; do echo "$w"; done'], capture_output=True, text=True)
-    command = words.stdout.splitlines()[-1]
-    assert (
-        command
-        == "$HOME/cfd2gray/bin/cfd2gray train --distributed on --config paper_scale --workdir /mnt/shared/my\\ runs"
-    )
-
-
-def test_a_preempted_tpu_is_asked_for_again_and_training_goes_on(tmp_path):
-    script = f"""
-case "$*" in
-  *describe*) [ -e {tmp_path}/lost ] && {{ rm {tmp_path}/lost; echo SUSPENDED; }} || echo ACTIVE ;;
-  *"train --distributed"*) [ -e {tmp_path}/once ] || {{ touch {tmp_path}/once {tmp_path}/lost; exit 75; }} ;;
-esac"""
-    _stand_in(tmp_path, "gcloud", script)
-    done, calls = _run([*TPU, *TRAIN], tmp_path)
-    assert done.returncode == 0, done.stderr
-    kinds = [re.search(r"[ /](create|describe|delete|pip install|train --distributed)", call)[1] for call in calls]
-    once = ["create", "describe", "pip install", "train --distributed"]
-    assert kinds == [*once, "describe", "delete", *once, "delete"]
-
-
-def test_tpu_mistakes_are_named(tmp_path):
-    for arguments, message in (
-        (TPU[:-2], "--bucket is missing"),
-        ([*TPU, "--what"], "unknown argument"),
-        (TPU, "after --"),
-    ):
-        done, _ = _run(arguments, tmp_path)
-        assert done.returncode == 2 and message in done.stderr
 
 
 def test_the_container_file_copies_and_runs_what_exists():
