@@ -25,10 +25,10 @@ from cfd2gray.cpu_cores import devices_for
 from cfd2gray.mesh import batch_sharding, make_mesh, replicated
 from cfd2gray.models.generator import Generator, GeneratorSpec
 from cfd2gray.models.pure import graph_of
+from cfd2gray.runtimes.jax_network import compiled_advance, fresh_memory
 from cfd2gray.training.data import to_mesh
 from cfd2gray.training.state import TrainSpec, create_state, load_vgg
 from cfd2gray.training.step import make_train_step
-from cfd2gray.translation.jax_network import compiled_advance, fresh_memory
 
 Built = tuple[Callable[[], Any], dict[str, Any]]
 

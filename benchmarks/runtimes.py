@@ -7,7 +7,8 @@ from typing import Any
 
 from cfd2gray.benchmarks.work import Task, batch_of, screen_clip, weights_of
 
-from cfd2gray.translation.graph_network import CLIP, ENGINES, graph_of
+from cfd2gray.runtimes.graph_network import ENGINES, graph_of
+from cfd2gray.runtimes.kinds import CLIP
 from cfd2gray.translation.translator import Translator
 
 Built = tuple[Callable[[], Any], dict[str, Any]]

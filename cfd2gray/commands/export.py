@@ -48,12 +48,12 @@ def run_export(args: argparse.Namespace) -> int:
         print(f"{args.out}  sha256 {digest}")
         weights = load_weights(args.out)
     if args.graphs:
-        from cfd2gray.export.onnx import write_graphs
+        from cfd2gray.runtimes.onnx_file import write_graphs
 
         written["graphs"] = [str(path) for path in write_graphs(weights)]
         print(f"graphs beside it: {', '.join(written['graphs'])}")
     if args.onnx:
-        from cfd2gray.export.onnx import CLIP, STREAM, TESTED, write_onnx
+        from cfd2gray.runtimes.onnx_file import CLIP, STREAM, TESTED, write_onnx
 
         found = write_onnx(args.onnx, weights, kind=STREAM if args.live else CLIP)
         written |= {"onnx": str(args.onnx), "difference_from_jax": found}

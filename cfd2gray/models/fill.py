@@ -63,7 +63,7 @@ def _double(x: Array) -> Array:
 
 
 def _resized(x: Array, matrix: Callable[[int], Array]) -> Array:
-    """`_halve` and `_double` as two matrix products, for sizes that are not known yet (`cfd2gray.export`): runtimes that
+    """`_halve` and `_double` as two matrix products, for sizes that are not known yet (`cfd2gray.runtimes`): runtimes that
     do not fuse operators would do every shift by itself."""
     rows = jnp.einsum("hk,ntkw->nthw", matrix(x.shape[2]), x[..., 0])
     return jnp.einsum("wk,nthk->nthw", matrix(x.shape[3]), rows)[..., None]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from cfd2gray.runtimes.network import Advance, Network
 from cfd2gray.translation.composite import blend_weights, composite
-from cfd2gray.translation.network import Advance, Network
 from cfd2gray.translation.view import COLOURED, View
 from data_pipeline.schema import BOX
 from data_pipeline.screen.analysis import LiveMasks

@@ -10,8 +10,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from cfd2gray.runtimes.choose import open_network
+from cfd2gray.runtimes.network import Network, Windows
 from cfd2gray.translation.composite import blend_weights, composite
-from cfd2gray.translation.network import Network, Windows, open_network
 from cfd2gray.translation.stream import Stream
 from cfd2gray.translation.view import COLOURED, View
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
@@ -60,7 +61,7 @@ class Translator:
     Args:
       weights: Of a network.
       runtime: What computes the network: ``auto`` (default), ``jax``, ``openvino`` or ``onnxruntime``; see
-        `translation.network.open_network`.
+        `runtimes.choose.open_network`.
       devices: JAX devices to work on; the windows of a clip are shared among them. By default the first accelerator.
 
     Raises:
@@ -176,7 +177,7 @@ class Translator:
         return self._synthesise(frames, untouched, hidden, area, analysis, view, whole_frame, confidence)
 
     def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[Windows]:
-        """The network alone, window by window; see `translation.network.Network.windows`."""
+        """The network alone, window by window; see `runtimes.network.Network.windows`."""
         return self._network.windows(frames, hidden)
 
     def _synthesise(

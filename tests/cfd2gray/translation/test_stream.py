@@ -10,7 +10,7 @@ from flax import nnx
 from cfd2gray.models.fill import luma
 from cfd2gray.models.generator import Generator
 from cfd2gray.models.pure import fresh_params, graph_of
-from cfd2gray.translation.grain import match_grain
+from cfd2gray.runtimes.grain import match_grain
 from cfd2gray.translation.stream import REVIEW
 from cfd2gray.translation.translator import Translator, luma_of
 from cfd2gray.translation.view import View

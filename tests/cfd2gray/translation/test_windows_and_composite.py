@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from cfd2gray.runtimes.windows import lanes_for, run_windows
 from cfd2gray.translation.composite import blend_weights, composite
-from cfd2gray.translation.windows import lanes_for, run_windows
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5, 8, 9, 31])

@@ -12,12 +12,12 @@ from jax import export as jax_export
 from onnx import helper
 
 from cfd2gray.cli import main
-from cfd2gray.export.graph import Graph, Value, straight
-from cfd2gray.export.jaxpr import Writer
-from cfd2gray.export.onnx import TOLERANCE, compare, onnx_model, write_graphs, write_onnx
 from cfd2gray.models.generator import Generator
 from cfd2gray.models.pure import fresh_params
-from cfd2gray.translation.graph_network import CLIP, STREAM
+from cfd2gray.runtimes.graph import Graph, Value, straight
+from cfd2gray.runtimes.kinds import CLIP, STREAM
+from cfd2gray.runtimes.onnx_file import TOLERANCE, compare, onnx_model, write_graphs, write_onnx
+from cfd2gray.runtimes.writer import Writer
 from cfd2gray.weights.pretrained import GeneratorWeights, available, load_pretrained, load_weights, save_weights
 from tests.cfd2gray.tiny import SPEC
 

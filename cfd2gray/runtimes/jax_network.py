@@ -17,10 +17,10 @@ from cfd2gray.mesh import batch_sharding, make_mesh, replicated
 from cfd2gray.models.fill import luma
 from cfd2gray.models.generator import Generator, GeneratorSpec, Memory
 from cfd2gray.models.pure import graph_of
-from cfd2gray.translation.grain import match_grain
-from cfd2gray.translation.network import Advance, Windows
-from cfd2gray.translation.predict import confidence_of
-from cfd2gray.translation.windows import lanes_for, run_windows
+from cfd2gray.runtimes.confidence import confidence_of
+from cfd2gray.runtimes.grain import match_grain
+from cfd2gray.runtimes.network import Advance, Windows
+from cfd2gray.runtimes.windows import lanes_for, run_windows
 from cfd2gray.weights.pretrained import GeneratorWeights
 
 
@@ -67,7 +67,7 @@ def fresh_memory(params: Any, spec: GeneratorSpec, *, height: int, width: int) -
 
 
 class JaxNetwork:
-    """See `translation.network.Network`. Compiled programs are kept between processes (`compile_cache`).
+    """See `runtimes.network.Network`. Compiled programs are kept between processes (`compile_cache`).
 
     Args:
       weights: Of a network.

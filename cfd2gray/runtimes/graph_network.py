@@ -11,12 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from cfd2gray.cache_folder import cache_folder
-from cfd2gray.translation.network import Advance, Windows
-from cfd2gray.translation.windows import run_windows
+from cfd2gray.runtimes.kinds import CLIP, MEMORY, STREAM
+from cfd2gray.runtimes.network import Advance, Windows
+from cfd2gray.runtimes.windows import run_windows
 from cfd2gray.weights.pretrained import GeneratorWeights
 
-CLIP, STREAM = "clip", "stream"
-"""The two graphs of a network: whole clips, and frame after frame with a memory (causal networks alone)."""
 WINDOW = 64
 """Frames of a clip that are computed at once; with the halo around them they cost 1.6 times theirs at most."""
 STEP = 16
@@ -28,8 +27,6 @@ AT_ONCE = 8
 Graph = pathlib.Path | bytes
 """A file beside its weights, or a graph with its weights."""
 Arrays = dict[str, np.ndarray]
-MEMORY = "memory_"
-"""Begins the names of what a stream graph hands on from frame to frame; its outputs are called ``next_memory_...``."""
 
 
 class Engine(Protocol):
@@ -51,7 +48,7 @@ def graph_of(weights: GeneratorWeights, kind: str) -> Graph:
     if weights.file is not None and (beside := weights.file.with_suffix(f".{kind}.onnx")).is_file():
         return beside
     try:
-        from cfd2gray.export.onnx import onnx_model
+        from cfd2gray.runtimes.onnx_file import onnx_model
     except ImportError as error:
         raise ValueError(
             f"{weights.name}: no {kind} graph lies beside the weights, and making one needs {error.name!r}; export the "
@@ -141,7 +138,7 @@ ENGINES = {"openvino": OpenVino, "onnxruntime": OnnxRuntime}
 
 
 class GraphNetwork:
-    """See `translation.network.Network`."""
+    """See `runtimes.network.Network`."""
 
     def __init__(self, weights: GeneratorWeights, *, runtime: str):
         self.weights, self.runtime = weights, runtime

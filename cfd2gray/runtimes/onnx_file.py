@@ -16,13 +16,14 @@ from jax import export as jax_export
 from onnx import TensorProto, helper, numpy_helper
 
 import cfd2gray
-from cfd2gray.export.graph import ONNX_TYPE, OPSET, Graph, Value, straight
-from cfd2gray.export.jaxpr import Writer
 from cfd2gray.files import atomic_path
 from cfd2gray.models.fill import Seen
 from cfd2gray.models.generator import GeneratorSpec, Memory
-from cfd2gray.translation.graph_network import CLIP, MEMORY, STREAM
-from cfd2gray.translation.jax_network import compiled_advance, compiled_window, fresh_memory, left_out
+from cfd2gray.runtimes import rules_elementwise, rules_products, rules_shapes  # noqa: F401 - they register themselves
+from cfd2gray.runtimes.graph import ONNX_TYPE, OPSET, Graph, Value, straight
+from cfd2gray.runtimes.jax_network import compiled_advance, compiled_window, fresh_memory, left_out
+from cfd2gray.runtimes.kinds import CLIP, MEMORY, STREAM
+from cfd2gray.runtimes.writer import Writer
 from cfd2gray.weights.pretrained import GeneratorWeights, flat_params
 
 FORMAT = "cfd2gray-onnx-1"

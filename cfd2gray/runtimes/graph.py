@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from cfd2gray.export.sizes import Size, Sizes
+from cfd2gray.runtimes.sizes import Size, Sizes
 
 OPSET = 17
 """Of ONNX (2022): understood by every runtime in use, browsers included."""
@@ -136,6 +136,13 @@ class Graph:
             name = self.emit("Expand", [name, self.vector([value.shape[axis] for axis in order])])
         return name
 
+    def whole(self, value: Value) -> Value:
+        """``value`` in a tensor with every axis as long as JAX takes it to be."""
+        if value.constant is None and value.size is None and not value.spread:
+            return value
+        order = value.order if value.constant is None else straight(len(value.shape))
+        return Value(self.name(value, whole=True), value.shape, order, value.dtype)
+
     def reshaped(self, value: Value, shape: Sequence[Size]) -> Value:
         """`jnp.reshape`, copying as little as the order in memory allows."""
         if value.constant is not None:
@@ -242,6 +249,3 @@ def _smaller(a: Size, b: Size) -> bool:
         return bool(a < b)
     except Exception:  # noqa: BLE001 - JAX cannot tell without knowing the sizes; the count of factors decides
         return str(a).count("*") < str(b).count("*")
-
-
-Maker = Callable[[Graph], None]

@@ -1,48 +1,20 @@
-"""What translation asks of a network, whatever computes it, and which runtime that is on this machine.
+"""Which runtime computes a network on this machine.
 
 JAX is the reference. On a CPU its compiler reaches a third of what the machine can do, so that there the same network,
-written down as an ONNX graph (`cfd2gray.export`), is computed by a runtime made for CPUs, if one is installed.
+written down as an ONNX graph (`onnx_file`), is computed by a runtime made for CPUs, if one is installed.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-
+from cfd2gray.runtimes.network import Network
 from cfd2gray.weights.pretrained import GeneratorWeights
 
 RUNTIMES = ("auto", "jax", "openvino", "onnxruntime")
-Windows = tuple[slice, tuple[np.ndarray, np.ndarray]]
-Advance = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""``(frames [k, h, w, 3] uint8, hidden [k, h, w] uint8) -> grey [k, h, w]`` for the next frames of one stream."""
-
-
-class Network(Protocol):
-    """One set of weights, ready to work. ``runtime``: one of `RUNTIMES` but ``auto``."""
-
-    runtime: str
-    weights: GeneratorWeights
-
-    def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[Windows]:
-        """The network alone, window by window.
-
-        Args:
-          frames: uint8 ``[T, h, w, 3]`` at working size; h and w are multiples of the network's.
-          hidden: uint8 ``[T, h, w]``, 1 under colour and outline.
-
-        Yields:
-          ``(part, (grey, confidence))``: which frames, and float32 ``[len(part), h, w]`` in [0, 1] for them.
-        """
-
-    def live(self, height: int, width: int) -> Advance:
-        """A new stream of frames of this working size, for causal networks."""
-
-    def workers(self) -> Sequence[Network]:
-        """Networks that can work on different clips at the same time, at least one."""
 
 
 def open_network(weights: GeneratorWeights, *, runtime: str = "auto", devices: Sequence[Any] | None = None) -> Network:
@@ -66,10 +38,10 @@ def open_network(weights: GeneratorWeights, *, runtime: str = "auto", devices: S
     if not installed(runtime):
         raise ValueError(f"runtime {runtime!r} is not installed; {_REMEDY[runtime]}, or choose another of {RUNTIMES}")
     if runtime == "jax":
-        from cfd2gray.translation.jax_network import JaxNetwork
+        from cfd2gray.runtimes.jax_network import JaxNetwork
 
         return JaxNetwork(weights, devices=devices)
-    from cfd2gray.translation.graph_network import GraphNetwork
+    from cfd2gray.runtimes.graph_network import GraphNetwork
 
     return GraphNetwork(weights, runtime=runtime)
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cfd2gray.models.spec import GeneratorSpec
-from cfd2gray.translation import network
-from cfd2gray.translation.graph_network import STEP, WINDOW
-from cfd2gray.translation.network import fastest, open_network
+from cfd2gray.runtimes import choose
+from cfd2gray.runtimes.choose import fastest, open_network
+from cfd2gray.runtimes.graph_network import STEP, WINDOW
 from cfd2gray.translation.translator import Translator
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained
 from data_pipeline.simulation.simulator import simulate_pair
@@ -72,10 +72,10 @@ def test_auto_takes_an_accelerator_first_then_the_fastest_for_cpus(monkeypatch):
     fastest.cache_clear()
     monkeypatch.undo()
     for present, expected in (({"jax", "onnxruntime"}, "jax"), ({"onnxruntime"}, "onnxruntime")):
-        monkeypatch.setattr(network, "installed", lambda name, present=present: name in present)
+        monkeypatch.setattr(choose, "installed", lambda name, present=present: name in present)
         fastest.cache_clear()
         assert fastest() == expected
-    monkeypatch.setattr(network, "installed", lambda name: False)
+    monkeypatch.setattr(choose, "installed", lambda name: False)
     fastest.cache_clear()
     with pytest.raises(ValueError, match="pip install openvino"):
         fastest()
