@@ -25,6 +25,7 @@ HEAVY = [
     "tensorflow",
     "tensorflow_datasets",
     "onnx",
+    "zstandard",
     "ml_collections",
     "clu",
 ]

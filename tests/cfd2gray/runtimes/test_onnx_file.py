@@ -1,6 +1,9 @@
 """Graphs compute what JAX does: the shipped ones, and those of any network of the package."""
 
 import dataclasses
+import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -153,3 +156,23 @@ def test_the_command_writes_a_graph_that_says_what_it_is(tmp_path, capsys):
     facts = {prop.key: prop.value for prop in onnx.load(tmp_path / "w.onnx").metadata_props}
     assert facts["radius"] == str(SPEC.radius) and facts["multiple"] == str(SPEC.multiple)
     assert main(["export", "--weights", str(tmp_path / "w.safetensors")]) == 2
+
+
+def test_the_numpy_example_needs_neither_jax_nor_this_package(tmp_path):
+    weights = awake(SPEC)
+    write_onnx(tmp_path / "grey.onnx", weights)
+    rng = np.random.default_rng(0)
+    clip = rng.integers(20, 120, (4, 30, 41, 1), dtype=np.uint8).repeat(3, axis=3)
+    clip[:, 10:20, 10:25] = (200, 30, 20)
+    np.save(tmp_path / "clip.npy", clip)
+    without = "import runpy, sys; sys.modules |= dict.fromkeys(['jax', 'cfd2gray', 'cv2']); sys.argv.pop(0); "
+    code = without + "runpy.run_path(sys.argv[0], run_name='__main__')"
+    example = pathlib.Path(__file__).parents[3] / "docs" / "examples" / "onnx_numpy.py"
+    files = [str(tmp_path / name) for name in ("grey.onnx", "clip.npy", "grey.npy")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(example), *files], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    grey = np.load(tmp_path / "grey.npy")
+    assert grey.dtype == np.uint8 and grey.shape == clip.shape[:3] and "synthesised" in done.stdout
+    np.testing.assert_array_equal(grey[:, :6], clip[:, :6, :, 0])
