@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-aot lint clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'cfd2gray needs Python 3.11 or newer; try make PYTHON=python3.11')"
@@ -13,19 +13,22 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[test]'
 	touch $@
 
-# The TPU compiler is 0.7 GB and only the tests of ahead-of-time compilation want it.
-$(VENV)/tpu-aot: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet -e '.[test,tpu-aot]'
-	touch $@
-
 demo: $(VENV)/installed
 	$(BIN)/cfd2gray demo --workdir demo
 
-test: $(VENV)/tpu-aot
+test: $(VENV)/installed
 	$(BIN)/python -m pytest -n $(WORKERS) tests
 
+# The TPU compiler is 0.7 GB and would be found by every `import jax`, so it has an environment of its own.
+test-aot: pyproject.toml
+	test -d $(VENV)-aot || $(PYTHON) -m venv $(VENV)-aot
+	$(VENV)-aot/bin/python -m pip install --quiet -e '.[test,tpu-aot]'
+	$(VENV)-aot/bin/python -m pytest tests/launch/test_aot.py
+
 lint: $(VENV)/installed
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pyright --pythonpath $(BIN)/python
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(VENV)-aot build *.egg-info

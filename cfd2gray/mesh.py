@@ -41,11 +41,6 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def constrain(x: jax.Array, mesh: Mesh) -> jax.Array:
-    """Keep the leading (batch) axis of ``x`` split over the mesh inside a jitted function."""
-    return jax.lax.with_sharding_constraint(x, batch_sharding(mesh))
-
-
 def _spec(shape: tuple[int, ...], fsdp: int, min_size: int) -> PartitionSpec:
     """Split the largest axis that ``fsdp`` divides; arrays below ``min_size`` elements stay whole."""
     if fsdp == 1 or int(np.prod(shape)) < min_size:

@@ -30,11 +30,6 @@ def f1_per_class(truth: np.ndarray, predicted: np.ndarray, *, n_classes: int) ->
     return np.where(total > 0, 2 * hits / np.maximum(total, 1), np.nan)
 
 
-def f1_macro(truth: np.ndarray, predicted: np.ndarray, *, n_classes: int) -> float:
-    """Mean F1 over the classes that occur or are predicted."""
-    return float(np.nanmean(f1_per_class(truth, predicted, n_classes=n_classes)))
-
-
 def dice_per_class(a: np.ndarray, b: np.ndarray, *, n_classes: int) -> np.ndarray:
     """Dice overlap of two label maps ``[N, ...]`` of ints, per example and class: ``[N, n_classes]``.
 

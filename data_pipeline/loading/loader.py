@@ -9,13 +9,13 @@ read in vain: the chain is random access, and only what is asked for is made.) S
 whole place in the stream: ``first_batch`` continues there, on other processes and workers too.
 
 Grain's own iterator state continues bit for bit as well, but not when the number of workers changes in between (Grain
-then hands out wrong data without an error); who stores it keeps a `fingerprint` and calls `check_fingerprint` first.
+then hands out wrong data without an error); who stores it keeps a `fingerprint` and compares it first.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -145,22 +145,6 @@ def fingerprint(
         "num_workers": num_workers,
         "process_count": process_count,
     }
-
-
-def check_fingerprint(saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-    """Raise ``ValueError`` naming both values of everything that differs between a checkpoint and this run."""
-    keys = [*current, *(key for key in saved if key not in current)]
-    differing = [
-        f"{key}: the checkpoint has {saved.get(key)!r}, this run {current.get(key)!r}"
-        for key in keys
-        if saved.get(key) != current.get(key)
-    ]
-    if differing:
-        raise ValueError(
-            "the data stream of a checkpoint continues only under the settings it was saved with. "
-            + "; ".join(differing)
-            + ". Use the checkpoint's values, or start a new run from its weights"
-        )
 
 
 def _start_worker(worker_index: int, worker_count: int) -> None:

@@ -87,7 +87,7 @@ class _PackBatch(beam.DoFn):
                 BatchWriter, self.folder, local=Path(scratch) / "shards", shard_bytes=self.shard_bytes
             )
             for _, code, _ in run_batches(self.run, [self.batches[name]], write, workers=1):
-                beam.metrics.Metrics.counter("pack", code or "packed").inc()
+                beam.metrics.Metrics.counter("pack", code or "packed").inc()  # pyright: ignore[reportPrivateImportUsage]
         yield name
 
 

@@ -82,7 +82,7 @@ def decode(serialized: bytes | memoryview) -> PairRecord:
         encoding = _text(features["encoding"])
         check_encoding(encoding)
         return PairRecord(
-            **{name: _array(features, name, encoding) for name in ARRAYS},
+            **{name: _array(features, name, encoding) for name in ARRAYS},  # pyright: ignore[reportArgumentType]
             **{name: _text(features[name]) for name in TEXTS},
             shared=bool(features["shared"][0]),
             fps=features["fps"][0],

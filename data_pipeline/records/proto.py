@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 Value = Sequence[bytes] | Sequence[int] | Sequence[float]
 
@@ -40,7 +41,7 @@ def serialize(features: Mapping[str, Value]) -> bytes:
     """
     pieces: list = []  # joined once at the end: a clip is copied a single time
     for name in sorted(features):
-        values = features[name]
+        values: Sequence[Any] = features[name]
         key = name.encode()
         if isinstance(values[0], float):
             kind, body = _FLOAT, [_header(1, 4 * len(values)), struct.pack(f"<{len(values)}f", *values)]

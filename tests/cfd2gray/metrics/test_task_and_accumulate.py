@@ -5,7 +5,7 @@ import pytest
 import sklearn.metrics
 
 from cfd2gray.metrics.accumulate import Bootstrap, draw_patients, summarise
-from cfd2gray.metrics.task import auc, confusion_matrix, dice_overall, dice_per_class, f1_macro, f1_per_class
+from cfd2gray.metrics.task import auc, confusion_matrix, dice_overall, dice_per_class, f1_per_class
 
 
 def test_f1_and_confusion_equal_scikit_learn():
@@ -16,7 +16,6 @@ def test_f1_and_confusion_equal_scikit_learn():
     )
     expected = sklearn.metrics.f1_score(truth, predicted, average=None)
     np.testing.assert_allclose(f1_per_class(truth, predicted, n_classes=4), expected, atol=1e-12)
-    assert f1_macro(truth, predicted, n_classes=4) == pytest.approx(expected.mean())
 
 
 def test_f1_skips_classes_that_are_nowhere_and_counts_missed_ones_as_zero():
@@ -24,9 +23,6 @@ def test_f1_skips_classes_that_are_nowhere_and_counts_missed_ones_as_zero():
     result = f1_per_class(truth, predicted, n_classes=3)
     assert np.isnan(result[2])
     assert result[1] == 0
-    assert f1_macro(truth, predicted, n_classes=3) == pytest.approx(
-        sklearn.metrics.f1_score(truth, predicted, average="macro", zero_division=0)
-    )
 
 
 @pytest.mark.parametrize("wrong", [[0, 3], [-1, 0]])
@@ -63,11 +59,11 @@ def test_task_errors():
     with pytest.raises(ValueError, match="both classes"):
         auc(np.arange(3), np.ones(3, bool))
     with pytest.raises(ValueError, match=r"0\.\.1"):
-        f1_macro(np.array([0, 2]), np.array([0, 1]), n_classes=2)
+        f1_per_class(np.array([0, 2]), np.array([0, 1]), n_classes=2)
     with pytest.raises(ValueError, match="same length"):
-        f1_macro(np.array([0]), np.array([0, 1]), n_classes=2)
+        f1_per_class(np.array([0]), np.array([0, 1]), n_classes=2)
     with pytest.raises(ValueError, match="integer"):
-        f1_macro(np.array([0.5]), np.array([0]), n_classes=2)
+        f1_per_class(np.array([0.5]), np.array([0]), n_classes=2)
 
 
 def test_summary_is_the_mean_over_clips_with_gaps_left_out():

@@ -150,21 +150,6 @@ def test_bad_arguments(source):
         loader.make_loader(source, training=False, num_epochs=3, **SETTINGS)
 
 
-def test_fingerprint_names_both_values(source):
-    import json
-
-    saved = json.loads(json.dumps(loader.fingerprint(source, num_workers=2, **SETTINGS)))
-    loader.check_fingerprint(saved, loader.fingerprint(source, num_workers=2, **SETTINGS))
-    with pytest.raises(ValueError, match="num_workers: the checkpoint has 2, this run 3"):
-        loader.check_fingerprint(saved, loader.fingerprint(source, num_workers=3, **SETTINGS))
-    with pytest.raises(
-        ValueError, match="data_digest: the checkpoint has .* n_clips: the checkpoint has 10, this run 4"
-    ):
-        loader.check_fingerprint(saved, loader.fingerprint(InMemory(make_pairs(4)), num_workers=2, **SETTINGS))
-    with pytest.raises(ValueError, match="seed: the checkpoint has None, this run 5"):
-        loader.check_fingerprint({k: v for k, v in saved.items() if k != "seed"}, saved)
-
-
 def test_mixture_honours_weights_and_shows_every_clip():
     small, large = InMemory(make_pairs(3)), InMemory(make_pairs(40)[10:])
     mixture = loader.mixture([(small, 1), (large, 3)])

@@ -3,12 +3,12 @@
 import cv2
 import numpy as np
 import pytest
-from tests.data_pipeline.pairs.test_dual_panes import moving
 
 from data_pipeline.pairs import pairing
 from data_pipeline.schema import Region
 from data_pipeline.screen import dual_panes, pane_fit
 from tests.data_pipeline.pairs.test_pairing import HASHER, clip_of
+from tests.data_pipeline.screen.test_dual_panes import moving
 from tests.data_pipeline.tiny_archive import dual_screen, grey_screen, simulated
 
 
