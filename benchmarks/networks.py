@@ -178,8 +178,8 @@ def translator(task: dict[str, Any], *, frames: int) -> Built:
 def translate_file(task: dict[str, Any], *, frames: int, suffix: str = ".mp4", runtime: str = "auto") -> Built:
     """A video file to a video file: decoding, all of `translator`, encoding."""
     from cfd2gray.translation import files
+    from cfd2gray.translation.output.video import write_video
     from cfd2gray.translation.translator import Translator
-    from cfd2gray.translation.video_out import write_video
     from data_pipeline.screen.deidentify import KeyedHasher
 
     use_compile_cache()

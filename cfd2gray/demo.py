@@ -26,8 +26,8 @@ from cfd2gray.evaluation.run import evaluate_weights
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.training.loop import train
 from cfd2gray.translation.files import Output, translate_file
+from cfd2gray.translation.output.video import write_video
 from cfd2gray.translation.translator import Translator, luma_of
-from cfd2gray.translation.video_out import write_video
 from cfd2gray.weights.find import checkpoint_weights
 from data_pipeline.readers import read_clip
 from data_pipeline.records import pack

@@ -58,7 +58,7 @@ def run_simulate(args: argparse.Namespace) -> int:
 def run_paint(args: argparse.Namespace) -> int:
     from cfd2gray.files import write_json
     from cfd2gray.translation.files import luma_clip
-    from cfd2gray.translation.video_out import write_video
+    from cfd2gray.translation.output.video import write_video
     from data_pipeline.simulation.painter import HELD_OUT, TRAIN, paint_pair
 
     grey, info = luma_clip(args.clip)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import secrets
+from typing import Any
 
 from cfd2gray.commands.parsers import AddCommand, add_weights, chosen_weights, write_result
 
+_KINDS = ("cfd", "power", "bmode")
 _ENCODINGS = ("explicit", "rle", "jpegls", "j2k")
 
 
@@ -17,8 +20,16 @@ def add_commands(add: AddCommand) -> None:
         "inputs", nargs="+", type=pathlib.Path, metavar="CLIP", help="files, folders, zip archives, DICOMDIR"
     )
     add_weights(sub)
-    sub.add_argument("-o", "--out", type=pathlib.Path, required=True, help="a file, or a folder for several inputs")
+    sub.add_argument("-o", "--out", type=pathlib.Path, help="a file, or a folder for several inputs")
     sub.add_argument("--format", default=None, help="for a folder: .dcm, .mp4, .mkv, .avi, .gif or .npy")
+    sub.add_argument("--kind", choices=_KINDS, help="what the clip is, where the analysis is unsure or wrong")
+    sub.add_argument("--box", metavar="X0,Y0,X1,Y1", help="the colour box in pixels, or a polygon of more corners")
+    sub.add_argument(
+        "--explain",
+        type=pathlib.Path,
+        metavar="PICTURE.png",
+        help="draw what was seen in one clip; nothing is translated",
+    )
     sub.add_argument("--whole-frame", action="store_true", help="let the network write the whole sector")
     sub.add_argument("--confidence", action="store_true", help="also write the confidence map")
     sub.add_argument("--mode", choices=("research", "clinical"), default="research", help="how DICOM output is linked")
@@ -48,7 +59,13 @@ def add_commands(add: AddCommand) -> None:
 def run_translate(args: argparse.Namespace) -> int:
     from cfd2gray.translation.batch import Batch, translate_files
     from cfd2gray.translation.translator import Translator
+    from data_pipeline.screen.said import Said
 
+    said = Said.of(kind=args.kind, box=args.box)
+    if args.explain is not None:
+        return _explain(args, said)
+    if args.out is None:
+        raise ValueError("where should the result go? Name it with -o (or draw what was seen with --explain)")
     outcome = translate_files(
         Translator(chosen_weights(args), runtime=args.runtime),
         args.inputs,
@@ -68,6 +85,26 @@ def run_translate(args: argparse.Namespace) -> int:
         salvage=args.salvage,
         follow_links=args.follow_links,
         any_modality=args.any_modality,
+        said=said,
     )  # fmt: skip
     write_result(args, outcome)
     return 1 if outcome["failed"] else 0
+
+
+def _explain(args: argparse.Namespace, said: Any) -> int:
+    from cfd2gray.translation.files import Output, explain_file
+    from data_pipeline.screen.deidentify import KeyedHasher
+
+    if len(args.inputs) != 1:
+        raise ValueError(f"one clip is explained at a time, got {len(args.inputs)} inputs")
+    output = Output(
+        format=".npy",
+        hasher=KeyedHasher(secrets.token_bytes(32)),
+        salvage=args.salvage,
+        follow_links=args.follow_links,
+        any_modality=args.any_modality,
+        said=said,
+    )
+    found = explain_file(args.inputs[0], args.explain, output)
+    print(f"{args.explain}: {found.kind}, certainty {found.score:.2f}: {found.reason}")
+    return 0

@@ -5,8 +5,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import fcntl
-import hashlib
 import os
 import pathlib
 import shutil
@@ -18,12 +16,11 @@ from typing import Any
 
 from cfd2gray.translation.files import HELD_BYTES, OUTPUTS, Output, translate_file
 from cfd2gray.translation.gallery import THUMBNAILS, save_thumbnail, write_gallery
+from cfd2gray.translation.in_flight import UNFINISHED, ByteRoom, content_digest, decoded_bytes, only_one
 from cfd2gray.translation.private_map import PrivateMap, Row, read_key
 from cfd2gray.translation.translator import Translator
-from data_pipeline.files import file_digest
 from data_pipeline.parallel import progress_bar
 from data_pipeline.readers import IngestError
-from data_pipeline.readers.errors import Guard
 from data_pipeline.readers.walk import Source, find_sources
 from data_pipeline.screen.deidentify import KeyedHasher
 
@@ -33,23 +30,8 @@ IN_FLIGHT_BYTES = HELD_BYTES
 """Decoded bytes of the clips that are worked on at one time: the peak is about eight times that, and what JAX needs."""
 TRANSIENT = ("not_found", "too_large", "missing_dependency", "disk", "defect")
 """Failures that another day or machine may not see: such files are always tried again."""
-_WORK = ".unfinished"
-"""Below the folder of results: what is being written; cleared at every start."""
-_MEDIA = (
-    ".mov",
-    ".webm",
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".tif",
-    ".tiff",
-    ".nii",
-    ".mpg",
-    ".mpeg",
-    ".wmv",
-    ".npz",
-    ".zip",
-    ".bmp",
+_MEDIA = tuple(
+    [".mov", ".webm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii", ".mpg", ".mpeg", ".wmv", ".npz", ".zip", ".bmp"]
 )
 
 
@@ -170,12 +152,12 @@ class _Folder:
         self.out.mkdir(parents=True, exist_ok=True)
         self.translators = translator.workers()
         self.weights = translator.weights.digest
-        self.room = _Room(IN_FLIGHT_BYTES)
+        self.room = ByteRoom(IN_FLIGHT_BYTES)
         self.names: dict[str, str] = {}
         self.lock = threading.Lock()
 
     def run(self, sources: Sequence[Source]) -> dict[str, Any]:
-        with _only_one(self.out):
+        with only_one(self.out):
             self.map = PrivateMap(self.out)
             return self._run(sources)
 
@@ -211,7 +193,7 @@ class _Folder:
             self.map.finish()
             write_gallery(self.out, self.map.rows.values())
             with contextlib.suppress(OSError):
-                shutil.rmtree(self.out / _WORK)
+                shutil.rmtree(self.out / UNFINISHED)
         print(self._summary(outcome, there, known))
         return outcome | {"there": there, "refused_before": known, "failed": failed}
 
@@ -237,7 +219,7 @@ class _Folder:
         digest, code = "", "defect"
         try:
             with source.local() as path:
-                digest = _digest(path, self.output)
+                digest = content_digest(path, self.output)
                 return self._translate(number, source, path, digest)
         except IngestError as error:
             code, text = error.code, f"{source}: {error.code}: {error.detail}"
@@ -284,14 +266,14 @@ class _Folder:
                 self.map.add(dataclasses.replace(row, source=str(source), output=name))
                 return "there", {}
             raise ValueError(f"{target} exists and is not of this source; --overwrite replaces it")
-        with self.room.taken(_bytes(path, self.output)):
+        with self.room.taken(decoded_bytes(path, self.output)):
             return self._write(number, source, path, digest, name)
 
     def _write(
         self, number: int, source: Source, path: pathlib.Path, digest: str, name: str
     ) -> tuple[str, dict[str, Any]]:
         target = self.out / name
-        work = self.out / _WORK / f"{number}"
+        work = self.out / UNFINISHED / f"{number}"
         work.mkdir(parents=True)
         said: list[str] = []
         look = work.parent / f"{number}.jpg"
@@ -335,60 +317,6 @@ class _Folder:
             return str(pathlib.PurePosixPath(*folders, f"{stem}{kind}{self.output.format}"))
         hidden = [self.output.hasher.clip(f"folder\0{_text(part)}")[:8] for part in folders]
         return str(pathlib.PurePosixPath(*hidden, f"{self.output.hasher.clip(digest)[:16]}{self.output.format}"))
-
-
-class _Room:
-    """How many decoded bytes are worked on at one time; one clip always fits."""
-
-    def __init__(self, size: int) -> None:
-        self._size, self._used, self._change = size, 0, threading.Condition()
-
-    @contextlib.contextmanager
-    def taken(self, size: int) -> Iterator[None]:
-        size = min(size, self._size)
-        with self._change:
-            self._change.wait_for(lambda: self._used + size <= self._size)
-            self._used += size
-        try:
-            yield
-        finally:
-            with self._change:
-                self._used -= size
-                self._change.notify_all()
-
-
-@contextlib.contextmanager
-def _only_one(out: pathlib.Path) -> Iterator[None]:
-    """One run at a time in a folder; what an interrupted one left unfinished goes."""
-    lock = out / ".lock"
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ValueError(f"another translation writes into {out}; wait for it or name another folder") from None
-        shutil.rmtree(out / _WORK, ignore_errors=True)
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-
-
-def _bytes(path: pathlib.Path, output: Output) -> int:
-    """Decoded bytes that a clip keeps in memory."""
-    with output.open(path, digest=False) as stream:
-        info = stream.info
-    whole = info.height * info.width * 3 * (info.n_frames or 1 << 20)
-    return min(whole, HELD_BYTES)
-
-
-def _digest(path: pathlib.Path, output: Output) -> str:
-    if path.is_dir():
-        with output.open(path) as stream:
-            return stream.info.source_digest or hashlib.sha256(_text(str(path)).encode()).hexdigest()
-    if path.is_symlink() and not output.follow_links:
-        raise IngestError("unsafe_path", path, "a symbolic link; --follow-links reads it")
-    with Guard(path, doing="reading the file", code="not_found"):
-        return file_digest(path)
 
 
 def _text(name: str) -> str:

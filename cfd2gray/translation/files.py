@@ -9,22 +9,27 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 
 import cfd2gray
-from cfd2gray.translation.array_out import growing_array
 from cfd2gray.translation.cleaning import Cleaning
-from cfd2gray.translation.dicom_modules import Statement
-from cfd2gray.translation.dicom_out import ENCODINGS, growing_dicom
 from cfd2gray.translation.long_clip import LIMITS, sampled, translate_pieces
+from cfd2gray.translation.output.array import growing_array
+from cfd2gray.translation.output.dicom import ENCODINGS, growing_dicom
+from cfd2gray.translation.output.dicom_modules import Statement
+from cfd2gray.translation.output.video import CODECS, described, growing_video, write_sidecar
 from cfd2gray.translation.square import analyse_square
 from cfd2gray.translation.translator import Translated, Translator, luma_of
-from cfd2gray.translation.video_out import CODECS, described, growing_video, write_sidecar
+from data_pipeline.files import atomic_path
 from data_pipeline.readers import ClipStream, IngestError, open_clip, read_clip
 from data_pipeline.readers.stream import check_signal
 from data_pipeline.schema import SECTOR, ClipInfo
+from data_pipeline.screen.analysis import NOTHING, FlowAnalysis
 from data_pipeline.screen.deidentify import KeyedHasher
+from data_pipeline.screen.explain import explain_picture
 from data_pipeline.screen.hidden import hidden_mask
+from data_pipeline.screen.said import Said
 
 OUTPUTS = (".dcm", *CODECS, ".npy")
 TRANSLATABLE = ("cfd", "power", "bmode")
@@ -62,6 +67,7 @@ class Output:
     salvage: bool = False
     follow_links: bool = False
     any_modality: bool = False
+    said: Said = NOTHING
 
     def __post_init__(self) -> None:
         if self.format not in OUTPUTS:
@@ -128,6 +134,11 @@ def translate_file(
         first = next(pieces)
         refuse_unfit(first, source)
         info = stream.info
+        if first.analysis.unsure:
+            tell(
+                f"not sure that this is {first.analysis.kind} (certainty {first.analysis.score:.2f}: "
+                f"{first.analysis.reason}); look at it with --explain, say what it is with --kind or --box"
+            )
         if only_colour and not _coloured(first):
             return describe_result(translator, info, first) | {"written": False}
         cleaning = Cleaning.of(samples, first.analysis) if output.cleans else None
@@ -164,12 +175,17 @@ def _pieces(translator: Translator, stream: ClipStream, output: Output) -> tuple
     info = stream.info
     if info.n_frames * info.height * info.width * 3 > HELD_BYTES:
         return samples, translate_pieces(
-            translator, stream, whole_frame=output.whole_frame, confidence=output.confidence, samples=samples
+            translator,
+            stream,
+            whole_frame=output.whole_frame,
+            confidence=output.confidence,
+            samples=samples,
+            said=output.said,
         )
 
     def whole() -> Iterator[Translated]:
         frames = samples if len(samples) == info.n_frames else np.stack(list(stream))
-        analysis = analyse_square(frames, regions=info.regions, aspect=info.pixel_aspect)
+        analysis = analyse_square(frames, regions=info.regions, aspect=info.pixel_aspect, said=output.said)
         yield translator.translate(
             frames, analysis=analysis, whole_frame=output.whole_frame, confidence=output.confidence
         )
@@ -294,3 +310,21 @@ def luma_clip(source: pathlib.Path) -> tuple[np.ndarray, ClipInfo]:
     """A greyscale clip as uint8 ``[T, H, W]``, with what its file says of it."""
     clip = read_clip(source)
     return luma_of(clip.frames), clip.info
+
+
+def explain_file(source: pathlib.Path, picture: pathlib.Path, output: Output) -> FlowAnalysis:
+    """Write a picture of what was seen in a clip, and translate nothing.
+
+    Raises:
+      ValueError: For unreadable input, and a picture that exists.
+    """
+    if picture.exists():
+        raise ValueError(f"{picture} exists and is not overwritten; remove it or name another file")
+    with output.open(source) as stream:
+        frames = sampled(stream)
+        info = stream.info
+        found = analyse_square(frames, regions=info.regions, aspect=info.pixel_aspect, said=output.said)
+    _, data = cv2.imencode(picture.suffix, explain_picture(frames, found)[..., ::-1])
+    with atomic_path(picture) as part:
+        part.write_bytes(data.tobytes())
+    return found

@@ -12,6 +12,8 @@ from cfd2gray.translation.square import SquareMasks
 from cfd2gray.translation.translator import Translated, Translator
 from cfd2gray.translation.view import COLOURED, View
 from data_pipeline.readers import ClipStream, Limits
+from data_pipeline.screen.analysis import NOTHING
+from data_pipeline.screen.said import Said
 
 LIMITS = Limits(max_frames=1_000_000, max_decoded_bytes=1 << 42)
 """What may be streamed; `data_pipeline.readers.Limits` bounds what is held at once."""
@@ -50,6 +52,7 @@ def translate_pieces(
     whole_frame: bool = False,
     confidence: bool = True,
     samples: np.ndarray | None = None,
+    said: Said = NOTHING,
 ) -> Iterator[Translated]:
     """The clip of ``stream`` in pieces, in order, one after the other the same as all at once.
 
@@ -57,9 +60,10 @@ def translate_pieces(
 
     Args:
       samples: what `sampled` gave, when it is known already; otherwise the clip is decoded once more.
+      said: what a person knows better of the screen.
     """
     samples = sampled(stream) if samples is None else samples
-    masks = SquareMasks(samples, regions=stream.info.regions, aspect=stream.info.pixel_aspect)
+    masks = SquareMasks(samples, regions=stream.info.regions, aspect=stream.info.pixel_aspect, said=said)
     shown = masks.sector if whole_frame else masks.box
     view = View.around(shown, masks.sector, translator.weights) if shown.any() and masks.kind in COLOURED else None
     radius, piece = translator.weights.spec.radius, piece_frames(*samples.shape[1:3])

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 
 from data_pipeline.schema import Region
-from data_pipeline.screen.analysis import FlowAnalysis, LiveMasks, analyse
+from data_pipeline.screen.analysis import NOTHING, FlowAnalysis, LiveMasks, analyse
 from data_pipeline.screen.fan_fit import fit_fan
+from data_pipeline.screen.said import Said
 
 NEARLY = 0.02
 """Deviation from square that changes nothing."""
@@ -27,12 +28,16 @@ def square_size(height: int, width: int, aspect: float) -> tuple[int, int]:
     return (round(height * aspect), width) if aspect > 1 else (height, round(width / aspect))
 
 
-def analyse_square(frames: np.ndarray, *, regions: Sequence[Region], aspect: float) -> FlowAnalysis:
+def analyse_square(
+    frames: np.ndarray, *, regions: Sequence[Region], aspect: float, said: Said = NOTHING
+) -> FlowAnalysis:
     """`analyse`, with sector and strata on the grid of ``frames`` uint8 [T, H, W, 3] and geometry where pixels are square."""
     size = square_size(*frames.shape[1:3], aspect)
     if size == frames.shape[1:3]:
-        return analyse(frames, regions=tuple(regions))
-    found = analyse(np.stack([_resized(frame, size) for frame in frames]), regions=_scaled(regions, frames, size))
+        return analyse(frames, regions=tuple(regions), said=said)
+    said = _scaled_box(said, size[1] / frames.shape[2], size[0] / frames.shape[1])
+    square = np.stack([_resized(frame, size) for frame in frames])
+    found = analyse(square, regions=_scaled(regions, frames, size), said=said)
     back = frames.shape[1:3]
     return dataclasses.replace(
         found,
@@ -44,13 +49,14 @@ def analyse_square(frames: np.ndarray, *, regions: Sequence[Region], aspect: flo
 class SquareMasks:
     """`LiveMasks` on the grid of the clip; attributes ``kind``, ``reason``, ``sector``, ``box`` as there."""
 
-    def __init__(self, frames: np.ndarray, *, regions: Sequence[Region], aspect: float) -> None:
+    def __init__(self, frames: np.ndarray, *, regions: Sequence[Region], aspect: float, said: Said = NOTHING) -> None:
         self._shape = frames.shape[1:3]
         self._size = square_size(*self._shape, aspect)
         self._same = self._size == self._shape
         square = frames if self._same else np.stack([_resized(frame, self._size) for frame in frames])
         self._geometry = fit_fan(square).geometry
-        self._masks = LiveMasks(square, regions=_scaled(regions, frames, self._size))
+        said = _scaled_box(said, self._size[1] / self._shape[1], self._size[0] / self._shape[0])
+        self._masks = LiveMasks(square, regions=_scaled(regions, frames, self._size), said=said)
         self.kind, self.reason = self._masks.kind, self._masks.reason
         self.sector, self.box = (
             mask if self._same else _masked(mask.astype(np.uint8), self._shape).astype(bool)
@@ -65,7 +71,7 @@ class SquareMasks:
             kind=self.kind,
             reason=self.reason,
             box_found=bool(self.box.any()),
-            score=getattr(self._masks, "score", 1.0),
+            score=self._masks.score,
             geometry=self._geometry,
         )
 
@@ -73,6 +79,10 @@ class SquareMasks:
         if self._same:
             return self._masks.strata(frame)
         return _masked(self._masks.strata(_resized(frame, self._size)), self._shape)
+
+
+def _scaled_box(said: Said, x: float, y: float) -> Said:
+    return said if said.box is None else dataclasses.replace(said, box=tuple((a * x, b * y) for a, b in said.box))
 
 
 def _resized(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:

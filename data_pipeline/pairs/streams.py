@@ -16,7 +16,7 @@ import numpy as np
 from data_pipeline.geometry import Fan, Geometry
 from data_pipeline.readers.datasets.echoxflow import Sector, StreamRecording
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, PairRecord
-from data_pipeline.screen.colour_box import ColourBox, box_masks
+from data_pipeline.screen.colour.box import ColourBox, box_masks
 from data_pipeline.screen.deidentify import KeyedHasher
 from data_pipeline.simulation.console.colour_maps import draw_colour_map
 

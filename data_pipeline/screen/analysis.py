@@ -12,10 +12,16 @@ import cv2
 import numpy as np
 
 from data_pipeline.geometry import Fan, Geometry
-from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, Region, check_frames
-from data_pipeline.screen import colour_box, colour_mask
+from data_pipeline.schema import SECTOR, Region, check_frames
 from data_pipeline.screen import kind as clip_kind
-from data_pipeline.screen.fan_fit import FanFit, FanOptions, fit_fan, spread
+from data_pipeline.screen import learned
+from data_pipeline.screen.colour import box as colour_box
+from data_pipeline.screen.colour import mask as colour_mask
+from data_pipeline.screen.fan_fit import FanFit, FanOptions, agreed, fit_fan, spread
+from data_pipeline.screen.marker import Marker
+from data_pipeline.screen.said import Said
+
+NOTHING = Said()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,6 +32,7 @@ class FlowOptions:
     colour: colour_mask.ColourOptions = colour_mask.ColourOptions()
     box: colour_box.BoxOptions = colour_box.BoxOptions()
     kind: clip_kind.KindOptions = clip_kind.KindOptions()
+    learned: learned.LearnedOptions = learned.LearnedOptions()
     static_frames: int = 24
     """Frames that static decisions look at."""
     window: int = 10
@@ -53,6 +60,11 @@ class FlowAnalysis:
     """Share of frames that show colour, whatever the verdict: such a clip is no greyscale target."""
 
     @property
+    def unsure(self) -> bool:
+        """The kind had better be looked at by a person."""
+        return self.score < clip_kind.SURE
+
+    @property
     def is_cfd(self) -> bool:
         return self.kind == "cfd"
 
@@ -63,12 +75,14 @@ def analyse(
     regions: tuple[Region, ...] = (),
     image_type: tuple[str, ...] = (),
     options: FlowOptions | None = None,
+    said: Said = NOTHING,
 ) -> FlowAnalysis:
     """Analyse one clip.
 
     Args:
       frames: uint8 ``[T, H, W, 3]`` RGB, T >= 1; meant for 64..1024 px.
       regions, image_type: of the DICOM header (`schema.ClipInfo`). Pixels decide, tags only break ties.
+      said: what a person knows better.
 
     Returns:
       `FlowAnalysis`. A clip without colour has ``SECTOR`` only in its strata.
@@ -78,16 +92,16 @@ def analyse(
     """
     check_frames(frames, channels=3)
     options = options or FlowOptions()
-    fan, state, verdict = _decide(frames, regions, image_type, options)
+    fan, state, verdict = _decide(frames, regions, image_type, options, said)
     strata = np.repeat((fan.sector * np.uint8(SECTOR))[None], len(frames), axis=0)
     geometry = fan.geometry
-    if verdict.has_colour and state.box is not None:
+    if verdict.has_colour:
         geometry = state.steered
-        for span, box in _boxes_over_time(frames, state, options):
-            marker = _Marker.of(box, state)
+        for span, box, seen in _boxes_over_time(frames, state, options):
+            marker = state.marker(box, seen)
             if marker is not None:
                 for frame, plane in zip(frames[span], strata[span]):
-                    marker.mark(frame, plane, state.tint, options)
+                    marker.mark(frame, plane, state.tint, options.colour)
     return FlowAnalysis(
         geometry=geometry,
         sector=fan.sector,
@@ -96,7 +110,7 @@ def analyse(
         score=verdict.score,
         reason=verdict.reason,
         colour_seen=verdict.colour_seen if verdict.has_colour else _colour_seen(frames, state, options),
-        box_found=bool(verdict.has_colour and state.box is not None and state.box.outlined),
+        box_found=verdict.has_colour and state.outlined,
     )
 
 
@@ -106,7 +120,7 @@ class LiveMasks:
     The box is taken to stand still. Arguments and errors are those of `analyse`.
 
     Attributes:
-      kind, reason: see `FlowAnalysis`.
+      kind, score, reason: see `FlowAnalysis`.
       sector: bool [H, W].
       box: bool [H, W]: where colour is looked for; nowhere when the kind has no colour.
     """
@@ -118,15 +132,16 @@ class LiveMasks:
         regions: tuple[Region, ...] = (),
         image_type: tuple[str, ...] = (),
         options: FlowOptions | None = None,
+        said: Said = NOTHING,
     ):
         check_frames(frames, channels=3)
         self._options = options or FlowOptions()
-        fan, state, verdict = _decide(frames, regions, image_type, self._options)
-        self.kind, self.reason, self.sector = verdict.kind, verdict.reason, fan.sector
+        fan, state, verdict = _decide(frames, regions, image_type, self._options, said)
+        self.kind, self.score, self.reason, self.sector = verdict.kind, verdict.score, verdict.reason, fan.sector
         self._tint, self._marker = state.tint, None
         self.box = np.zeros_like(fan.sector)
-        if verdict.has_colour and state.box is not None:
-            self._marker = _Marker.of(state.box, state)
+        if verdict.has_colour:
+            self._marker = state.marker(state.box, state.seen)
         if self._marker is not None:
             self.box[self._marker.part] = self._marker.near | self._marker.outline
 
@@ -138,21 +153,34 @@ class LiveMasks:
             )
         plane = self.sector * np.uint8(SECTOR)
         if self._marker is not None:
-            self._marker.mark(frame, plane, self._tint, self._options)
+            self._marker.mark(frame, plane, self._tint, self._options.colour)
         return plane
 
 
 def _decide(
-    frames: np.ndarray, regions: tuple[Region, ...], image_type: tuple[str, ...], options: FlowOptions
+    frames: np.ndarray, regions: tuple[Region, ...], image_type: tuple[str, ...], options: FlowOptions, said: Said
 ) -> tuple[FanFit, _Static, clip_kind.Verdict]:
     """What holds for the whole clip."""
     some = spread(frames, options.static_frames)
-    fan = fit_fan(some, options=options.fan)
-    state = _Static.of(some, fan, options)
+    seen = learned.see(some, _darkest(some), options=options.learned)
+    box = said.box_mask(frames.shape[1:3])
+    if box is not None:
+        seen = dataclasses.replace(seen, box=box, outline=seen.outline & box, flow=box)
+    fan = agreed(fit_fan(some, options=options.fan), seen.sector)
+    state = _Static.of(some, fan, seen, options)
+    if box is not None:
+        state = dataclasses.replace(state, box=None)
     evidence = clip_kind.evidence(
         frames, some, state.coloured, state.ground, fan.sector, state.box, state.geometry, options.kind
     )
-    return fan, state, clip_kind.judge(evidence, regions=regions, image_type=image_type, options=options.kind)
+    verdict = clip_kind.judge(evidence, seen.parse, regions=regions, image_type=image_type, options=options.kind)
+    if said.kind is not None:
+        seen_share = evidence.coloured_frames
+        coloured = said.kind != "bmode"
+        verdict = dataclasses.replace(
+            verdict, kind=said.kind, has_colour=coloured, score=1.0, reason="said by the user", colour_seen=seen_share
+        )
+    return fan, state, verdict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -171,15 +199,29 @@ class _Static:
     box: colour_box.ColourBox | None
     steered: Geometry
     """The clip's geometry (full frame), with the steer of the box."""
+    seen: learned.Learned
+    """What the learned parser sees (full frame)."""
+
+    @property
+    def outlined(self) -> bool:
+        """An outline of the box was seen."""
+        drawn = self.box is not None and self.box.outlined
+        return bool(drawn or np.count_nonzero(self.seen.outline) > 0.2 * sum(self.seen.outline.shape))
+
+    def marker(self, box: colour_box.ColourBox | None, seen: learned.Learned) -> Marker | None:
+        """How frames with this box are marked."""
+        return Marker.of(
+            box, seen, ground=self.ground, sector=self.sector, geometry=self.geometry, interface=self.interface
+        )
 
     @staticmethod
-    def of(some: np.ndarray, fan: FanFit, options: FlowOptions) -> _Static:
+    def of(some: np.ndarray, fan: FanFit, seen: learned.Learned, options: FlowOptions) -> _Static:
         ys, xs = np.nonzero(fan.sector.any(axis=1))[0], np.nonzero(fan.sector.any(axis=0))[0]
         ground = (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
         sector = fan.sector[ground]
         cut = np.ascontiguousarray(some[(slice(None), *ground)])
         tint = colour_mask.fit_tint(cut, sector)
-        coloured = np.stack([_colour(frame, sector, tint, options) for frame in cut])
+        coloured = np.stack([colour_mask.coloured(frame, sector, tint, options.colour) for frame in cut])
         interface = np.zeros(sector.shape, bool)
         if not colour_mask.is_frozen(cut, sector):
             interface = colour_mask.static_colour(cut, coloured, options=options.colour, area=int(sector.sum()))
@@ -196,6 +238,7 @@ class _Static:
             coloured=coloured,
             box=box,
             steered=fan.geometry.leaning(box.steer) if box is not None else fan.geometry,
+            seen=seen,
         )
 
 
@@ -221,21 +264,6 @@ def _locate(
     return colour_box.locate_box(_without_specks(weight), _darkest(cut), geometry, options=options.box)
 
 
-def _colour(
-    frame: np.ndarray,
-    sector: np.ndarray,
-    tint: colour_mask.Tint | None,
-    options: FlowOptions,
-    *,
-    no_seed: np.ndarray | None = None,
-) -> np.ndarray:
-    """bool [H, W]; ``no_seed``: where a strong pixel does not start a component (bleed of a coloured outline)."""
-    level = colour_mask.colour_level(frame, tint)
-    if no_seed is not None:
-        level[no_seed] = np.minimum(level[no_seed], options.colour.strong)
-    return colour_mask.hysteresis(level, weak=options.colour.weak, strong=options.colour.strong) & sector
-
-
 def _flow_like(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """``mask`` without what is green: an ECG trace must not stretch the box."""
     return mask & ~colour_mask.green_share(frame, mask) if mask.any() else mask
@@ -258,66 +286,25 @@ def _darkest(frames: np.ndarray) -> np.ndarray:
 
 def _boxes_over_time(
     frames: np.ndarray, state: _Static, options: FlowOptions
-) -> list[tuple[slice, colour_box.ColourBox]]:
-    """Spans of frames and the box in each: one for the whole clip, or one per window where the box moves.
+) -> list[tuple[slice, colour_box.ColourBox | None, learned.Learned]]:
+    """Spans of frames with the box in each: one for the whole clip, or one per window where the box moves.
 
     A box that moves leaves no static outline, so only clips without one are looked at window by window. Windows in
     which no outline is seen (the box is on its way) take the extent of their own colour: nothing coloured is left out.
     """
-    whole = [(slice(0, len(frames)), state.box)]
-    if state.box.outlined or len(frames) < 8:
+    whole = [(slice(0, len(frames)), state.box, state.seen)]
+    drawn = state.box is not None and state.box.outlined
+    if drawn or len(frames) < 8 or not learned.moves(state.seen.parse, options=options.learned):
         return whole
     found = []
     for part in np.array_split(np.arange(len(frames)), max(round(len(frames) / options.window), 2)):
         span = slice(int(part[0]), int(part[-1]) + 1)
-        cut = np.ascontiguousarray(spread(frames[span], 6)[(slice(None), *state.ground)])
-        coloured = [_colour(frame, state.sector, state.tint, options) & ~state.interface for frame in cut]
+        some = spread(frames[span], 6)
+        cut = np.ascontiguousarray(some[(slice(None), *state.ground)])
+        coloured = [
+            colour_mask.coloured(frame, state.sector, state.tint, options.colour) & ~state.interface for frame in cut
+        ]
         coloured = np.stack([colour_mask.without_traces(mask) for mask in coloured])
-        found.append((span, _locate(cut, coloured, state.geometry, options)))
-    seen = [box for _, box in found if box is not None and box.outlined]
-    if len(seen) < 0.5 * len(found):
-        return whole
-    return [(span, box or state.box) for span, box in found]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class _Marker:
-    """The masks of one box, cut to the rectangle around it, and how to mark a frame with them."""
-
-    part: tuple[slice, slice]
-    """In the full frame."""
-    box: np.ndarray
-    near: np.ndarray
-    outline: np.ndarray
-    painted_outline: np.ndarray
-    """Static colour at the outline: a yellow or green box is not flow."""
-    no_seed: np.ndarray
-    """The outline with the chroma that codecs smear beside it, and static marks: flow may cover but not begin there."""
-
-    @staticmethod
-    def of(box: colour_box.ColourBox, state: _Static) -> _Marker | None:
-        shape = state.sector.shape
-        inside, near, outline = colour_box.box_masks(box, state.geometry, shape, near_px=2.0)
-        around = (near | outline) & state.sector
-        if not around.any():
-            return None
-        ys, xs = np.nonzero(around.any(axis=1))[0], np.nonzero(around.any(axis=0))[0]
-        cut = (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
-        core, bleed = (cv2.dilate(outline.astype(np.uint8), np.ones((n, n), np.uint8)).astype(bool) for n in (5, 7))
-        top, left = state.ground[0].start, state.ground[1].start
-        return _Marker(
-            part=tuple(slice(c.start + at, c.stop + at) for c, at in zip(cut, (top, left))),
-            box=(inside & state.sector)[cut],
-            near=(near & state.sector)[cut],
-            outline=(outline & state.sector)[cut],
-            painted_outline=(core & state.interface)[cut],
-            no_seed=(bleed | state.interface)[cut],
-        )
-
-    def mark(self, frame: np.ndarray, plane: np.ndarray, tint: colour_mask.Tint | None, options: FlowOptions) -> None:
-        """Set BOX, FLOW and OUTLINE of one frame (uint8 [H, W, 3]) in ``plane`` (uint8 [H, W])."""
-        cut = np.ascontiguousarray(frame[self.part])
-        flow = _colour(cut, self.near, tint, options, no_seed=self.no_seed) & ~self.painted_outline
-        hole_px = max(int(options.colour.hole_px * frame.shape[0] * frame.shape[1] / (480 * 640)), 2)
-        flow = colour_mask.fill_holes(flow, cut[..., 1], hole_px=hole_px)
-        plane[self.part] |= self.box * np.uint8(BOX) | flow * np.uint8(FLOW) | self.outline * np.uint8(OUTLINE)
+        box = _locate(cut, coloured, state.geometry, options)
+        found.append((span, box, learned.see(some, _darkest(some), options=options.learned, looks=2)))
+    return found

@@ -13,7 +13,7 @@ import numpy as np
 
 from data_pipeline import pixels
 from data_pipeline.schema import Region, check_frames
-from data_pipeline.screen.colour_mask import colour_level, fit_tint
+from data_pipeline.screen.colour.mask import colour_level, fit_tint
 from data_pipeline.screen.pane_fit import MAX_SCALE, fit_panes
 
 

@@ -74,6 +74,19 @@ def fit_fan(frames: np.ndarray, *, cm_per_px: float | None = None, options: FanO
     return _hull(lit, common)
 
 
+def agreed(fit: FanFit, seen: np.ndarray, *, least: float = 0.88) -> FanFit:
+    """The fitted sector where it agrees with the one that was recognised, bool [H, W]; else the recognised one.
+
+    The fit is exact at the edges of fans and rectangles; it knows no pair of sectors, no sector upside down and no
+    bright surroundings. ``least``: intersection over union from which they agree.
+    """
+    both, either = np.count_nonzero(fit.sector & seen), np.count_nonzero(fit.sector | seen)
+    if both >= least * either or np.count_nonzero(seen) < 0.03 * seen.size:
+        return fit
+    common = {k: getattr(fit.geometry, k) for k in ("cm_per_px", "native_height", "native_width")}
+    return dataclasses.replace(_hull(seen, common), sector=seen)
+
+
 def spread(frames: np.ndarray, count: int) -> np.ndarray:
     """At most ``count`` frames of ``frames`` [T, ...], evenly spread."""
     n = len(frames)

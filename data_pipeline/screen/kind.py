@@ -11,8 +11,12 @@ import numpy as np
 from data_pipeline.geometry import Geometry
 from data_pipeline.schema import Region
 from data_pipeline.screen import layout as screen_layout
-from data_pipeline.screen.colour_bar import ColourBar, find_colour_bar, hue_shares
-from data_pipeline.screen.colour_box import ColourBox, box_masks
+from data_pipeline.screen.colour.bar import ColourBar, find_colour_bar, hue_shares
+from data_pipeline.screen.colour.box import ColourBox, box_masks
+from data_pipeline.screen.parser.network import KINDS, Parse
+
+SURE = 0.7
+"""Certainty below which a person had better look."""
 
 _COLOUR, _POWER = 0x0010, 0x0100
 """Bits of Image Type value 4: colour Doppler, colour power mode."""
@@ -153,59 +157,75 @@ def thick_share(mask: np.ndarray, area: float) -> float:
     return float(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((size, size), np.uint8)).sum()) / area
 
 
-def judge(seen: Evidence, *, regions: tuple[Region, ...], image_type: tuple[str, ...], options: KindOptions) -> Verdict:
-    """The kind of a clip from its `Evidence` and tags."""
-    layout = _layout(seen, regions)
+def judge(
+    seen: Evidence, parse: Parse, *, regions: tuple[Region, ...], image_type: tuple[str, ...], options: KindOptions
+) -> Verdict:
+    """The kind of a clip from the learned parser, from measured `Evidence` and from tags.
+
+    The parser decides what colour is; measurements and tags tell power from velocity, find a layout, and make the
+    verdict unsure where they contradict it.
+    """
+    layout = _layout(seen, parse, regions)
     if layout is not None:
         return layout
-    enough = seen.coloured_frames >= options.frames or (seen.coloured_frames > 0 and seen.share >= options.brief)
-    marks = enough and seen.green > options.marks_green and not seen.variance
-    if not enough or marks:
-        return Verdict(
-            kind="bmode",
-            has_colour=False,
-            score=0.9 if marks else 1.0 - seen.coloured_frames,
-            reason="green marks and no flow" if marks else f"colour in {seen.coloured_frames:.0%} of frames",
-        )
-    if seen.share > options.everywhere:
-        return Verdict(
-            kind="other", has_colour=False, score=0.8, reason=f"colour over {seen.share:.0%} of the sector: an overlay"
-        )
-    if (
-        seen.box_share > options.tissue_box
-        and seen.bright_uncoloured < options.tissue_bright
-        and seen.steady > options.tissue_steady
-    ):
-        return Verdict(
-            kind="tissue",
-            has_colour=False,
-            score=0.7,
-            reason="the tissue is coloured and the blood is not: tissue Doppler",
-        )
+    shares = dict(zip(KINDS, (float(p) for p in parse.kinds)))
+    tags = _type_bits(image_type)
+    tagged = any(region.data_type == 2 for region in regions) or bool(tags & (_COLOUR | _POWER))
+    flow = shares["cfd"] + shares["power"]
     described = (
         f"colour over {seen.share:.1%} of the sector in {seen.coloured_frames:.0%} of frames, red {seen.red:.0%}, "
         f"blue {seen.blue:.0%}, outline {'seen' if seen.outlined else 'not seen'}"
     )
-    tags = _type_bits(image_type)
-    power = _power(seen, tags)
-    if power > 0:
-        reason = f"one warm hue path; {described}"
-        return Verdict(kind="power", has_colour=True, score=power, reason=reason, colour_seen=seen.coloured_frames)
-    score = 0.5 + 0.2 * seen.outlined + 0.15 * (min(seen.red, seen.blue) > 0.02) + 0.1 * (seen.share >= 0.003)
-    tagged = any(region.data_type == 2 for region in regions) or bool(tags & _COLOUR)
-    score = round(min(score + 0.05 * tagged, 1.0), 3)
-    return Verdict(kind="cfd", has_colour=True, score=score, reason=described, colour_seen=seen.coloured_frames)
+    marks = seen.green > options.marks_green and not seen.variance
+    if marks and flow > 0.5 and seen.share < options.brief:
+        reason = f"green marks and hardly any flow; {described}"
+        return Verdict(kind="bmode", has_colour=False, score=0.6, reason=reason)
+    if flow > 0.5 or (tagged and flow > 0.2):
+        power = _power(seen, tags)
+        one_hue = seen.bar is None and not tags and seen.blue < 0.05 and seen.green < 0.05
+        is_power = power > 0 or (one_hue and shares["power"] > shares["cfd"])
+        kind = "power" if is_power else "cfd"
+        score = round(min(flow + 0.05 * tagged, 1.0), 3)
+        if seen.coloured_frames == 0:
+            score, described = min(score, 0.5), f"looks like flow, but no colour was measured; {described}"
+        return Verdict(kind=kind, has_colour=True, score=score, reason=described, colour_seen=seen.coloured_frames)
+    if shares["bmode"] >= max(shares["tissue"], shares["other"]):
+        plain = seen.outlined and min(seen.red, seen.blue) > 0.05 and seen.coloured_frames >= options.frames
+        if plain and seen.share > 0.01:
+            reason = f"the parser sees no flow, yet a box with both colours was measured; {described}"
+            return Verdict(kind="cfd", has_colour=True, score=0.5, reason=reason, colour_seen=seen.coloured_frames)
+        score = round(min(shares["bmode"] * (0.9 if tagged else 1.0), 1.0), 3)
+        reason = f"no flow, colour in {seen.coloured_frames:.0%} of frames"
+        return Verdict(kind="bmode", has_colour=False, score=score, reason=reason)
+    everywhere = seen.share > options.everywhere
+    kind = (
+        "tissue"
+        if (_steady_tissue(seen, options) and not everywhere) or shares["tissue"] >= shares["other"]
+        else "other"
+    )
+    reason = "the tissue is coloured: tissue Doppler" if kind == "tissue" else "an overlay of another mode"
+    return Verdict(kind=kind, has_colour=False, score=round(shares[kind], 3), reason=f"{reason}; {described}")
 
 
-def _layout(seen: Evidence, regions: tuple[Region, ...]) -> Verdict | None:
+def _steady_tissue(seen: Evidence, options: KindOptions) -> bool:
+    """Colour lies on what is bright and stays there."""
+    bright = seen.bright_uncoloured < options.tissue_bright
+    return seen.box_share > options.tissue_box and bright and seen.steady > options.tissue_steady
+
+
+def _layout(seen: Evidence, parse: Parse, regions: tuple[Region, ...]) -> Verdict | None:
     if seen.black:
         return Verdict(kind="other", has_colour=False, score=1.0, reason="no signal: the frames are black")
     for kind, wanted, formats in (("spectral", (3, 4), (3,)), ("mmode", (), (2,))):
         if any(r.data_type in wanted or r.spatial_format in formats for r in regions):
             return Verdict(kind=kind, has_colour=False, score=0.9, reason=f"the header names a {kind} region")
-    if seen.swept is not None:
+    if (parse.sector > 0.5).mean() < 0.02 and max(parse.spectrum, parse.mmode) > 0.5:
+        kind = "spectral" if parse.spectrum >= parse.mmode else "mmode"
+        score = round(max(parse.spectrum, parse.mmode), 3)
+        return Verdict(kind=kind, has_colour=False, score=score, reason=f"the whole screen is a {kind} picture")
+    if seen.swept is not None and (max(parse.spectrum, parse.mmode) > 0.2 or parse.kind == "bmode"):
         return Verdict(kind=seen.swept, has_colour=False, score=0.7, reason="only a wandering band of columns changes")
-    if seen.quad:
+    if seen.quad and parse.several > 0.2:
         return Verdict(kind="quad", has_colour=False, score=0.7, reason="four panes with a dark cross between them")
     return None
 

@@ -54,7 +54,7 @@ def bad(tmp_path):
         (["translate", "{}/note.txt", "-o", "{}/o.mp4"], "note.txt"),
         (["translate", "{}/cut.dcm", "-o", "{}/o.mp4"], "cut.dcm"),
         (["translate", "{}/wrong.npy", "-o", "{}/o.mp4"], "wrong.npy"),
-        (["translate", "{}/empty", "-o", "{}/out"], "nothing to translate"),
+        (["translate", "{}/empty", "-o", "{}/out"], "holds no file"),
         (["translate", "{}/note.txt", "--checkpoint", "{}/empty", "-o", "{}/o.mp4"], "holds no checkpoint"),
         (["train", "--config", "tiny", "--workdir", "{}/run"], "data.dir is empty"),
         (["train", "--config", "tiny", "--config.data.dir={}/empty", "--workdir", "{}/run"], "not a packed data set"),

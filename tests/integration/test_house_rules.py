@@ -29,6 +29,7 @@ MAY_ENTER = {
     "cfd2gray.metrics": "models data_pipeline.schema",
     "cfd2gray.losses": "models metrics",
     "cfd2gray.configs": "",
+    "cfd2gray.parsing": "data_pipeline.screen data_pipeline.simulation",
     "cfd2gray.weights": "models",
     "cfd2gray.runtimes": "models weights",
     "cfd2gray.translation": "models weights runtimes data_pipeline.readers data_pipeline.screen",

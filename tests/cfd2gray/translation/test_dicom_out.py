@@ -7,7 +7,7 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
-from cfd2gray.translation.dicom_out import write_dicom
+from cfd2gray.translation.output.dicom import write_dicom
 from data_pipeline.readers import read_clip
 from data_pipeline.screen.deidentify import KeyedHasher
 from tests.data_pipeline import dicom_samples as samples
@@ -146,7 +146,7 @@ def test_nothing_is_overwritten_or_left_behind(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("cfd2gray.translation.dicom_out._read_back", fail)
+    monkeypatch.setattr("cfd2gray.translation.output.dicom._read_back", fail)
     with pytest.raises(OSError, match="disk full"):
         write_dicom(path, grey(), source=None, overwrite=True, **OPTIONS)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.dcm"]

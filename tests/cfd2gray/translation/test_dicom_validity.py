@@ -13,7 +13,7 @@ from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.uid import MultiFrameGrayscaleByteSecondaryCaptureImageStorage, UltrasoundMultiFrameImageStorage
 
-from cfd2gray.translation.dicom_out import write_dicom
+from cfd2gray.translation.output.dicom import write_dicom
 from tests.cfd2gray.translation.test_dicom_out import OPTIONS, grey, source
 
 COMMON = {

@@ -12,8 +12,9 @@ import pydicom
 import pytest
 
 from cfd2gray.translation import batch as batches
+from cfd2gray.translation import in_flight
 from cfd2gray.translation.batch import Batch, translate_files
-from cfd2gray.translation.video_out import write_video
+from cfd2gray.translation.output.video import write_video
 from data_pipeline.readers import read_clip
 from data_pipeline.simulation.simulator import simulate_pair
 from tests.cfd2gray.translation.test_stream import make_translator
@@ -88,7 +89,11 @@ def test_the_page_shows_the_least_certain_first_and_no_name(translator, archive,
     out = tmp_path / "out"
     translate_files(translator, [archive], out)
     page = (out / "index.html").read_text()
-    names = [row["output"] for row in sorted(rows(out).values(), key=lambda r: r["certainty"] or "9") if row["output"]]
+    names = [
+        row["output"]
+        for row in sorted(rows(out).values(), key=lambda r: (r["certainty"] or "9", r["output"]))
+        if row["output"]
+    ]
     places = [page.index(f">{name}<") for name in dict.fromkeys(names)]
     assert places == sorted(places) and "Miller" not in page
     for row in rows(out).values():
@@ -182,7 +187,7 @@ def test_archives_frames_links_and_bytes_for_names(translator, pair, tmp_path, c
 def test_one_run_at_a_time(translator, archive, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    with batches._only_one(out), pytest.raises(ValueError, match="another translation writes"):
+    with in_flight.only_one(out), pytest.raises(ValueError, match="another translation writes"):
         translate_files(translator, [archive], out)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cfd2gray.translation import files, long_clip
-from cfd2gray.translation.video_out import write_video
+from cfd2gray.translation.output.video import write_video
 from data_pipeline.readers import open_clip, read_clip
 from data_pipeline.schema import ClipInfo
 from data_pipeline.screen.deidentify import KeyedHasher

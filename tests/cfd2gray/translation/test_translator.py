@@ -14,8 +14,8 @@ from cfd2gray.models.generator import EVIDENCE_CHANNELS, Generator
 from cfd2gray.models.pure import fresh_params
 from cfd2gray.translation.batch import translate_files
 from cfd2gray.translation.files import Output, translate_file
+from cfd2gray.translation.output.video import write_video
 from cfd2gray.translation.translator import Translator
-from cfd2gray.translation.video_out import write_video
 from cfd2gray.weights.pretrained import GeneratorWeights, load_weights, save_weights
 from data_pipeline.readers import IngestError, read_clip
 from data_pipeline.screen.deidentify import KeyedHasher

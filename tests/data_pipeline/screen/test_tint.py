@@ -5,7 +5,7 @@ import pytest
 
 from data_pipeline.schema import FLOW
 from data_pipeline.screen.analysis import analyse
-from data_pipeline.screen.colour_mask import fit_tint
+from data_pipeline.screen.colour.mask import fit_tint
 from data_pipeline.screen.dual_panes import find_panes
 from data_pipeline.screen.hidden import hidden_mask
 from tests.data_pipeline.tiny_archive import dual_screen, grey_screen, simulated

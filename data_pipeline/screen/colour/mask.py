@@ -115,6 +115,21 @@ def _grey_map(green: np.ndarray, chroma: np.ndarray, *, width: int = 8) -> tuple
     return sorted(kept), np.array([kept[level] for level in sorted(kept)])
 
 
+def coloured(
+    frame: np.ndarray,
+    sector: np.ndarray,
+    tint: Tint | None,
+    options: ColourOptions,
+    *,
+    no_seed: np.ndarray | None = None,
+) -> np.ndarray:
+    """bool [H, W]; ``no_seed``: where a strong pixel does not start a component (bleed of a coloured outline)."""
+    level = colour_level(frame, tint)
+    if no_seed is not None:
+        level[no_seed] = np.minimum(level[no_seed], options.strong)
+    return hysteresis(level, weak=options.weak, strong=options.strong) & sector
+
+
 def is_frozen(frames: np.ndarray, sector: np.ndarray, *, moved: int = 16, share: float = 0.005) -> bool:
     """Whether the picture stands still: at most ``share`` of the sector changes its level by more than ``moved``.
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.geometry import Fan, Geometry
-from data_pipeline.screen.beam_grid import (
+from data_pipeline.screen.colour.beam_grid import (
     BeamGrid,
     beam_grid,
     extent,

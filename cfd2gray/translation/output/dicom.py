@@ -18,7 +18,7 @@ from pydicom import uid as uids
 from pydicom.dataset import Dataset
 from pydicom.pixels import get_encoder
 
-from cfd2gray.translation.dicom_modules import Statement, header
+from cfd2gray.translation.output.dicom_modules import Statement, header
 from data_pipeline.readers import Limits, open_clip
 from data_pipeline.readers.dicom_header import get
 from data_pipeline.screen.deidentify import KeyedHasher, sector_only
