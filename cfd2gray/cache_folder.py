@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 
@@ -15,3 +16,18 @@ def cache_folder(part: str) -> pathlib.Path | None:
     except OSError:
         return None
     return folder
+
+
+def keep_newest(folder: pathlib.Path, *, most_bytes: int) -> None:
+    """Remove the files used longest ago until ``folder`` holds no more than ``most_bytes``; another process may do so too."""
+    found = []
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            facts = path.stat()
+            found.append((max(facts.st_atime, facts.st_mtime), facts.st_size, path))
+    total = 0
+    for _, size, path in sorted(found, reverse=True):
+        total += size
+        if total > most_bytes:
+            with contextlib.suppress(OSError):
+                path.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import pathlib
 import threading
@@ -10,17 +11,22 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cfd2gray.cache_folder import cache_folder
+from cfd2gray.cache_folder import cache_folder, keep_newest
 from cfd2gray.runtimes.kinds import CLIP, MEMORY, STREAM
 from cfd2gray.runtimes.network import Advance, Windows
 from cfd2gray.runtimes.windows import run_windows
 from cfd2gray.weights.pretrained import GeneratorWeights
 
-WINDOW = 64
-"""Frames of a clip that are computed at once; with the halo around them they cost 1.6 times theirs at most."""
+WINDOW = {"openvino": 64, "onnxruntime": 32}
+"""Frames of a clip that are computed at once at most: the more, the less the halo around them costs, and the more memory is
+taken (at 256 px 1.2 GB and 1.9 GB)."""
 STEP = 16
 """Windows are made smaller for short clips, to multiples of this: every length is prepared for once per size."""
 
+SIZES = 4
+"""Sizes of input that OpenVINO stays ready for: each holds its features."""
+CACHE_BYTES = 256 << 20
+"""What prepared graphs may take in the cache folder; each is as large as the weights."""
 AT_ONCE = 8
 """Clips that are worked on at the same time at most; each is held in memory."""
 
@@ -73,12 +79,13 @@ class OpenVino:
 
         self._core = openvino.Core()
         if (folder := cache_folder("openvino")) is not None:
+            keep_newest(folder, most_bytes=CACHE_BYTES)
             self._core.set_property({"CACHE_DIR": str(folder)})
         self._graph = graph if isinstance(graph, bytes) else str(graph)
         able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precision = precision or ("bf16" if "BF16" in able else "f32")
         self._options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-        self._ready: dict[Any, Any] = {}
+        self._ready: collections.OrderedDict[Any, Any] = collections.OrderedDict()
         self._lock, self._local = threading.Lock(), threading.local()
 
     def __call__(self, inputs: Arrays) -> Arrays:
@@ -96,12 +103,12 @@ class OpenVino:
         return {name: np.zeros(list(model.output(f"next_{name}").shape), kinds[name]) for name in names}
 
     def _request(self, shapes: dict[str, tuple[int, ...]]) -> Any:
-        """A request of this thread: two may not share one."""
-        requests = self._local.__dict__.setdefault("requests", {})
-        key = tuple(shapes.items())
-        if key not in requests:
-            requests[key] = self._compiled(shapes).create_infer_request()
-        return requests[key]
+        """A request of this thread, which keeps its last one: two threads may not share one."""
+        last, key = self._local.__dict__, tuple(shapes.items())
+        if last.get("key") != key:
+            last.clear()  # the features of the other size go first
+            last |= {"request": self._compiled(shapes).create_infer_request(), "key": key}
+        return last["request"]
 
     def _compiled(self, shapes: dict[str, tuple[int, ...]]) -> Any:
         key = tuple(shapes.items())
@@ -110,6 +117,9 @@ class OpenVino:
                 model = self._core.read_model(self._graph)
                 model.reshape({name: list(shape) for name, shape in shapes.items()})
                 self._ready[key] = self._core.compile_model(model, "CPU", self._options)
+                while len(self._ready) > SIZES:
+                    self._ready.popitem(last=False)
+            self._ready.move_to_end(key)
             return self._ready[key]
 
 
@@ -121,6 +131,7 @@ class OnnxRuntime:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.enable_cpu_mem_arena = False  # it would keep twice the memory
         graph = graph if isinstance(graph, bytes) else str(graph)
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         self._names = [output.name for output in self._session.get_outputs()]
@@ -151,8 +162,8 @@ class GraphNetwork:
 
     def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[Windows]:
         engine, radius = self._engine(CLIP), self.weights.spec.radius
-        pieces = -(-len(frames) // WINDOW)
-        window = min(WINDOW, -(-len(frames) // (pieces * STEP)) * STEP)
+        pieces = -(-len(frames) // WINDOW[self.runtime])
+        window = -(-len(frames) // (pieces * STEP)) * STEP
 
         def run(frames: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, ...]:
             found = engine({"frames": frames[0], "hidden": hidden[0]})

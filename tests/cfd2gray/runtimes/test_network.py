@@ -1,5 +1,6 @@
 """Which runtime computes a network, that it does not show, and that none of it needs JAX."""
 
+import os
 import subprocess
 import sys
 
@@ -7,10 +8,12 @@ import jax
 import numpy as np
 import pytest
 
+from cfd2gray.cache_folder import keep_newest
 from cfd2gray.models.spec import GeneratorSpec
 from cfd2gray.runtimes import choose
 from cfd2gray.runtimes.choose import fastest, open_network
-from cfd2gray.runtimes.graph_network import STEP, WINDOW
+from cfd2gray.runtimes.graph_network import SIZES, STEP, WINDOW
+from cfd2gray.runtimes.kinds import CLIP
 from cfd2gray.translation.translator import Translator
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained
 from data_pipeline.simulation.simulator import simulate_pair
@@ -49,7 +52,7 @@ def test_runtimes_agree_on_a_clip(pair, runtime, level):
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_a_window_of_a_graph_is_what_it_is_in_the_whole_clip(runtime):
     rng = np.random.default_rng(0)
-    frames = rng.integers(0, 256, (WINDOW + STEP + 3, 32, 32, 3), dtype=np.uint8)
+    frames = rng.integers(0, 256, (WINDOW[runtime] + STEP + 3, 32, 32, 3), dtype=np.uint8)
     hidden = np.zeros(frames.shape[:3], np.uint8)
     hidden[:, 8:20, 8:24] = 1
     own = open_network(load_pretrained(), runtime=runtime)
@@ -145,3 +148,21 @@ sys.exit(main(["census", sys.argv[2], "-o", sys.argv[3]]))
 def test_what_needs_jax_says_so(tmp_path):
     done = light("sys.exit(main(sys.argv[1:]))", "translate", "x.npy", "-o", tmp_path / "y.npy", "--runtime", "jax")
     assert done.returncode == 2 and "not installed" in done.stderr
+
+
+def test_the_cache_keeps_what_was_used_last(tmp_path):
+    for number in range(4):
+        (tmp_path / f"{number}.blob").write_bytes(b"x" * 100)
+        os.utime(tmp_path / f"{number}.blob", (number, number))
+    keep_newest(tmp_path, most_bytes=250)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2.blob", "3.blob"]
+    keep_newest(tmp_path, most_bytes=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_many_sizes_do_not_pile_up():
+    own = open_network(load_pretrained(), runtime="openvino")
+    for number in range(SIZES + 2):
+        frames = np.zeros((3, 32, 32 + 16 * number, 3), np.uint8)
+        assert [len(grey) for _, (grey, _) in own.windows(frames, np.ones(frames.shape[:3], np.uint8))] == [3]
+    assert len(own._engine(CLIP)._ready) == SIZES
