@@ -29,6 +29,7 @@ HEAVY = [
     "tensorflow_datasets",
     "onnx",
     "zstandard",
+    "scipy",
     "ml_collections",
     "clu",
 ]
