@@ -7,7 +7,7 @@ alone, become a mean and a spread.
 from __future__ import annotations
 
 import csv
-import html
+import dataclasses
 import json
 import math
 import pathlib
@@ -16,12 +16,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cfd2gray.files import atomic_path, write_json
+from cfd2gray.pages.blocks import Cell, Chart, Panel, Section, Table, Text
+from cfd2gray.pages.charts import parallel_plot
+from cfd2gray.pages.page import write_page
 from cfd2gray.training.writer import read_history
 
 _SHOWN = ("loss/total", "val/ssim_frame", "val/ssim_flow", "val/flicker_ratio_flow", "val/texture_std_ratio_flow")
 _STRATA = ("frame", "sector", "box", "flow", "flow_eroded")
 _RATIOS = ("texture_std_ratio", "flicker_ratio")
-_WIDTH, _HEIGHT, _MARGIN = 1040, 320, 60
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parallel:
+    """Parallel coordinates: per run its place in [0, 1] on every axis, and what each axis ends at."""
+
+    names: Sequence[str]
+    heights: Sequence[Sequence[float | None]]
+    ends: Sequence[tuple[str, str]]
+    said: Sequence[str]
 
 
 def read_result(folder: pathlib.Path) -> dict[str, Any]:
@@ -91,10 +103,10 @@ def collect(workdir: pathlib.Path) -> pathlib.Path:
     with atomic_path(workdir / "table.md") as temporary:
         compared = do_nothing([workdir / row["run"] for row in rows])
         temporary.write_text(markdown([key for key in keys if key != "seed"], results, [*rows, *compared]))
-    page = workdir / "table.html"
-    with atomic_path(page) as temporary:
-        temporary.write_text(_page(workdir.name, columns, rows, parallel_coordinates([*keys, *results], rows)))
-    return page
+    sections = _sections(columns, rows, parallel_coordinates([*keys, *results], rows))
+    done = sum(row["state"] == "done" for row in rows)
+    facts = f"{len(rows)} runs, {done} done"
+    return write_page(workdir / "table.html", title=workdir.name, facts=facts, sections=sections, eyebrow="Sweep")
 
 
 def markdown(keys: Sequence[str], results: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -128,39 +140,26 @@ def _joined(values: Sequence[Any]) -> str:
     return f"{statistics.mean(values):.3f}{spread}"
 
 
-def parallel_coordinates(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    """One upright axis per column whose values differ, one line per run, coloured by the last column, as SVG.
+def parallel_coordinates(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Parallel | None:
+    """One upright axis per column whose values differ and one line per run; ``None`` where fewer than two differ.
 
     Numbers stand at their height (logarithmic where all are positive and span a factor of 20), other values are spread
     evenly in the order in which they appear. A run without a value is not drawn across that axis.
     """
     used = [column for column in columns if len({repr(row.get(column)) for row in rows if column in row}) > 1]
     if len(used) < 2:
-        return "<p>Nothing differs in two columns yet.</p>"
-    heights = {column: _heights([row.get(column) for row in rows]) for column in used}
-    gap = (_WIDTH - 2 * _MARGIN) / (len(used) - 1)
-    x = {column: _MARGIN + gap * i for i, column in enumerate(used)}
+        return None
+    by_column = [_heights([row.get(column) for row in rows]) for column in used]
+    ends = []
+    for column, heights in zip(used, by_column):
+        values = [(h, row[column]) for h, row in zip(heights, rows) if h is not None]
+        ends.append((_short(min(values, key=_height)[1]), _short(max(values, key=_height)[1])))
+    said = [", ".join(f"{c}={row[c]}" for c in ("run", *used) if c in row) for row in rows]
+    return Parallel(names=used, heights=list(zip(*by_column)), ends=ends, said=said)
 
-    def y(share: float) -> float:
-        return 40 + (_HEIGHT - 60) * (1 - share)
 
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="parallel coordinates of the runs">']
-    for i, row in enumerate(rows):
-        points = [(x[c], y(heights[c][i])) for c in used if heights[c][i] is not None]
-        last = heights[used[-1]][i]
-        colour = "#999" if last is None else f"hsl({250 - 190 * last:.0f} 75% 45%)"
-        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
-        title = html.escape(", ".join(f"{c}={row[c]}" for c in ("run", *used) if c in row))
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}"><title>{title}</title></polyline>')
-    for column in used:
-        values = [(h, row[column]) for h, row in zip(heights[column], rows) if h is not None]
-        ends = [min(values, key=lambda item: item[0]), max(values, key=lambda item: item[0])]
-        parts.append(f'<line x1="{x[column]:.1f}" x2="{x[column]:.1f}" y1="{y(0):.1f}" y2="{y(1):.1f}" stroke="#555"/>')
-        parts.append(f'<text x="{x[column]:.1f}" y="16" text-anchor="middle">{html.escape(column)}</text>')
-        for share, value in ends:
-            place = y(share) + (14 if share < 0.5 else -4)
-            parts.append(f'<text x="{x[column]:.1f}" y="{place:.1f}" text-anchor="middle">{_short(value)}</text>')
-    return "".join([*parts, "</svg>"])
+def _height(item: tuple[float, Any]) -> float:
+    return item[0]
 
 
 def _heights(values: Sequence[Any]) -> list[float | None]:
@@ -176,31 +175,18 @@ def _heights(values: Sequence[Any]) -> list[float | None]:
 
 
 def _short(value: Any) -> str:
-    return html.escape(f"{value:.4g}" if isinstance(value, float) else str(value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _page(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], plot: str) -> str:
-    head = "".join(f'<th><button type="button">{html.escape(column)}</button></th>' for column in columns)
-    body = "".join(
-        "<tr>" + "".join(f'<td data-v="{html.escape(str(row.get(c, "")))}">{_short(row.get(c, ""))}</td>' for c in columns)
-        + "</tr>"
-        for row in rows
-    )  # fmt: skip
-    return (
-        _TEMPLATE.replace("TITLE", html.escape(title)).replace("HEAD", head).replace("BODY", body).replace("PLOT", plot)
-    )
-
-
-_TEMPLATE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>TITLE</title><style>
-body{font:14px system-ui;margin:2em;color:#222;background:#fff}table{border-collapse:collapse}svg{max-width:1040px}
-td,th{padding:.2em .6em;border-bottom:1px solid #ddd;text-align:right;font-variant-numeric:tabular-nums}
-td:first-child{text-align:left}th button{font:inherit;font-weight:600;border:0;background:none;cursor:pointer}
-svg text{font-size:10px}polyline:hover{stroke-width:4}@media(prefers-color-scheme:dark){
-body{color:#ddd;background:#181818}svg text{fill:#ddd}td,th{border-color:#444}th button{color:inherit}}
-</style><h1>TITLE</h1>PLOT<table><thead><tr>HEAD</tr></thead><tbody>BODY</tbody></table><script>
-document.querySelectorAll("th button").forEach((b,i)=>{let up=true;b.onclick=()=>{
-const t=document.querySelector("tbody"),n=x=>{const v=x.children[i].dataset.v;return v===""||isNaN(v)?v:+v};
-[...t.children].sort((a,c)=>{const p=n(a),q=n(c);const d=typeof p=="number"&&typeof q=="number"?p-q:
-String(p).localeCompare(String(q));return up?d:-d}).forEach(r=>t.append(r));up=!up}});
-</script></html>
-"""
+def _sections(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], plot: Parallel | None) -> list[Section]:
+    chart = Text(text="Nothing differs in two columns yet.")
+    if plot is not None:
+        chart = Chart(svg=parallel_plot(plot.names, plot.heights, plot.ends, plot.said))
+    cells = [("", [Cell(text=_short(row.get(c, "")), sort=str(row.get(c, ""))) for c in columns]) for row in rows]
+    table = Table(head=columns, rows=cells, sortable=True)
+    return [
+        Section(anchor="runs", nav="Runs", title="Runs", lead="One line per run, coloured by its last column.",
+                blocks=[Panel(blocks=[chart])]),
+        Section(anchor="table", nav="Table", title="Table", lead="A column's heading sorts by it.",
+                blocks=[Panel(blocks=[table])]),
+    ]  # fmt: skip

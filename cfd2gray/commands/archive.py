@@ -219,7 +219,7 @@ def _beam() -> Callable:
 def run_census(args: argparse.Namespace) -> int:
     import rich.console
 
-    from data_pipeline.census import page as census_page
+    from cfd2gray.pages import census as census_page
     from data_pipeline.census import tables as census_tables
     from data_pipeline.census.rows import CensusOptions
     from data_pipeline.census.run import census

@@ -28,7 +28,7 @@ def run_card(args: argparse.Namespace) -> int:
     from cfd2gray.cpu_cores import device_per_core
     from cfd2gray.evaluation.card.judge import CardOptions, judge
     from cfd2gray.evaluation.card.page import write_card
-    from cfd2gray.evaluation.report.curves import training_picture
+    from cfd2gray.pages.curves import training_picture
     from cfd2gray.training.writer import read_history
 
     use_compile_cache()

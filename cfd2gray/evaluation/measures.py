@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from cfd2gray.metrics.strata import STRATA
+from cfd2gray.pages import numbers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,14 @@ class Measure:
     reference: float | None = None
     """Where the right answer lies, if that is a number: a line is drawn there."""
     strata: tuple[str, ...] = ("frame", "sector", "box", "flow", "flow_eroded", "ring", "untouched")
+
+    def number(self, value: float | None) -> str:
+        """A stored value in its display unit, or a dash."""
+        return numbers.number(None if value is None else value * self.factor, self.digits)
+
+    def interval(self, ends: Sequence[float] | None, *, signed: bool = False) -> str:
+        """A stored interval in its display unit; empty where there is none."""
+        return numbers.interval(ends and [end * self.factor for end in ends], self.digits, signed=signed)
 
 
 _ALL = tuple(STRATA)

@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from cfd2gray.files import atomic_path
 from cfd2gray.metrics.accumulate import Bootstrap, Summary, summarise
 from cfd2gray.metrics.image import PSNR_CEILING_DB
 from cfd2gray.metrics.ssim import K1, K2, RADIUS, SIGMA
@@ -192,8 +193,5 @@ def _clean(tree: Any) -> Any:
 
 def write_json(path: str | os.PathLike, result: Mapping[str, Any]) -> None:
     """Write a result under a temporary name, then rename: a reader never sees half a file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(_clean(dict(result)), indent=1, allow_nan=False), encoding="utf-8")
-    partial.replace(path)
+    with atomic_path(Path(path)) as temporary:
+        temporary.write_text(json.dumps(_clean(dict(result)), indent=1, allow_nan=False), encoding="utf-8")

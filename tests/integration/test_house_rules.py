@@ -35,8 +35,9 @@ MAY_ENTER = {
     "cfd2gray.translation": "models weights runtimes data_pipeline.readers data_pipeline.screen",
     "cfd2gray.training": "models metrics losses weights translation"
     " data_pipeline.loading data_pipeline.records data_pipeline.simulation",
-    "cfd2gray.evaluation": "models metrics weights runtimes translation training data_pipeline",
-    "cfd2gray.launch": "models metrics losses weights runtimes translation training evaluation data_pipeline",
+    "cfd2gray.pages": "data_pipeline.census",
+    "cfd2gray.evaluation": "models metrics weights runtimes translation training pages data_pipeline",
+    "cfd2gray.launch": "models metrics losses weights runtimes translation training evaluation pages data_pipeline",
     "cfd2gray.benchmarks": "models metrics losses weights runtimes translation training launch data_pipeline",
 }
 """A room -> the rooms that it may enter, named within its package or in full. The command line and demo may enter all."""
@@ -168,7 +169,7 @@ def test_the_wheel_carries_its_data_and_no_generic_names(tmp_path):
     assert tops == {"cfd2gray", "data_pipeline"}
     for needed in (
         "cfd2gray/configs/default.py", "cfd2gray/launch/local.py", "cfd2gray/weights/assets/vgg16_conv3.safetensors",
-        "cfd2gray/weights/assets/VGG16.md", "cfd2gray/weights/assets/pretrained.json", "cfd2gray/evaluation/report/page.html",
+        "cfd2gray/weights/assets/VGG16.md", "cfd2gray/weights/assets/pretrained.json", "cfd2gray/pages/templates/page.html",
         "data_pipeline/simulation/views/heart.py",
     ):  # fmt: skip
         assert needed in names, needed

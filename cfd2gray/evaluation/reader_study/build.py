@@ -18,16 +18,14 @@ import math
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import cv2
 import numpy as np
 
-from cfd2gray.evaluation.report.page import script_json
 from cfd2gray.files import atomic_path
+from cfd2gray.pages.page import render
 from data_pipeline.schema import FLOW
 
 KEY_FORMAT, ANSWER_FORMAT = "cfd2gray-reader-key-1", "cfd2gray-reader-answers-1"
@@ -122,12 +120,7 @@ def build_study(folder: str | os.PathLike, clips: Sequence[StudyClip], *, option
         "fps": options.fps,
         "items": [{"item": names[i], "sheet": sheets[i]} for i in order],
     }
-    page = Template(_asset("page.html")).substitute(
-        title=options.title.replace("&", "&amp;").replace("<", "&lt;"),
-        css=_asset("page.css"),
-        js=_asset("page.js"),
-        data=script_json(data),
-    )
+    page = render("study.html", title=options.title, data=data)
     key = {
         "format": KEY_FORMAT,
         "study": study,
@@ -195,10 +188,6 @@ def _equal_length(encoded: Sequence[bytes]) -> list[str]:
     longest += -longest % 3  # no base64 padding either
     padded = [data + secrets.token_bytes(longest - len(data)) for data in encoded]
     return [f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" for data in padded]
-
-
-def _asset(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 class StudyCollector:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
-from cfd2gray.evaluation.report.page import write_page
-from cfd2gray.evaluation.report.sections import section
-from cfd2gray.evaluation.report.svg import Dot, Facet, Line, interval_plot, line_plot
+from cfd2gray.pages.blocks import Cell, Chart, Facts, Findings, Panel, Section, Table, Two
+from cfd2gray.pages.charts import Dot, Facet, Line, interval_plot, line_plot
+from cfd2gray.pages.numbers import DASH, interval, number, percent
+from cfd2gray.pages.page import write_page
+from cfd2gray.pages.terminal import terminal_table
 
 
 def reader_findings(scores: Mapping[str, Any]) -> list[str]:
@@ -52,19 +51,19 @@ def print_scores(scores: Mapping[str, Any], *, console: Console | None = None) -
     console = console or Console()
     for sentence in reader_findings(scores):
         console.print(sentence, highlight=False)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="")
-    for name in ("reader", "accuracy [95 %]", "found synthetic", "found real", "AUC", "s/clip"):
-        table.add_column(name, justify="left" if name == "reader" else "right", no_wrap=True)
-    for row in scores["readers"]:
-        table.add_row(
+    head = ("reader", "accuracy [95 %]", "found synthetic", "found real", "AUC", "s/clip")
+    rows = [
+        (
             row["reader"],
-            f"{row['accuracy']:.2f} [{row['ci95'][0]:.2f}, {row['ci95'][1]:.2f}]",
-            f"{row['sensitivity']['share']:.2f}",
-            f"{row['specificity']['share']:.2f}",
-            f"{row['auc']:.2f}",
-            f"{row['seconds_per_clip']:.0f}",
+            f"{number(row['accuracy'], 2)} [{number(row['ci95'][0], 2)}, {number(row['ci95'][1], 2)}]",
+            number(row["sensitivity"]["share"], 2),
+            number(row["specificity"]["share"], 2),
+            number(row["auc"], 2),
+            number(row["seconds_per_clip"], 0),
         )
-    console.print(table)
+        for row in scores["readers"]
+    ]
+    console.print(terminal_table(head, rows))
 
 
 def print_power(power: Mapping[str, Any], *, console: Console | None = None) -> None:
@@ -75,20 +74,16 @@ def print_power(power: Mapping[str, Any], *, console: Console | None = None) -> 
         "no accuracy with 80 % power" if smallest is None else f"an accuracy of {100 * smallest:.1f} % with 80 % power"
     )
     console.print(f"{n} answers (readers x clips) tell from guessing {able}.", highlight=False)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="")
-    for name in ("true accuracy", f"power of {n} answers", "answers needed for 80 %"):
-        table.add_column(name, justify="right", no_wrap=True)
+    rows = []
     for accuracy, chance in power["power"].items():
         needed = power["answers_needed"].get(accuracy, "")
-        table.add_row(accuracy, f"{100 * chance:.0f} %", "more than 20000" if needed is None else str(needed))
-    console.print(table)
+        rows.append((accuracy, percent(chance), "more than 20000" if needed is None else str(needed)))
+    console.print(terminal_table(("true accuracy", f"power of {n} answers", "answers needed for 80 %"), rows))
 
 
 def write_reader_page(path: str | os.PathLike, scores: Mapping[str, Any], *, title: str = "Reader study") -> Path:
     """The scores as a self-contained page with interval plot, ROC and tables."""
-    items = "".join(
-        f'<li><span class="level note">found</span><span>{escape(text)}</span></li>' for text in reader_findings(scores)
-    )
+    said = Findings(findings=[{"level": "note", "text": text} for text in reader_findings(scores)])
     dots = [
         Dot(label=row["reader"], value=row["accuracy"], low=row["ci95"][0], high=row["ci95"][1])
         for row in scores["readers"]
@@ -105,51 +100,47 @@ def write_reader_page(path: str | os.PathLike, scores: Mapping[str, Any], *, tit
         y=np.array(scores["roc"]["sensitivity"]),
     )
     chance = Line(label="guessing", x=np.array([0.0, 1.0]), y=np.array([0.0, 1.0]))
-    plots = f'<div class="panel">{accuracy}</div><div class="panel">' + line_plot(
-        "ROC by confidence", [curve, chance], x_label="real clips called synthetic"
-    )
+    plots = (accuracy, line_plot("ROC by confidence", [curve, chance], x_label="real clips called synthetic"))
+    title_power = "What this study could have seen"
     parts = [
-        section("summary", "In short", "", f'<ul class="findings panel">{items}</ul>'),
-        section("readers", "Readers", "", f'<div class="two">{plots}</div></div>'),
-        section("readers-table", "Reader by reader", "", _table(scores)),
-        section("power", "What this study could have seen", "", _power(scores["power"])),
-    ]
+        Section(anchor="summary", nav="In short", title="In short", blocks=[said]),
+        Section(anchor="readers", nav="Readers", title="Readers",
+                blocks=[Two(panels=[Panel(blocks=[Chart(svg=plot)]) for plot in plots])]),
+        Section(anchor="readers-table", nav="Reader by reader", title="Reader by reader",
+                blocks=[Panel(blocks=[_table(scores)])]),
+        Section(anchor="power", nav="Power", title=title_power, blocks=[Panel(blocks=[_power(scores["power"])])]),
+    ]  # fmt: skip
     facts = f"{scores['n_readers']} readers, {scores['n_items']} clips each, study {scores['study']}"
-    return write_page(path, title=title, facts=facts, parts=parts, clips=[])
+    return write_page(path, title=title, facts=facts, sections=parts)
 
 
-def _table(scores: Mapping[str, Any]) -> str:
+def _table(scores: Mapping[str, Any]) -> Table:
     head = (
         "reader", "experience, years", "accuracy", "found synthetic", "found real", "AUC", "agrees with own repeats",
         "seconds per clip", "p against guessing",
     )  # fmt: skip
-    rows = "".join(
-        "<tr>"
-        + f"<th scope='row'>{escape(row['reader'])}</th><td>{escape(str(row['experience'] or '-'))}</td>"
-        + "".join(
-            f"<td>{value:.2f}<small>{low:.2f}&ndash;{high:.2f}</small></td>"
-            for value, (low, high) in (
-                (row["accuracy"], row["ci95"]),
-                (row["sensitivity"]["share"], row["sensitivity"]["ci95"]),
-                (row["specificity"]["share"], row["specificity"]["ci95"]),
-            )
-        )
-        + f"<td>{row['auc']:.2f}</td><td>{_own(row['self_agreement'])}</td><td>{row['seconds_per_clip']:.0f}</td>"
-        + f"<td>{row['p_against_guessing']:.3f}</td></tr>"
-        for row in scores["readers"]
-    )
-    titles = "".join(f"<th scope='col'>{name}</th>" for name in head)
-    return f'<div class="panel scroll"><table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table></div>'
+    rows = []
+    for row in scores["readers"]:
+        shares = [(row["accuracy"], row["ci95"])]
+        shares += [(row[key]["share"], row[key]["ci95"]) for key in ("sensitivity", "specificity")]
+        own = row["self_agreement"]
+        cells = [
+            row["reader"],
+            str(row["experience"] or DASH),
+            *(Cell(text=number(share, 2), small=interval(ends, 2)) for share, ends in shares),
+            number(row["auc"], 2),
+            DASH if own is None else f"{percent(own['share'])} of {own['n']}",
+            number(row["seconds_per_clip"], 0),
+            number(row["p_against_guessing"]),
+        ]
+        rows.append(("", cells))
+    return Table(head=head, rows=rows)
 
 
-def _own(agreement: Mapping[str, Any] | None) -> str:
-    return "&ndash;" if agreement is None else f"{100 * agreement['share']:.0f} % of {agreement['n']}"
-
-
-def _power(power: Mapping[str, Any]) -> str:
-    pairs = [(f"power to see an accuracy of {a}", f"{100 * p:.0f} %") for a, p in power["power"].items()]
+def _power(power: Mapping[str, Any]) -> Facts:
+    pairs = [(f"power to see an accuracy of {a}", percent(p)) for a, p in power["power"].items()]
     pairs += [
         (f"answers needed to see {a} with 80 % power", "more than 20000" if n is None else str(n))
         for a, n in power["answers_needed"].items()
     ]
-    return '<div class="panel"><dl>' + "".join(f"<dt>{k}</dt><dd>{v}</dd>" for k, v in pairs) + "</dl></div>"
+    return Facts(pairs=pairs)

@@ -125,10 +125,8 @@ def score_study(key: Mapping[str, Any], readers: Sequence[Mapping[str, Any]]) ->
 
 def exact_interval(successes: int, n: int, *, level: float = 0.95) -> list[float]:
     """Clopper-Pearson interval of a share (Biometrika 26, 1934)."""
-    tail = (1 - level) / 2
-    low = 0.0 if successes == 0 else float(stats.beta.ppf(tail, successes, n - successes + 1))
-    high = 1.0 if successes == n else float(stats.beta.ppf(1 - tail, successes + 1, n - successes))
-    return [low, high]
+    ends = stats.binomtest(successes, n).proportion_ci(level, method="exact")
+    return [float(ends.low), float(ends.high)]
 
 
 def power(n: int, accuracy: float, *, level: float = 0.05) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,12 @@ import numpy as np
 
 from cfd2gray.evaluation.measures import MEASURES, STRATUM_TITLES
 from cfd2gray.evaluation.report.findings import best_baseline
-from cfd2gray.evaluation.report.page import player, write_page
-from cfd2gray.evaluation.report.sections import number, section
-from cfd2gray.evaluation.report.svg import Dot, Facet, interval_plot
+from cfd2gray.evaluation.report.sections import dot
 from cfd2gray.metrics.accumulate import Bootstrap, summarise
+from cfd2gray.pages.blocks import Cell, Chart, Clips, Findings, Panel, Section, Table
+from cfd2gray.pages.charts import Dot, Facet, interval_plot
+from cfd2gray.pages.numbers import interval, number, with_interval
+from cfd2gray.pages.page import write_page
 
 _SHOWN = (
     ("ssim", ("box", "flow", "flow_eroded")),
@@ -156,7 +157,7 @@ def write_comparison(
     ]
     clips = sorted({result["n_clips"] for result in results.values()})
     facts = f"{len(results)} runs · {' or '.join(str(n) for n in clips)} clips each"
-    return write_page(path, title=title, facts=facts, parts=parts, clips=shared)
+    return write_page(path, title=title, facts=facts, sections=parts, clips=shared)
 
 
 def shared_clips(names: Sequence[str], clips: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
@@ -182,14 +183,14 @@ def shared_clips(names: Sequence[str], clips: Sequence[Sequence[Mapping[str, Any
     return joined
 
 
-def _clips(shared: Sequence[Mapping[str, Any]]) -> str:
+def _clips(shared: Sequence[Mapping[str, Any]]) -> Section | None:
     if not shared:
-        return ""
+        return None
     lead = "Clips that all reports show, every run's translation in lock-step."
-    return section("clips", "Clips", lead, "".join(player(clip) for clip in shared))
+    return Section(anchor="clips", nav="Clips", title="Clips", lead=lead, blocks=[Clips(clips=shared)])
 
 
-def _summary(results: Mapping[str, Mapping[str, Any]], outcome: Mapping[str, Any]) -> str:
+def _summary(results: Mapping[str, Mapping[str, Any]], outcome: Mapping[str, Any]) -> Section:
     lines = []
     for name, difference in outcome["difference"].items():
         if difference is None:
@@ -203,48 +204,33 @@ def _summary(results: Mapping[str, Mapping[str, Any]], outcome: Mapping[str, Any
         if flow["mean"] is None:
             lines.append(("note", f"{name} and {outcome['reference']} have no clip with flow in common."))
             continue
-        interval = flow["ci95"]
-        spoken = f"{flow['mean']:+.3f}" + (
-            f" ({interval[0]:+.3f} to {interval[1]:+.3f})" if interval else ", no interval"
-        )
-        verdict = (
-            "better"
-            if interval and interval[0] > 0
-            else "worse"
-            if interval and interval[1] < 0
-            else "no clear difference"
-        )
+        ends = flow["ci95"]
+        spoken = with_interval(flow["mean"], ends, signed=True) + ("" if ends else ", no interval")
+        verdict = "better" if ends and ends[0] > 0 else "worse" if ends and ends[1] < 0 else "no clear difference"
         level = {"better": "good", "worse": "warning"}.get(verdict, "note")
         lines.append((level, f"{name} against {outcome['reference']}: SSIM in flow {spoken}{partly}, {verdict}."))
     if outcome["settings"]:
         lines.insert(0, ("warning", "The runs were not scored alike; see the settings that differ below."))
-    items = "".join(
-        f'<li><span class="level {level}">{level}</span><span>{escape(text)}</span></li>' for level, text in lines
-    )
-    return section("summary", "In short", "", f'<ul class="findings panel">{items}</ul>')
+    found = Findings(findings=[{"level": level, "text": text} for level, text in lines])
+    return Section(anchor="summary", nav="In short", title="In short", blocks=[found])
 
 
-def _measures(results: Mapping[str, Mapping[str, Any]]) -> str:
-    parts = []
+def _measures(results: Mapping[str, Mapping[str, Any]]) -> Section:
+    charts = []
     for measure, strata in _SHOWN:
         shown = MEASURES[measure]
         facets = [
             Facet(
                 title=f"{shown.title}, {STRATUM_TITLES[stratum]}",
-                dots=[_dot(name, result[measure], stratum, "model") for name, result in results.items()]
+                dots=[dot("composited", name, result[measure], stratum, shown) for name, result in results.items()]
                 + ([_baseline_dot(results, stratum)] if measure == "ssim" else []),
                 reference=shown.reference,
             )
             for stratum in strata
         ]
-        parts.append(interval_plot(facets, digits=shown.digits))
+        charts.append(Chart(svg=interval_plot(facets, digits=shown.digits)))
     lead = "Mean over clips with 95 % patient-bootstrap intervals. Overlapping intervals do not mean no difference: see below."
-    return section("measures", "Measures", lead, f'<div class="panel">{"".join(parts)}</div>')
-
-
-def _dot(name: str, values: Mapping[str, Any], stratum: str, kind: str) -> Dot:
-    low, high = values["ci95"].get(stratum) or (None, None)
-    return Dot(label=name, value=values.get(stratum), low=low, high=high, kind=kind)
+    return Section(anchor="measures", nav="Measures", title="Measures", lead=lead, blocks=[Panel(blocks=charts)])
 
 
 def _baseline_dot(results: Mapping[str, Mapping[str, Any]], stratum: str) -> Dot:
@@ -252,32 +238,28 @@ def _baseline_dot(results: Mapping[str, Mapping[str, Any]], stratum: str) -> Dot
     best = best_baseline(result, stratum)
     if best is None:
         return Dot(label="best do-nothing", value=None)
-    dot = _dot("best do-nothing", result["baselines"][best[0]], stratum, "plain")
-    return dot
+    return dot(best[0], "best do-nothing", result["baselines"][best[0]], stratum, MEASURES["ssim"])
 
 
-def _differences(outcome: Mapping[str, Any]) -> str:
-    head = "".join(
-        f"<th scope='col'>{MEASURES[m].title}, {STRATUM_TITLES[s]}</th>" for m, strata in _SHOWN for s in strata
-    )
-    body = ""
+def _differences(outcome: Mapping[str, Any]) -> Section:
+    columns = [(m, s) for m, strata in _SHOWN for s in strata]
+    rows = []
     for name, difference in outcome["difference"].items():
-        cells = ""
-        for m, strata in _SHOWN:
-            for s in strata:
-                cell = None if difference is None else difference[m][s]
-                interval = cell["ci95"] if cell else None
-                small = f"<small>{interval[0]:+.3f} to {interval[1]:+.3f}</small>" if interval else ""
-                cells += f"<td>{number(cell['mean'] if cell else None, MEASURES[m])}{small}</td>"
-        body += f"<tr><th scope='row'>{escape(name)}</th>{cells}</tr>"
+        cells = []
+        for m, s in columns:
+            own = {"mean": None, "ci95": None} if difference is None else difference[m][s]
+            cells.append(Cell(text=MEASURES[m].number(own["mean"]), small=interval(own["ci95"], signed=True)))
+        rows.append(("", [name, *cells]))
+    table = Table(head=["", *(f"{MEASURES[m].title}, {STRATUM_TITLES[s]}" for m, s in columns)], rows=rows)
     lead = (
         f"Difference to {outcome['reference']}, clip by clip, with the 95 % interval of the difference over patients."
     )
-    table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return section("clips-spread", "Differences", lead, f'<div class="panel scroll">{table}</div>')
+    return Section(
+        anchor="differences", nav="Differences", title="Differences", lead=lead, blocks=[Panel(blocks=[table])]
+    )
 
 
-def _downstream(results: Mapping[str, Mapping[str, Any]]) -> str:
+def _downstream(results: Mapping[str, Mapping[str, Any]]) -> Section | None:
     """F1 and Dice of the runs that were asked for them; each has heads of its own."""
     titles = {
         "f1_real": "F1 on real",
@@ -287,30 +269,18 @@ def _downstream(results: Mapping[str, Mapping[str, Any]]) -> str:
     }
     found = {name: result["downstream"] for name, result in results.items() if "downstream" in result}
     if not found:
-        return ""
-    head = "".join(f"<th scope='col'>{title}</th>" for title in titles.values())
-    body = "".join(
-        f"<tr><th scope='row'>{escape(name)}</th>"
-        + "".join(f"<td>{'&ndash;' if facts.get(key) is None else format(facts[key], '.3f')}</td>" for key in titles)
-        + "</tr>"
-        for name, facts in found.items()
-    )
-    table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return section(
-        "downstream", "Do translated clips work as real ones?", "", f'<div class="panel scroll">{table}</div>'
-    )
+        return None
+    rows = [("", [name, *(number(facts.get(key)) for key in titles)]) for name, facts in found.items()]
+    table = Table(head=["", *titles.values()], rows=rows)
+    title = "Do translated clips work as real ones?"
+    return Section(anchor="downstream", nav="As real ones?", title=title, blocks=[Panel(blocks=[table])])
 
 
-def _settings(outcome: Mapping[str, Any]) -> str:
+def _settings(outcome: Mapping[str, Any]) -> Section:
     if not outcome["settings"]:
-        return section("settings", "Settings", "All settings that bear on the scores are the same in all runs.", "")
+        lead = "All settings that bear on the scores are the same in all runs."
+        return Section(anchor="settings", nav="Settings", title="Settings", lead=lead, blocks=[])
     names = list(next(iter(outcome["settings"].values())))
-    head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in names)
-    body = "".join(
-        f"<tr><th scope='row'>{escape(key)}</th>"
-        + "".join(f"<td>{escape(values[name])}</td>" for name in names)
-        + "</tr>"
-        for key, values in outcome["settings"].items()
-    )
-    table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return section("settings", "Settings that differ", "", f'<div class="panel scroll">{table}</div>')
+    rows = [("", [key, *(values[name] for name in names)]) for key, values in outcome["settings"].items()]
+    table = Table(head=["", *names], rows=rows)
+    return Section(anchor="settings", nav="Settings", title="Settings that differ", blocks=[Panel(blocks=[table])])

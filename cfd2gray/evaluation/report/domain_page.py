@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from html import escape
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
-from cfd2gray.evaluation.report.page import write_page
-from cfd2gray.evaluation.report.sections import section
-from cfd2gray.evaluation.report.svg import Dot, Facet, interval_plot
+from cfd2gray.pages.blocks import Chart, Panel, Section, Table
+from cfd2gray.pages.charts import Dot, Facet, interval_plot
+from cfd2gray.pages.numbers import DASH, bare, number, plus_minus, with_interval
+from cfd2gray.pages.page import write_page
+from cfd2gray.pages.terminal import terminal_table
 
 _COLUMNS = {"ssim_box": ("SSIM, box", 3), "ssim_flow": ("SSIM, flow", 3), "psnr_flow": ("PSNR, flow", 1)}
 
@@ -34,16 +33,12 @@ def print_domains(outcome: Mapping[str, Any], *, console: Console | None = None)
     """One row per domain and training."""
     console = console or Console()
     console.print(_about(outcome), highlight=False)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="")
-    for name in ("domain", "in training", "clips"):
-        table.add_column(name, no_wrap=True, justify="right" if name == "clips" else "left")
-    for title, _ in _COLUMNS.values():
-        table.add_column(title, no_wrap=True, justify="right")
-    table.add_column("best do-nothing, flow", no_wrap=True, justify="right")
-    for domain, kind, found in domain_rows(outcome):
-        cells = [_spoken(found[name], digits) for name, (_, digits) in _COLUMNS.items()]
-        table.add_row(domain, kind, str(found["n_clips"]), *cells, _best(found))
-    console.print(table)
+    head = ("domain", "training", "n", *(title for title, _ in _COLUMNS.values()), "do-nothing, flow")
+    rows = [
+        (domain, kind, str(found["n_clips"]), *_values(found, plus_minus), bare(_best(found)))
+        for domain, kind, found in domain_rows(outcome)
+    ]
+    console.print(terminal_table(head, rows, left=("training",)))
 
 
 def write_domain_page(path: str | os.PathLike, outcome: Mapping[str, Any]) -> Path:
@@ -61,21 +56,27 @@ def write_domain_page(path: str | os.PathLike, outcome: Mapping[str, Any]) -> Pa
     ]
     plot = interval_plot([Facet(title="SSIM, flow", dots=dots)])
     titles = ("domain", "in training", "clips", "patients", *(t for t, _ in _COLUMNS.values()), "best do-nothing, flow")
-    head = "".join(f"<th scope='col'>{title}</th>" for title in titles)
-    body = "".join(
-        f'<tr class="{"model" if kind == "unseen" else "plain"}"><th scope="row">{escape(domain)}</th><td>{kind}</td>'
-        f"<td>{found['n_clips']}</td><td>{found['n_patients']}</td>"
-        + "".join(f"<td>{escape(_spoken(found[name], digits))}</td>" for name, (_, digits) in _COLUMNS.items())
-        + f"<td>{escape(_best(found))}</td></tr>"
+    cells = [
+        (
+            "model" if kind == "unseen" else "plain",
+            [
+                domain,
+                kind,
+                str(found["n_clips"]),
+                str(found["n_patients"]),
+                *_values(found, with_interval),
+                _best(found),
+            ],
+        )
         for domain, kind, found in rows
-    )
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    ]
     parts = [
-        section("summary", "Domains that training has and has not seen", _about(outcome), f'<div class="panel">{plot}</div>'),
-        section("groups", "Table", "", f'<div class="panel scroll">{table}</div>'),
+        Section(anchor="summary", nav="Domains", title="Domains that training has and has not seen", lead=_about(outcome),
+                blocks=[Panel(blocks=[Chart(svg=plot)])]),
+        Section(anchor="groups", nav="Table", title="Table", blocks=[Panel(blocks=[Table(head=titles, rows=cells)])]),
     ]  # fmt: skip
     facts = f"{len(outcome['domains'])} clinical domains"
-    return write_page(path, title="Unseen clinical domains", facts=facts, parts=parts, clips=[])
+    return write_page(path, title="Unseen clinical domains", facts=facts, sections=parts)
 
 
 def _about(outcome: Mapping[str, Any]) -> str:
@@ -90,16 +91,13 @@ def _about(outcome: Mapping[str, Any]) -> str:
     )
 
 
-def _spoken(value: Mapping[str, Any], digits: int) -> str:
-    mean, interval = value["mean"], value["ci95"]
-    if mean is None:
-        return "-"
-    return f"{mean:.{digits}f}" + (f" ({interval[0]:.{digits}f}-{interval[1]:.{digits}f})" if interval else "")
+def _values(found: Mapping[str, Any], write: Callable[..., str]) -> list[str]:
+    return [write(found[name]["mean"], found[name]["ci95"], digits) for name, (_, digits) in _COLUMNS.items()]
 
 
 def _best(found: Mapping[str, Any]) -> str:
     known = {name: value for name, value in found["baselines_ssim_flow"].items() if value is not None}
     if not known:
-        return "-"
+        return DASH
     name = max(known, key=known.get)
-    return f"{known[name]:.3f} {name.replace('_', ' ')}"
+    return f"{number(known[name])} {name.replace('_', ' ')}"

@@ -96,6 +96,7 @@ def test_json_has_no_nan_and_round_trips(evaluated, tmp_path):
     write_json(tmp_path / "deep" / "evaluation.json", result)
     text = (tmp_path / "deep" / "evaluation.json").read_text()
     assert "NaN" not in text
+    assert text == json.dumps(json.loads(text), indent=1), "the same bytes as ever"
     assert json.loads(text)["ssim"]["flow"] == result["ssim"]["flow"]
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["evaluation.json"]
 

@@ -12,13 +12,15 @@ from cfd2gray.evaluation.card import sets as card_sets
 from cfd2gray.evaluation.card.as_translated import as_translated
 from cfd2gray.evaluation.card.judge import Card, CardOptions
 from cfd2gray.evaluation.card.page import markdown, write_card
-from cfd2gray.evaluation.report.curves import training_picture
 from cfd2gray.evaluation.tasks.lumen import LumenErrors, lumen_errors
 from cfd2gray.evaluation.tasks.mass_recall import mass_recall
+from cfd2gray.pages.curves import training_picture
 from cfd2gray.translation.translator import Translator, luma_of
 from cfd2gray.weights.pretrained import load_pretrained
 from data_pipeline.schema import BOX, FLOW, LABELS, SECTOR
 from data_pipeline.screen.hidden import hidden_mask
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def mass_clip(*, hidden=True):
@@ -104,7 +106,11 @@ def test_curves_stand_alone_as_a_picture(tmp_path):
     history = [{"step": s, "loss/pixel": 1 / s, "val/ssim_flow": s / 9, "speed/clips_per_s": 3.0} for s in range(1, 9)]
     drawn = training_picture(history)
     root = ElementTree.fromstring(drawn)
-    assert len(root.findall("{http://www.w3.org/2000/svg}svg")) == 2 and "clips per s" not in drawn
+    plots = [part for part in root.iter(SVG + "g") if part.get("id", "").startswith("axes_")]
+    curves = [[mark.find(SVG + "title").text for mark in plot.iter(SVG + "g") if mark.get("class")] for plot in plots]
+    assert curves == [["pixel"], ["ssim flow"]], "a plot per family of metrics, none of the machine's own"
+    points = [plot.find(f".//{SVG}g[@class='mark']/{SVG}path").get("d") for plot in plots]
+    assert [path.count("L") for path in points] == [7, 7], "every step is a point of the curve"
     with pytest.raises(ValueError, match="not written any metrics"):
         training_picture([])
 

@@ -53,7 +53,7 @@ def test_page_says_better_worse_and_unpaired(evaluated, tmp_path):
     assert "worse" in text
     assert "shares no clip" in text
     assert "up &lt;b&gt;" in text
-    assert "<td>0.912</td><td>0.907</td><td>0.961</td><td>&ndash;</td>" in text
+    assert "<td>0.912</td><td>0.907</td><td>0.961</td><td>–</td>" in text
     assert "<b>" not in text.replace("<b>A", "")
 
 

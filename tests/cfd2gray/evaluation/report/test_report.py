@@ -9,7 +9,7 @@ import pytest
 from cfd2gray.evaluation.report.gallery import Gallery, ReportClip
 from cfd2gray.evaluation.report.page import write_report
 from cfd2gray.evaluation.report.sprites import SheetOptions, clip_panels, error_colours
-from cfd2gray.evaluation.report.svg import Dot, Facet, Line, interval_plot, line_plot, ticks
+from cfd2gray.pages.charts import Dot, Facet, Line, interval_plot, line_plot
 from tests.cfd2gray.evaluation import synthetic
 from tests.cfd2gray.evaluation.browser import browser, needs_browser
 
@@ -129,11 +129,22 @@ def test_plots_state_their_numbers_and_survive_gaps():
     )
     assert "m, flow: 0.500 (0.400 to 0.600)" in plot
     assert "no such pixels" in plot
-    gap = line_plot("loss", [Line(label="a", x=np.arange(5.0), y=np.array([1, 2, np.nan, 3, 4]))], x_label="step")
-    assert gap.count("<polyline") == 2
-    assert line_plot("empty", [], x_label="step").endswith("</svg>")
-    assert ticks(0, 1) == [0, 0.25, 0.5, 0.75, 1.0]
-    assert ticks(3, 3) == [3]
+    gap = line_plot("loss", [Line(label="a <b>", x=np.arange(5.0), y=np.array([1, 2, np.nan, 3, 4]))], x_label="step")
+    curve = re.search(r"<title>a &lt;b&gt;</title>\s*<path d=\"([^\"]*)\"", gap)
+    assert curve[1].count("M") == 2, "a gap breaks the curve"
+    assert line_plot("empty", [], x_label="step").strip().endswith("</svg>")
+
+
+def test_charts_are_equal_for_equal_input_follow_the_theme_and_share_no_id():
+    one, again, other = (
+        interval_plot([Facet(title="flow", dots=[Dot(label="m", value=value, kind="model")])])
+        for value in (0.5, 0.5, 0.6)
+    )
+    assert one == again
+    ids = [set(re.findall(r' id="([^"]+)"', chart)) for chart in (one, other)]
+    assert ids[0] and not ids[0] & ids[1]
+    assert "var(--accent)" in one
+    assert not re.search(r"(?:fill|stroke): #0a6a81", one)
 
 
 def test_report_refuses_what_is_not_a_result(tmp_path):

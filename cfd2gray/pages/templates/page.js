@@ -25,6 +25,22 @@
     if (buttons.length) show(buttons[0]);
   }
 
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const value = (row, k) => {
+      const text = row.children[k].dataset.v ?? row.children[k].textContent;
+      return text === "" || isNaN(text) ? text : Number(text);
+    };
+    const buttons = [...table.querySelectorAll("th button")];
+    buttons.forEach((button, k) => button.addEventListener("click", () => {
+      const down = button.getAttribute("aria-sort") === "ascending";
+      buttons.forEach((other) => other.removeAttribute("aria-sort"));
+      button.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const compare = (a, b) => typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+      [...table.tBodies[0].rows].sort((a, b) => (down ? -1 : 1) * compare(value(a, k), value(b, k)))
+        .forEach((row) => table.tBodies[0].append(row));
+    }));
+  }
+
   // Clips: every panel is a sprite sheet; one frame number drives all panels of a clip, so they cannot drift apart.
   const data = JSON.parse(document.getElementById("clips-data").textContent);
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;

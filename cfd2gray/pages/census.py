@@ -1,0 +1,89 @@
+"""A census as one HTML page: missingness heat-map, class balance before and after translation."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from cfd2gray.pages.blocks import Cell, Legend, Panel, Section, Table, Text, Two
+from cfd2gray.pages.numbers import number
+from cfd2gray.pages.page import write_page
+from data_pipeline.census import tables as census_tables
+from data_pipeline.census.run import Census
+
+_LEGEND = {
+    "both": "greyscale and colour",
+    "greyscale": "greyscale",
+    "recoverable": "colour only: translation would give greyscale",
+    "missing": "neither",
+}
+_SHORT = {"both": "G C", "greyscale": "G", "recoverable": "C", "missing": ""}
+MAX_PATTERNS = 300
+"""Rows of the heat-map; rarer patterns are added up in a last line."""
+
+
+def write_html(census: Census, path: str | os.PathLike, *, title: str = "Archive census") -> None:
+    """Write the page; by renaming."""
+    summary = census_tables.summary(census)
+    facts = (
+        f"{summary['files']} files, {summary['patients']} known patients; "
+        f"{summary['files_without_patient']} files name no patient and count as one each."
+    )
+    write_page(path, title=title, facts=facts, sections=sections(census), eyebrow="Archive census")
+
+
+def sections(census: Census) -> list[Section]:
+    """The page's parts."""
+    summary = census_tables.summary(census)
+    now, after = summary["imbalance"]["now"], summary["imbalance"]["after"]
+    balance = f"Most frequent to rarest view: {_ratio(now)} now, {_ratio(after)} after translation."
+    caution = (
+        "Patients are pseudonyms. Sub-modalities are found by software, and views as the header or the given table names "
+        "them: look at samples before relying on a number."
+    )
+    counts = [("Sub-modalities", ("sub-modality", "files"), summary["modalities"])]
+    counts += [("Unreadable, and why", ("reason", "files"), summary["unreadable"])] if summary["unreadable"] else []
+    counts += [("Passed over", ("reason", "number"), summary["passed_over"])] if summary["passed_over"] else []
+    counts += [("Stills, and what they show", ("shows", "files"), summary["stills"])] if summary["stills"] else []
+    panels = [
+        Panel(blocks=[Table(title=name, head=head, rows=[("", [key, str(n)]) for key, n in table.items()])])
+        for name, head, table in counts
+    ]
+    return [
+        Section(anchor="summary", nav="In short", title="In short", lead=f"{census_tables.headline(census)}.",
+                blocks=[Text(text=caution)]),
+        Section(anchor="views", nav="Views", title="Who has which view", blocks=[Panel(blocks=_heat_map(census))]),
+        Section(anchor="balance", nav="Balance", title="Class balance, before and after translation", lead=balance,
+                blocks=[Panel(blocks=[_balance(census)])]),
+        Section(anchor="files", nav="Files", title="Files", blocks=[Two(panels=panels)]),
+    ]  # fmt: skip
+
+
+def _heat_map(census: Census) -> list[Any]:
+    views, patterns = census_tables.views_of(census), census_tables.patterns(census)
+    if not patterns:
+        return [Text(text="No greyscale and no colour-flow video was found.")]
+    rows: list[tuple[str, list[Any]]] = [
+        ("", [str(n), *(Cell(text=_SHORT[s], about=_LEGEND[s], style=f"cell {s}") for s in states)])
+        for states, n in patterns[:MAX_PATTERNS]
+    ]
+    if len(patterns) > MAX_PATTERNS:
+        rest = sum(count for _, count in patterns[MAX_PATTERNS:])
+        text = f"in {len(patterns) - MAX_PATTERNS} rarer patterns"
+        rows.append(("", [str(rest), Cell(text=text, span=len(views))]))
+    return [Legend(entries=list(_LEGEND.items())), Table(head=["patients", *views], rows=rows, style="heat")]
+
+
+def _balance(census: Census) -> Table:
+    gains = census_tables.balance(census)
+    most = max((own.clips + own.more_clips for own in gains.values()), default=1) or 1
+    rows = []
+    for view, own in gains.items():
+        bar = [("greyscale", own.clips / most), ("recoverable", own.more_clips / most)]
+        numbers = (own.clips, f"+{own.more_clips}", own.patients, f"+{own.more_patients}")
+        rows.append(("", [view, *map(str, numbers), Cell(text="", bar=bar)]))
+    return Table(head=("view", "clips now", "more", "patients now", "more", ""), rows=rows)
+
+
+def _ratio(value: float | None) -> str:
+    return "no clip of the rarest" if value is None else f"{number(value, 1)} to 1"
