@@ -17,6 +17,8 @@ def add_commands(add: AddCommand) -> None:
     which = sub.add_mutually_exclusive_group()
     which.add_argument("--checkpoint", type=pathlib.Path, metavar="RUN", help="the --workdir of a training run")
     which.add_argument("--weights", metavar="FILE", help="a weights file, or the name of weights that ship (default)")
+    about = "the network that sees what is on a screen; only with --onnx"
+    which.add_argument("--screen-parser", action="store_true", help=about)
     sub.add_argument("-o", "--out", type=pathlib.Path, metavar="FILE", help="weights file to write")
     sub.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the weights file")
     about = "also write the graphs of --out beside it: with them it is used without JAX"
@@ -28,6 +30,8 @@ def add_commands(add: AddCommand) -> None:
 
 
 def run_export(args: argparse.Namespace) -> int:
+    if args.screen_parser:
+        return _export_parser(args)
     from cfd2gray.weights.pretrained import available, load_pretrained, load_weights, save_weights
 
     if not args.out and not args.onnx:
@@ -57,6 +61,21 @@ def run_export(args: argparse.Namespace) -> int:
 
         found = write_onnx(args.onnx, weights, kind=STREAM if args.live else CLIP)
         written |= {"onnx": str(args.onnx), "difference_from_jax": found}
-        print(f"{args.onnx}: {TESTED}; furthest from JAX: " + ", ".join(f"{k} {v:.1e}" for k, v in found.items()))
+        print(f"{args.onnx}: {TESTED}; furthest from JAX: {_told(found)}")
     write_result(args, written)
     return 0
+
+
+def _export_parser(args: argparse.Namespace) -> int:
+    from cfd2gray.parsing.export import OPSET, write_shipped
+
+    if args.onnx is None or args.out or args.graphs or args.live:
+        raise ValueError("the screen parser is exported with --onnx FILE.onnx and nothing else")
+    found = write_shipped(args.onnx)
+    write_result(args, {"onnx": str(args.onnx), "difference_from_jax": found})
+    print(f"{args.onnx}: ONNX opset {OPSET}; furthest from JAX: {_told(found)}")
+    return 0
+
+
+def _told(found: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.1e}" for name, value in found.items())

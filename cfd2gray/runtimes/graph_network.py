@@ -6,7 +6,8 @@ import collections
 import os
 import pathlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
@@ -155,21 +156,25 @@ class GraphNetwork:
         self.weights, self.runtime = weights, runtime
         self._engines: dict[str, Engine] = {}
         self._lock = threading.Lock()
+        self._at_once = max(1, min(AT_ONCE, len(os.sched_getaffinity(0)) // 2))
+        self._pool = ThreadPoolExecutor(self._at_once, thread_name_prefix=runtime)
+        """Windows are computed here while others are cut out, pasted and encoded."""
 
     def workers(self) -> list[GraphNetwork]:
         # Threads share it; several keep it busy, since reading, analysis and writing of a clip take one core each.
-        return [self] * max(1, min(AT_ONCE, len(os.sched_getaffinity(0)) // 2))
+        return [self] * self._at_once
 
-    def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[Windows]:
+    def windows(self, frames: np.ndarray, hidden: np.ndarray, wanted: np.ndarray | None = None) -> Iterator[Windows]:
         engine, radius = self._engine(CLIP), self.weights.spec.radius
-        pieces = -(-len(frames) // WINDOW[self.runtime])
-        window = -(-len(frames) // (pieces * STEP)) * STEP
+        count = len(frames) if wanted is None else int(wanted.sum())
+        pieces = -(-count // WINDOW[self.runtime])
+        window = -(-count // (max(pieces, 1) * STEP)) * STEP
 
-        def run(frames: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, ...]:
-            found = engine({"frames": frames[0], "hidden": hidden[0]})
-            return found["grey"][None], found["confidence"][None]
+        def start(frames: np.ndarray, hidden: np.ndarray) -> Callable[[], tuple[np.ndarray, ...]]:
+            begun = self._pool.submit(engine, {"frames": frames[0], "hidden": hidden[0]})
+            return lambda: tuple(begun.result()[name][None] for name in ("grey", "confidence"))
 
-        return run_windows(run, (frames, hidden), window=window, radius=radius, margin=radius)
+        return run_windows(start, (frames, hidden), window=window, radius=radius, margin=radius, wanted=wanted)
 
     def live(self, height: int, width: int) -> Advance:
         engine = self._engine(STREAM)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -20,7 +20,7 @@ from cfd2gray.models.pure import graph_of
 from cfd2gray.runtimes.confidence import confidence_of
 from cfd2gray.runtimes.grain import match_grain
 from cfd2gray.runtimes.network import Advance, Windows
-from cfd2gray.runtimes.windows import lanes_for, run_windows
+from cfd2gray.runtimes.windows import lanes_for, run_windows, window_for
 from cfd2gray.weights.pretrained import GeneratorWeights
 
 
@@ -88,20 +88,27 @@ class JaxNetwork:
     def workers(self) -> list[JaxNetwork]:
         return [JaxNetwork(self.weights, devices=[device]) for device in jax.local_devices()]
 
-    def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[Windows]:
-        spec, lanes = self.weights.spec, lanes_for(len(frames), len(self._devices))
+    def windows(self, frames: np.ndarray, hidden: np.ndarray, wanted: np.ndarray | None = None) -> Iterator[Windows]:
+        spec, count = self.weights.spec, len(frames) if wanted is None else int(wanted.sum())
+        lanes = lanes_for(count, len(self._devices))
         if lanes not in self._placed:
             mesh = make_mesh(devices=self._devices[:lanes])
             self._placed[lanes] = jax.device_put(self.weights.params, replicated(mesh)), batch_sharding(mesh)
         params, spread = self._placed[lanes]
         run = compiled_window(spec)
+
+        def start(*arrays: np.ndarray) -> Callable[[], tuple[np.ndarray, ...]]:
+            results = run(params, *jax.device_put(arrays, spread))  # JAX returns before they are there
+            return lambda: tuple(map(np.asarray, results))
+
         return run_windows(
-            lambda *arrays: run(params, *jax.device_put(arrays, spread)),
+            start,
             (frames, hidden),
-            window=self.weights.settings["window"],
+            window=window_for(count, lanes, self.weights.settings["window"]),
             radius=spec.radius,
             margin=left_out(spec),
             lanes=lanes,
+            wanted=wanted,
         )
 
     def live(self, height: int, width: int) -> Advance:

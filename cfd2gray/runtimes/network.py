@@ -20,12 +20,13 @@ class Network(Protocol):
     runtime: str
     weights: GeneratorWeights
 
-    def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[Windows]:
+    def windows(self, frames: np.ndarray, hidden: np.ndarray, wanted: np.ndarray | None = None) -> Iterator[Windows]:
         """The network alone, window by window.
 
         Args:
           frames: uint8 ``[T, h, w, 3]`` at working size; h and w are multiples of the network's.
           hidden: uint8 ``[T, h, w]``, 1 under colour and outline.
+          wanted: bool ``[T]``: frames whose result is needed; the others may be left out. None: all.
 
         Yields:
           ``(part, (grey, confidence))``: which frames, and float32 ``[len(part), h, w]`` in [0, 1] for them.

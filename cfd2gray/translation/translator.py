@@ -44,11 +44,6 @@ def luma_of(frames: np.ndarray) -> np.ndarray:
     return np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames])
 
 
-def _certain(shape: tuple[int, ...], wanted: bool) -> np.ndarray:
-    """Confidence of what is passed through; nothing when it was not asked for."""
-    return np.ones(shape if wanted else (0, *shape[1:]), np.float32)
-
-
 class Translator:
     """Translates colour-flow clips with one set of weights.
 
@@ -159,52 +154,105 @@ class Translator:
         """
         check_frames(frames, channels=3)
         analysis = analyse(frames, regions=regions) if analysis is None else analysis
-        untouched = luma_of(frames)
+        shape = frames.shape[:3]
+        result = Translated(
+            grey=np.empty(shape, np.uint8),
+            confidence=np.empty(shape if confidence else (0, *shape[1:]), np.float32),
+            synthesised=np.empty(len(frames), np.float32),
+            analysis=analysis,
+        )
+        pieces = self.pieces(frames, analysis=analysis, whole_frame=whole_frame, view=view, confidence=confidence)
+        for part, piece in pieces:
+            result.grey[part], result.synthesised[part] = piece.grey, piece.synthesised
+            if confidence:
+                result.confidence[part] = piece.confidence
+        return result
+
+    def pieces(
+        self,
+        frames: np.ndarray,
+        *,
+        analysis: FlowAnalysis,
+        whole_frame: bool = False,
+        view: View | None = None,
+        confidence: bool = True,
+        only: slice = slice(None),
+    ) -> Iterator[tuple[slice, Translated]]:
+        """`translate` piece by piece, in order: the network works on the next piece while this one is used.
+
+        Frames of which nothing is hidden cost nothing unless others look at them.
+
+        Args:
+          only: Frames whose translation is needed; the others are only looked at.
+
+        Yields:
+          ``(frames of the piece, the piece)``; its ``analysis`` is the clip's.
+        """
         coloured = analysis.kind in COLOURED
         hidden = hidden_mask(analysis.strata) if coloured else np.zeros(frames.shape[:3], np.uint8)
-        if whole_frame and coloured:
-            area = np.broadcast_to(analysis.sector[None], hidden.shape)
-        else:
-            area = hidden
-        if not area.any():
-            return Translated(
-                grey=untouched,
-                confidence=_certain(untouched.shape, confidence),
-                synthesised=np.zeros(len(frames), np.float32),
-                analysis=analysis,
+        area = np.broadcast_to(analysis.sector[None], hidden.shape) if whole_frame and coloured else hidden
+        start, stop, _ = only.indices(len(frames))
+        at, wanted = start, area.any(axis=(1, 2))
+        if wanted[start:stop].any():
+            view = View.around(area.any(axis=0), analysis.sector, self.weights) if view is None else view
+            wanted[:start] = wanted[stop:] = False
+            small = view.shrink(
+                frames, hidden, sector=analysis.sector, wanted=_around(wanted, self.weights.spec.radius)
             )
-        view = View.around(area.any(axis=0), analysis.sector, self.weights) if view is None else view
-        return self._synthesise(frames, untouched, hidden, area, analysis, view, whole_frame, confidence)
+            for window, found in self._network.windows(*small, wanted):
+                part = slice(window.start, min(window.stop, stop))
+                if at < part.start:
+                    yield slice(at, part.start), _untouched(frames[at : part.start], analysis, confidence)
+                box = np.ones_like(hidden[part]) if whole_frame else (analysis.strata[part] & BOX)
+                found = tuple(array[: part.stop - part.start] for array in found)
+                pasted = self._pasted(frames[part], area[part], box, view, found, analysis, whole_frame, confidence)
+                yield part, pasted
+                at = part.stop
+        if at < stop:
+            yield slice(at, stop), _untouched(frames[at:stop], analysis, confidence)
 
     def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[Windows]:
         """The network alone, window by window; see `runtimes.network.Network.windows`."""
         return self._network.windows(frames, hidden)
 
-    def _synthesise(
+    def _pasted(
         self,
         frames: np.ndarray,
-        untouched: np.ndarray,
-        hidden: np.ndarray,
         area: np.ndarray,
-        analysis: FlowAnalysis,
+        box: np.ndarray,
         view: View,
+        found: tuple[np.ndarray, ...],
+        analysis: FlowAnalysis,
         whole_frame: bool,
         with_confidence: bool,
     ) -> Translated:
-        grey = untouched.copy()
-        confidence = _certain(untouched.shape, with_confidence)
-        synthesised = np.zeros(len(frames), np.float32)
-        feather = max(1, round(self.weights.settings["feather"] / view.scale))
-        y, x = view.rows, view.columns
-        small_frames = view.shrink(frames, hidden, sector=analysis.sector)
-        for part, (small, small_confidence) in self.windows(*small_frames):
-            box = np.ones_like(hidden[part]) if whole_frame else (analysis.strata[part] & BOX)
-            weights = blend_weights(area[part, y, x], box[:, y, x], feather=0 if whole_frame else feather)
-            base = untouched[part, y, x].astype(np.float32)
-            merged = composite(base, 255.0 * view.enlarge(small), weights)
-            grey[part, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
-            if with_confidence:
-                one = np.ones_like(weights)
-                confidence[part, y, x] = composite(one, view.enlarge(small_confidence), weights)
-            synthesised[part] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / untouched[0].size
-        return Translated(grey=grey, confidence=confidence, synthesised=synthesised, analysis=analysis)
+        """What the network found for some frames in its place among their visible pixels."""
+        result, (y, x) = _untouched(frames, analysis, with_confidence), (view.rows, view.columns)
+        feather = 0 if whole_frame else max(1, round(self.weights.settings["feather"] / view.scale))
+        weights = blend_weights(area[:, y, x], box[:, y, x], feather=feather)
+        base = result.grey[:, y, x].astype(np.float32)
+        merged = composite(base, 255.0 * view.enlarge(found[0]), weights)
+        result.grey[:, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
+        if with_confidence:
+            result.confidence[:, y, x] = composite(np.ones_like(weights), view.enlarge(found[1]), weights)
+        result.synthesised[:] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / result.grey[0].size
+        return result
+
+
+def _around(wanted: np.ndarray, radius: int) -> np.ndarray:
+    """bool ``[T]``: true up to ``radius`` frames before and after each true one."""
+    near = np.zeros_like(wanted)
+    for frame in np.flatnonzero(wanted):
+        near[max(0, frame - radius) : frame + radius + 1] = True
+    return near
+
+
+def _untouched(frames: np.ndarray, analysis: FlowAnalysis, with_confidence: bool) -> Translated:
+    """Frames that pass through as luma."""
+    grey = luma_of(frames)
+    return Translated(
+        grey=grey,
+        confidence=np.ones(grey.shape if with_confidence else (0, *grey.shape[1:]), np.float32),
+        synthesised=np.zeros(len(frames), np.float32),
+        analysis=analysis,
+    )

@@ -38,7 +38,7 @@ MAY_ENTER = {
     "cfd2gray.pages": "data_pipeline.census",
     "cfd2gray.evaluation": "models metrics weights runtimes translation training pages data_pipeline",
     "cfd2gray.launch": "models metrics losses weights runtimes translation training evaluation pages data_pipeline",
-    "cfd2gray.benchmarks": "models metrics losses weights runtimes translation training launch data_pipeline",
+    "cfd2gray.benchmarks": "models metrics losses weights runtimes translation training launch pages data_pipeline",
 }
 """A room -> the rooms that it may enter, named within its package or in full. The command line and demo may enter all."""
 SMALL_FILES = {"cfd2gray": "config mesh files cpu_cores cache_folder compile_cache __version__"}

@@ -32,6 +32,7 @@ HEAVY = [
     "scipy",
     "ml_collections",
     "clu",
+    "matplotlib",
 ]
 
 
