@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import cv2
 import numpy as np
 
@@ -14,14 +17,25 @@ from data_pipeline.screen.hidden import hidden_mask
 
 REVIEW = 24
 """Frames after which the first decisions about sector and box are made again, and again while no colour is seen."""
+LAG = 12
+"""Frames after which such decisions hold: another thread makes them and readies the network while frames go on."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Decision:
+    """What a stream was taken for; nothing is translated without a ``view``."""
+
+    masks: LiveMasks
+    view: View | None = None
+    advance: Advance | None = None
 
 
 class Stream:
     """One live clip. ``stream.push(frame)`` returns the translation of that very frame: the delay is one frame.
 
     Sector, box and tint are decided on ``example`` (a few seconds of the same view, if there are any), else on the first
-    frame and once more after `REVIEW` frames; a view without colour is looked at again every `REVIEW` frames. The box is
-    taken to stand still in between. Frames without colour pass through as luma.
+    frame and once more on the first `REVIEW` frames; a view without colour is looked at again every `REVIEW` frames. The
+    box is taken to stand still in between. Frames without colour pass through as luma.
 
     Args:
       network: A causal one.
@@ -40,33 +54,37 @@ class Stream:
                 "--config.model.causal=True (--config.init=RUN starts it from these weights)"
             )
         self._network = network
+        self._decision: _Decision | None = None
         self._recent: list[np.ndarray] = []
-        self._count, self._masks, self._view = 0, None, None
-        self._advance: Advance | None = None
+        self._reviewed = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="review")
+        self._coming: tuple[int, Future[_Decision]] | None = None
+        """Frames until the next decision holds, and the decision."""
         if size is not None:
             self._prepare(*size)
         if example is not None:
-            self._decide(np.asarray(example))
-            self._count = REVIEW  # nothing to review
+            self._decision = self._decided(np.asarray(example), None)
+            self._reviewed = True
 
     @property
     def kind(self) -> str:
         """What the stream was last taken for; see `data_pipeline.screen.analysis.FlowAnalysis`."""
-        return "unknown" if self._masks is None else self._masks.kind
+        return "unknown" if self._decision is None else self._decision.masks.kind
 
     def push(self, frame: np.ndarray) -> np.ndarray:
         """uint8 ``[H, W, 3]`` RGB -> uint8 ``[H, W]``; every frame of a stream has the same size."""
         frame = np.ascontiguousarray(frame)
-        if self._masks is None:
-            self._decide(frame[None])
-        self._review(frame)
-        strata = self._masks.strata(frame)
+        if self._decision is None:
+            self._decision = self._decided(frame[None], None)
+        strata = self._decision.masks.strata(frame)  # before the review: it says so if the size is another one
+        if self._review(frame):
+            strata = self._decision.masks.strata(frame)
         untouched = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        if self._view is None:
+        view, advance = self._decision.view, self._decision.advance
+        if view is None or advance is None:
             return untouched
-        hidden, view = hidden_mask(strata[None]), self._view
-        small = view.shrink(frame[None], hidden, sector=self._masks.sector)
-        grey = self._advance(*small)
+        hidden = hidden_mask(strata[None])
+        grey = advance(*view.shrink(frame[None], hidden, sector=self._decision.masks.sector))
         y, x = view.rows, view.columns
         feather = max(1, round(self._network.weights.settings["feather"] / view.scale))
         weights = blend_weights(hidden[:, y, x], strata[None, y, x] & BOX, feather=feather)
@@ -82,21 +100,27 @@ class Stream:
         view = View.around(box, np.ones_like(box), self._network.weights)
         self._network.live(view.height, view.width)
 
-    def _review(self, frame: np.ndarray) -> None:
-        self._count += 1
-        if self._count > REVIEW and self._view is not None:
-            return
-        self._recent.append(frame)
-        if len(self._recent) == REVIEW:
-            self._decide(np.stack(self._recent))
-            self._recent.clear()
+    def _review(self, frame: np.ndarray) -> bool:
+        """Collect frames and have them looked at; True where another decision holds from this frame on."""
+        if self._coming is not None:
+            left, decision = self._coming
+            self._coming = (left - 1, decision) if left > 1 else None
+            if self._coming is None:
+                self._decision = decision.result()
+                return True
+        elif not self._reviewed or self._decision.view is None:
+            self._recent.append(frame)
+            if len(self._recent) == REVIEW:
+                self._coming = LAG, self._thread.submit(self._decided, np.stack(self._recent), self._decision)
+                self._recent, self._reviewed = [], True
+        return False
 
-    def _decide(self, frames: np.ndarray) -> None:
-        self._masks = LiveMasks(frames)
-        if self._masks.kind not in COLOURED or not self._masks.box.any():
-            self._view = self._advance = None
-            return
-        view = View.around(self._masks.box, self._masks.sector, self._network.weights)
-        if view != self._view:  # what was remembered lies elsewhere
-            self._view = view
-            self._advance = self._network.live(view.height, view.width)
+    def _decided(self, frames: np.ndarray, before: _Decision | None) -> _Decision:
+        masks = LiveMasks(frames)
+        if masks.kind not in COLOURED or not masks.box.any():
+            return _Decision(masks=masks)
+        view = View.around(masks.box, masks.sector, self._network.weights)
+        if before is not None and view == before.view:
+            return _Decision(masks=masks, view=view, advance=before.advance)
+        # What was remembered lies elsewhere.
+        return _Decision(masks=masks, view=view, advance=self._network.live(view.height, view.width))

@@ -11,7 +11,7 @@ from cfd2gray.models.fill import luma
 from cfd2gray.models.generator import Generator
 from cfd2gray.models.pure import fresh_params, graph_of
 from cfd2gray.runtimes.grain import match_grain
-from cfd2gray.translation.stream import REVIEW
+from cfd2gray.translation.stream import LAG, REVIEW
 from cfd2gray.translation.translator import Translator, luma_of
 from cfd2gray.translation.view import View
 from cfd2gray.weights.pretrained import GeneratorWeights
@@ -64,6 +64,20 @@ def test_a_stream_finds_the_view_by_itself_and_a_clip_without_colour_passes_thro
     grey = np.repeat(pair.grey, 3, axis=-1)
     still = make_translator(causal=True).stream()
     np.testing.assert_array_equal(np.stack([still.push(frame) for frame in grey[:3]]), pair.grey[:3, ..., 0])
+
+
+def test_another_decision_holds_after_a_fixed_number_of_frames_whatever_it_took_to_make(pair):
+    frames = np.concatenate([np.repeat(pair.grey, 3, axis=-1)[:REVIEW], pair.cfd, pair.cfd])[: 2 * REVIEW + 2 * LAG + 2]
+    streams = [make_translator(causal=True, runtime="onnxruntime").stream() for _ in range(2)]
+    kinds, shown = [], []
+    for frame in frames:
+        pushed = [stream.push(frame) for stream in streams]
+        kinds.append(streams[0].kind)
+        shown.append((pushed[0] != luma_of(frame[None])[0]).any())
+        np.testing.assert_array_equal(*pushed)
+    first = 2 * (REVIEW + LAG) - 1  # the second review is the first with colour in it
+    assert "cfd" not in kinds[:first] and set(kinds[first:]) == {"cfd"}
+    assert not any(shown[:first]) and all(shown[first:])
 
 
 def test_the_shipped_streaming_weights_come_far_nearer_to_truth_than_luma(pair):
