@@ -14,7 +14,7 @@ from cfd2gray.benchmarks.diffusion import latent_cost
 from cfd2gray.benchmarks.plan import NETWORKS, Plan, measure, naive_peer, torch_peers
 from cfd2gray.benchmarks.process import Contender
 from cfd2gray.benchmarks.section import Section
-from cfd2gray.benchmarks.translate_topic import translate
+from cfd2gray.benchmarks.translation_topics import files, translate
 
 
 def train(plan: Plan) -> Iterator[Section]:
@@ -178,6 +178,7 @@ def peak_memory(plan: Plan) -> Iterator[Section]:
 Topic = Callable[[Plan], Iterator[Section]]
 TOPICS: dict[str, Topic] = {
     "translate": translate,
+    "files": files,
     "train": train,
     "input": read,
     "ssim": ssim,

@@ -48,30 +48,28 @@ def clip(task: dict[str, Any], *, frames: int, runtime: str) -> Built:
     return lambda: translate(clip), {"units": frames}
 
 
-def file(task: dict[str, Any], *, frames: int, runtime: str, height: int = 0, width: int = 0) -> Built:
-    """A video file (FFV1) to a video file (H.264): decoding, all of `clip`, encoding.
-
-    Args:
-      frames: Of the clip.
-      height: Of the screen; by default as in the task, like ``width``.
-    """
-    from cfd2gray.translation import files
+def write_screen(path: pathlib.Path, *, frames: int, height: int, width: int) -> None:
+    """A simulated screen as a lossless video, for `file`."""
     from cfd2gray.translation.output.video import write_video
+
+    write_video(path, screen_clip(frames, height, width), fps=30.0)
+
+
+def file(task: dict[str, Any], *, source: str, frames: int, runtime: str) -> Built:
+    """``source`` of ``frames`` frames to a video file (H.264): decoding, all of `clip`, encoding."""
+    from cfd2gray.translation import files
     from data_pipeline.screen.deidentify import KeyedHasher
 
     use_compile_cache()
-    config = Task.of(task).load()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="cfd2gray-bench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    source, target = folder / "clip.mkv", folder / "grey.mp4"
-    write_video(source, screen_clip(frames, height or config.data.size, width or config.data.size), fps=30.0)
-    translate = Translator(weights_of(config), runtime=runtime)
+    translate = Translator(weights_of(Task.of(task).load()), runtime=runtime)
     output = files.Output(format=".mp4", hasher=KeyedHasher(b"bench" * 8))
 
     def call() -> None:
-        for old in folder.glob("grey*"):
+        for old in folder.iterdir():
             old.unlink()
-        files.translate_file(translate, source, target, output)
+        files.translate_file(translate, pathlib.Path(source), folder / "grey.mp4", output)
 
     return call, {"units": frames}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cfd2gray.commands.parsers import PROG, AddCommand, add_config, write_result
 
-TOPICS = ("translate", "train", "input", "ssim", "baseline-diffusion", "memory")
+TOPICS = ("translate", "files", "train", "input", "ssim", "baseline-diffusion", "memory")
 
 
 def _topic(name: str) -> str:

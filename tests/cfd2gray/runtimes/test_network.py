@@ -5,10 +5,12 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from cfd2gray.cache_folder import keep_newest
+from cfd2gray.metrics import ssim
 from cfd2gray.models.spec import GeneratorSpec
 from cfd2gray.runtimes import choose
 from cfd2gray.runtimes.choose import fastest, open_network
@@ -16,6 +18,7 @@ from cfd2gray.runtimes.graph_network import SIZES, STEP, WINDOW
 from cfd2gray.runtimes.kinds import CLIP
 from cfd2gray.translation.translator import Translator
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained
+from data_pipeline.schema import FLOW
 from data_pipeline.simulation.simulator import simulate_pair
 
 HEAVY = [
@@ -49,6 +52,22 @@ def test_runtimes_agree_on_a_clip(pair, runtime, level):
     assert difference.max() <= level and difference.mean() < 0.02
     np.testing.assert_allclose(found.confidence, reference.confidence, atol=0.01 * level)
     np.testing.assert_array_equal(found.synthesised, reference.synthesised)
+
+
+def test_what_auto_takes_keeps_ssim_within_a_thousandth_of_jax(pair):
+    clips = [pair, simulate_pair("PLAX", 5, height=128, width=128, frames=6, split="test")]
+    references = [Translator.from_pretrained(runtime="jax").translate(clip.cfd) for clip in clips]
+    for runtime in ("openvino", "onnxruntime"):
+        translator = Translator.from_pretrained(runtime=runtime)
+        for clip, reference in zip(clips, references):
+            found = translator.translate(clip.cfd, analysis=reference.analysis)
+            ours, theirs = (_flow_ssim(grey, clip) for grey in (found.grey, reference.grey))
+            assert abs(ours - theirs) < 0.001, (runtime, ours, theirs)
+
+
+def _flow_ssim(grey, clip):
+    a, b = (jnp.asarray(x[None], jnp.float32) / 255.0 for x in (grey, clip.grey[..., 0]))
+    return float(ssim(a, b, data_range=1.0, mask=jnp.asarray((clip.strata & FLOW)[None] > 0))[0])
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])

@@ -1,15 +1,17 @@
-"""The topic ``translate``: the network by what computes it, and what users get."""
+"""The topics ``translate``, the network by what computes it, and ``files``, what users get."""
 
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import statistics
+import tempfile
 from collections.abc import Iterator
 
 from cfd2gray.benchmarks.plan import NETWORKS, TORCH, Plan, measure, naive_peer, torch_peers
 from cfd2gray.benchmarks.process import Contender, facts_of
 from cfd2gray.benchmarks.section import Section
-from cfd2gray.benchmarks.work import Task
+from cfd2gray.benchmarks.translation import write_screen
 
 OURS = "cfd2gray.benchmarks.translation:"
 RUNTIMES = ("openvino", "onnxruntime", "jax")
@@ -20,7 +22,7 @@ LARGE = (600, 800)
 
 
 def translate(plan: Plan) -> Iterator[Section]:
-    """The network by what computes it, and what users get."""
+    """The network by what computes it."""
     section = Section(
         name="network",
         about="The generator on one clip, by what computes it. OpenVINO and ONNX Runtime compute the exported graph, from host "
@@ -59,39 +61,40 @@ def translate(plan: Plan) -> Iterator[Section]:
     measure(section, plan, contenders, pairs)
     yield section
 
-    yield _end_to_end(plan, task)
 
-
-def _end_to_end(plan: Plan, task: Task) -> Section:
+def files(plan: Plan) -> Iterator[Section]:
+    """What users get, by runtime."""
+    task = dataclasses.replace(plan.task, batch=1)
     whole = dataclasses.replace(task, size=0, frames=0)
-    height, width = LARGE
+    size, (height, width) = task.load().data.size, LARGE
     section = Section(
-        name="end to end",
+        name="files",
         about=f"What users get, by runtime. 'clip': a simulated screen in memory, with flow detection and pasting; 'file': the "
         f"same from FFV1 to H.264; 'large file': at {width}x{height}; 'live': `Translator.stream`, frame by frame.",
         unit="frames",
         settings=plan.settings(batch=1, clip_frames=LONG_CLIP),
     )
-    contenders = []
-    for runtime in RUNTIMES:
-        options, process = {"task": task.options(), "runtime": runtime}, runtime
-        contenders += [
-            Contender(name=f"live, {runtime}", target=OURS + "live", options=options, process=process),
-            *(
+    with tempfile.TemporaryDirectory() as folder:
+        small, large = pathlib.Path(folder) / "small.mkv", pathlib.Path(folder) / "large.mkv"
+        write_screen(small, frames=LONG_CLIP, height=size, width=size)
+        write_screen(large, frames=LONG_CLIP, height=height, width=width)
+        contenders = []
+        for runtime in RUNTIMES:
+            works = {
+                "live": ("live", task, {}),
+                "clip": ("clip", task, {"frames": LONG_CLIP}),
+                "file": ("file", task, {"frames": LONG_CLIP, "source": str(small)}),
+                "large file": ("file", whole, {"frames": LONG_CLIP, "source": str(large)}),
+            }
+            contenders += [
                 Contender(
-                    name=f"{work}, {runtime}", target=OURS + work, process=process,
-                    options=options | {"frames": LONG_CLIP},
+                    name=f"{name}, {runtime}", target=OURS + target, process=runtime,
+                    options={"task": own.options(), "runtime": runtime} | more,
                 )
-                for work in ("clip", "file")
-            ),
-            Contender(
-                name=f"large file, {runtime}", target=OURS + "file", process=process,
-                options={"task": whole.options(), "runtime": runtime, "frames": LONG_CLIP, "height": height, "width": width},
-            ),
-        ]  # fmt: skip
-    works = ("live", "clip", "file", "large file")
-    pairs = [(f"{work}, {fast}", f"{work}, jax") for work in works for fast in RUNTIMES[:-1]]
-    measure(section, plan, contenders, pairs)
+                for name, (target, own, more) in works.items()
+            ]  # fmt: skip
+        pairs = [(f"{work}, {fast}", f"{work}, jax") for work in works for fast in RUNTIMES[:-1]]
+        measure(section, plan, contenders, pairs)
     for runtime in RUNTIMES:
         options = {"task": whole.options(), "runtime": runtime, "sizes": 4, "frames": 16}
         try:
@@ -100,7 +103,7 @@ def _end_to_end(plan: Plan, task: Task) -> Section:
             section.missing[f"new sizes, {runtime}"] = str(error)
             continue
         section.notes.append(_new_sizes(runtime, facts["first_s"], facts["again_s"]))
-    return section
+    yield section
 
 
 def _new_sizes(runtime: str, first: list[float], again: list[float]) -> str:
