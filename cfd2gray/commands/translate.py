@@ -43,6 +43,8 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument("--whole-frame", action="store_true", help="let the network write the whole sector")
     sub.add_argument("--confidence", action="store_true", help="also write the confidence map")
     sub.add_argument("--mode", choices=("research", "clinical"), default="research", help="how DICOM output is linked")
+    about = "what computes the network: auto takes an accelerator's JAX, or the fastest that is installed for the CPU"
+    sub.add_argument("--runtime", choices=("auto", "jax", "openvino", "onnxruntime"), default="auto", help=about)
     sub.add_argument("--key-file", type=pathlib.Path, help="secret of names and pseudonyms; default: OUT.key")
     pixels = sub.add_mutually_exclusive_group()
     pixels.add_argument(
@@ -65,9 +67,7 @@ def add_commands(add: AddCommand) -> None:
 
 
 def run_translate(args: argparse.Namespace) -> int:
-    from cfd2gray.compile_cache import use_compile_cache
-    from cfd2gray.cpu_cores import device_per_core
-    from cfd2gray.translation.batch import AT_ONCE, Batch, translate_files
+    from cfd2gray.translation.batch import Batch, translate_files
     from cfd2gray.translation.translator import Translator
     from data_pipeline.screen.said import Said
 
@@ -76,10 +76,8 @@ def run_translate(args: argparse.Namespace) -> int:
         return _explain(args, said)
     if args.out is None:
         raise ValueError("where should the result go? Name it with -o (or draw what was seen with --explain)")
-    use_compile_cache()
-    device_per_core(most=AT_ONCE)
     outcome = translate_files(
-        Translator(chosen_weights(args)),
+        Translator(chosen_weights(args), runtime=args.runtime),
         args.inputs,
         args.out,
         format=args.format,

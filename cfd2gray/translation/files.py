@@ -14,7 +14,7 @@ import numpy as np
 import cfd2gray
 from cfd2gray.translation.cleaning import Cleaning
 from cfd2gray.translation.consoles import keep_sector, with_known_sectors
-from cfd2gray.translation.long_clip import LIMITS, sampled, translate_pieces
+from cfd2gray.translation.long_clip import LIMITS, sampled_and_held, translate_pieces
 from cfd2gray.translation.output.array import growing_array
 from cfd2gray.translation.output.dicom import ENCODINGS, growing_dicom
 from cfd2gray.translation.output.dicom_modules import Statement
@@ -143,11 +143,12 @@ def translate_file(
         if only_colour and not _coloured(first):
             return describe_result(translator, info, first) | {"written": False}
         cleaning = Cleaning.of(samples, first.analysis) if output.cleans else None
-        shares, hidden = [], []
+        shares, hidden, seen = [], [], None
         with _results(target, stream, first, translator, output, cleaning, tell) as (add, add_confidence):
             for piece in itertools.chain([first], pieces):
                 shares.append(piece.synthesised)
-                hidden.append(_hidden_share(piece))
+                hidden.append(hidden[-1] if piece.analysis is seen else _hidden_share(piece))
+                seen = piece.analysis
                 if np.mean(hidden) > MOST_HIDDEN and not output.whole_frame:
                     raise IngestError(
                         "unsupported_layout",
@@ -172,10 +173,10 @@ def translate_file(
 
 def _pieces(translator: Translator, stream: ClipStream, output: Output) -> tuple[np.ndarray, Iterator[Translated]]:
     """Frames that are spread over the clip, and its translation: all at once where the clip is held, else by pieces."""
-    samples = sampled(stream)
+    samples, frames = sampled_and_held(stream, most_bytes=HELD_BYTES)
     check_signal(stream.path, samples)
     info, said = stream.info, with_known_sectors(output.said, stream, output.remember)
-    if info.n_frames * info.height * info.width * 3 > HELD_BYTES:
+    if frames is None:
         return samples, translate_pieces(
             translator,
             stream,
@@ -186,11 +187,10 @@ def _pieces(translator: Translator, stream: ClipStream, output: Output) -> tuple
         )
 
     def whole() -> Iterator[Translated]:
-        frames = samples if len(samples) == info.n_frames else np.stack(list(stream))
         analysis = analyse_square(frames, regions=info.regions, aspect=info.pixel_aspect, said=said)
-        yield translator.translate(
-            frames, analysis=analysis, whole_frame=output.whole_frame, confidence=output.confidence
-        )
+        options = {"whole_frame": output.whole_frame, "confidence": output.confidence}
+        for _, piece in translator.pieces(frames, analysis=analysis, **options):
+            yield piece
 
     return samples, whole()
 
