@@ -8,7 +8,7 @@ sector) is taken out.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import os
 
 import cv2
 import numpy as np
@@ -20,6 +20,13 @@ MAX_REPORTED = 1000
 _AXES = 12
 """Principal axes the search tree is built on: enough to tell most clips apart, few enough for a tree to help."""
 _BLOCK = 256
+_COMPARED = 1 << 14
+"""Images that are compared at once: bounds what is held."""
+
+
+def pixels(text: str) -> bytes:
+    """The bytes of a `thumbnail`, black where there is none."""
+    return base64.b64decode(text) if text else bytes(SIDE * SIDE)
 
 
 def thumbnail(grey: np.ndarray) -> str:
@@ -29,28 +36,22 @@ def thumbnail(grey: np.ndarray) -> str:
     return base64.b64encode(np.rint(small).astype(np.uint8).tobytes()).decode()
 
 
-def find(clips: Sequence[tuple[str, str, str]]) -> tuple[tuple[str, str], ...]:
-    """Pairs of ids of near-duplicates in different splits, at most `MAX_REPORTED`, found in about n log n.
+def find(images: np.ndarray | Stored, splits: np.ndarray) -> list[tuple[int, int]]:
+    """Near-duplicates in different splits, as places in ``images``, at most `MAX_REPORTED`; found in about n log n.
 
     Unit vectors that correlate by more than c lie closer than ``sqrt(2 - 2 c)``, and no projection moves them apart: a
     k-d tree on a few principal axes misses none, and what it offers is compared in full.
 
     Args:
-        clips: ``(clip_id, split, thumbnail)``.
+        images: uint8 ``[N, SIDE * SIDE]``, whose rows are read as they are needed.
+        splits: ``[N]``, of each image.
     """
-    splits = np.array([split for _, split, _ in clips])
     if len(set(splits)) < 2:
-        return ()
-    images = np.stack([np.frombuffer(base64.b64decode(text), np.uint8) for _, _, text in clips]).astype(np.float32)
-    # With few clips their mean would take out the clips themselves.
-    if len(clips) >= 50:
-        images -= images.mean(axis=0)
-    images -= images.mean(axis=1, keepdims=True)
-    images /= np.maximum(np.linalg.norm(images, axis=1, keepdims=True), 1e-6)
-    some = images[:: max(1, len(images) // 4096)]
-    points = images @ np.linalg.eigh(some.T @ some)[1][:, -_AXES:]
+        return []
+    unit = _Units(images)
+    points = unit.on_axes()
     radius = float(np.sqrt(2 - 2 * THRESHOLD)) + 1e-4
-    found: set[tuple[str, str]] = set()
+    found: set[tuple[int, int]] = set()
     names = sorted(set(splits), key=lambda name: int((splits == name).sum()))
     for place, one in enumerate(names[:-1]):
         rest, own = np.flatnonzero(np.isin(splits, names[place + 1 :])), np.flatnonzero(splits == one)
@@ -58,9 +59,56 @@ def find(clips: Sequence[tuple[str, str, str]]) -> tuple[tuple[str, str], ...]:
         for first in range(0, len(own), _BLOCK):
             block = own[first : first + _BLOCK]
             for clip, near in zip(block, tree.query_ball_point(points[block], radius)):
-                others = rest[near]
-                for other in others[images[others] @ images[clip] > THRESHOLD]:
-                    found.add(tuple(sorted((clips[clip][0], clips[other][0]))))
-            if len(found) >= MAX_REPORTED:
-                return tuple(sorted(found)[:MAX_REPORTED])
-    return tuple(sorted(found))
+                for part in range(0, len(near), _COMPARED):
+                    others = rest[near[part : part + _COMPARED]]
+                    for other in others[unit[others] @ unit[[clip]][0] > THRESHOLD]:
+                        found.add((min(int(clip), int(other)), max(int(clip), int(other))))
+                if len(found) >= MAX_REPORTED:
+                    return sorted(found)[:MAX_REPORTED]
+    return sorted(found)
+
+
+class Stored:
+    """Rows of uint8 ``[N, SIDE * SIDE]`` that lie in a file, in the order of ``places`` there."""
+
+    def __init__(self, path: str | os.PathLike[str], places: np.ndarray) -> None:
+        self._path, self._places = path, places
+        self.shape = (len(places), SIDE * SIDE)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, which) -> np.ndarray:
+        places = self._places[which]
+        first = int(places.min())
+        if int(places.max()) - first < 2 * len(places):
+            rows = np.fromfile(
+                self._path, np.uint8, (int(places.max()) - first + 1) * SIDE * SIDE, offset=first * SIDE * SIDE
+            )
+            return rows.reshape(-1, SIDE * SIDE)[places - first]
+        return np.memmap(self._path, np.uint8, "r").reshape(-1, SIDE * SIDE)[places]  # the map goes when this returns
+
+
+class _Units:
+    """Images as unit vectors without what all have in common, float32, made when they are asked for."""
+
+    def __init__(self, images: np.ndarray | Stored) -> None:
+        self._images = images
+        self._mean = np.zeros(images.shape[1], np.float32)
+        if len(images) >= 50:  # with few clips their mean would take out the clips themselves
+            total = np.zeros(images.shape[1])
+            for first in range(0, len(images), _COMPARED):
+                total += images[first : first + _COMPARED].sum(axis=0, dtype=np.float64)
+            self._mean = (total / len(images)).astype(np.float32)
+
+    def __getitem__(self, places) -> np.ndarray:
+        images = self._images[places].astype(np.float32) - self._mean
+        images -= images.mean(axis=1, keepdims=True)
+        return images / np.maximum(np.linalg.norm(images, axis=1, keepdims=True), 1e-6)
+
+    def on_axes(self) -> np.ndarray:
+        """All of them on the principal axes of some, float32 ``[N, axes]``."""
+        n = len(self._images)
+        some = self[slice(None, None, max(1, n // 4096))]
+        axes = np.linalg.eigh(some.T @ some)[1][:, -_AXES:]
+        return np.concatenate([self[slice(first, first + _COMPARED)] @ axes for first in range(0, n, _COMPARED)])
