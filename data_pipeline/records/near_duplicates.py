@@ -57,7 +57,9 @@ def find(images: np.ndarray | Stored, splits: np.ndarray) -> list[tuple[int, int
     points = units.on_axes()
     found: set[tuple[int, int]] = set()
     for one, other in _candidates(units, split):
-        near = ((points[one] - points[other]) ** 2).sum(axis=1) < 2 - 2 * THRESHOLD + 1e-4  # no projection moves them apart
+        near = ((points[one] - points[other]) ** 2).sum(
+            axis=1
+        ) < 2 - 2 * THRESHOLD + 1e-4  # no projection moves them apart
         for first in range(0, int(near.sum()), _BLOCK):
             left, right = one[near][first : first + _BLOCK], other[near][first : first + _BLOCK]
             alike = np.einsum("ni,ni->n", units[left], units[right]) > THRESHOLD
