@@ -155,7 +155,7 @@ def pair_batch(pair: PairRecord, *, index: int) -> dict[str, np.ndarray]:
         "cfd": pair.cfd[None],
         "grey": pair.grey[None],
         "strata": pair.strata[None],
-        "hidden": hidden_mask(pair.strata)[None],
+        "hidden": hidden_mask(pair.strata, pair.cfd)[None],
         "labels": pair.labels[None],
         "view": np.asarray([VIEWS.index(pair.view)], np.int32),
         "domain": np.asarray([DOMAINS.index(pair.domain)], np.int32),

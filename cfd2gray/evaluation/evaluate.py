@@ -23,7 +23,7 @@ from cfd2gray.evaluation.step import Predict, as_uint8, identity_scores, make_ev
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.metrics.confidence import reliability, sparsification
 from cfd2gray.metrics.perceptual import PerceptualNet
-from cfd2gray.translation.predict import TOLERANCE
+from cfd2gray.runtimes.confidence import TOLERANCE
 from data_pipeline.schema import BATCH_KEYS, DOMAINS, VIEWS
 
 Ids = Callable[[int], tuple]

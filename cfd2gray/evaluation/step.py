@@ -20,7 +20,7 @@ from cfd2gray.metrics.motion import find_motion, motion_residual
 from cfd2gray.metrics.perceptual import PerceptualNet
 from cfd2gray.metrics.strata import colour_fraction
 from cfd2gray.models.fill import luma
-from cfd2gray.translation.predict import TOLERANCE
+from cfd2gray.runtimes.confidence import TOLERANCE
 from data_pipeline.schema import BOX, OUTLINE, SECTOR
 
 Batch = Mapping[str, jax.Array]

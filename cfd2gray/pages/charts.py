@@ -113,8 +113,11 @@ class _Drawing:
 
 
 @mpl.rc_context(_RC)
-def interval_plot(facets: Sequence[Facet], *, digits: int = 3, shared: bool = True, width: int = 1040) -> Markup:
-    """Dots with intervals, one row per label and one panel per facet, on a shared scale unless ``shared`` is false."""
+def interval_plot(
+    facets: Sequence[Facet], *, digits: int = 3, shared: bool = True, width: int = 1040, page: bool = True
+) -> Markup:
+    """Dots with intervals, one row per label and one panel per facet, on a shared scale unless ``shared`` is false; as a
+    file that stands alone with ``page=False``."""
     names = [dot.label for dot in facets[0].dots]
     drawing = _Drawing(width, 70 + 24 * len(names), len(facets), share_x=shared)
     for k, (axes, facet) in enumerate(zip(drawing.axes, facets)):
@@ -130,7 +133,7 @@ def interval_plot(facets: Sequence[Facet], *, digits: int = 3, shared: bool = Tr
     for label, dot in zip(drawing.axes[0].get_yticklabels(), facets[0].dots):
         label.set_color(COLOURS["accent" if dot.kind == "model" else "ceiling" if dot.kind == "ceiling" else "ink"])
         label.set_fontweight("bold" if dot.kind == "model" else "normal")
-    return drawing.svg("interval plot of " + ", ".join(facet.title for facet in facets))
+    return drawing.svg("interval plot of " + ", ".join(facet.title for facet in facets), page=page)
 
 
 def _draw_dot(drawing: _Drawing, axes, row: int, dot: Dot, title: str, digits: int) -> None:

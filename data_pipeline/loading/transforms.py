@@ -167,7 +167,7 @@ class ToExample(grain.transforms.Map):
             "cfd": _resample(record.cfd[time], square, self.size),
             "grey": _resample(record.grey[time], square, self.size),
             "strata": _resample_flags(strata, square, self.size),
-            "hidden": _resample_flags(hidden_mask(strata), square, self.size),
+            "hidden": _resample_flags(hidden_mask(strata, record.cfd[time]), square, self.size),
             "labels": _resample(record.labels[time][..., None], square, self.size, nearest=True)[..., 0],
             "view": np.int32(VIEWS.index(record.view)),
             "domain": np.int32(DOMAINS.index(record.domain)),

@@ -75,7 +75,7 @@ def test_native_size_is_passed_through_untouched():
     example = ToExample(5, 16).map(pair)
     for name in ("cfd", "grey", "strata", "labels"):
         np.testing.assert_array_equal(example[name], getattr(pair, name))
-    np.testing.assert_array_equal(example["hidden"], hidden_mask(pair.strata))
+    np.testing.assert_array_equal(example["hidden"], hidden_mask(pair.strata, pair.cfd))
 
 
 @pytest.mark.parametrize(

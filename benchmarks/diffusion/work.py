@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from cfd2gray.benchmarks import cost, diffusion
+from cfd2gray.benchmarks import cost
+from cfd2gray.benchmarks.diffusion import model as diffusion
 from cfd2gray.benchmarks.networks import Built, clip_arrays
 from cfd2gray.benchmarks.work import Task
 from flax import nnx
