@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.console import Console
 
-from cfd2gray.files import atomic_path
 from cfd2gray.pages import blocks, charts
 from cfd2gray.pages.page import write_page
 from cfd2gray.pages.terminal import terminal_table
+from data_pipeline.files import atomic_path
 
 COLUMNS = {
     "name": "",

@@ -64,6 +64,6 @@ def chosen_weights(args: argparse.Namespace) -> Any:
 def write_result(args: argparse.Namespace, value: object) -> None:
     """Write ``value`` to the --json file, if one was asked for."""
     if args.json:
-        from cfd2gray.files import write_json
+        from data_pipeline.files import write_json
 
         write_json(args.json, value)

@@ -16,7 +16,6 @@ from jax import export as jax_export
 from onnx import TensorProto, helper, numpy_helper
 
 import cfd2gray
-from cfd2gray.files import atomic_path
 from cfd2gray.models.fill import Seen
 from cfd2gray.models.generator import GeneratorSpec, Memory
 from cfd2gray.runtimes import rules_elementwise, rules_products, rules_shapes  # noqa: F401 - they register themselves
@@ -25,6 +24,7 @@ from cfd2gray.runtimes.jax_network import compiled_advance, compiled_window, fre
 from cfd2gray.runtimes.kinds import CLIP, MEMORY, STREAM
 from cfd2gray.runtimes.writer import Writer
 from cfd2gray.weights.pretrained import GeneratorWeights, flat_params
+from data_pipeline.files import atomic_path
 
 FORMAT = "cfd2gray-onnx-1"
 TOLERANCE = 1e-4

@@ -83,8 +83,9 @@ class Stream:
         view, advance = self._decision.view, self._decision.advance
         if view is None or advance is None:
             return untouched
-        hidden = hidden_mask(strata[None])
-        grey = advance(*view.shrink(frame[None], hidden, sector=self._decision.masks.sector))
+        masks = self._decision.masks
+        hidden = hidden_mask(strata[None], frame[None], tint=masks.tint)
+        grey = advance(*view.shrink(frame[None], hidden, sector=masks.sector))
         y, x = view.rows, view.columns
         feather = max(1, round(self._network.weights.settings["feather"] / view.scale))
         weights = blend_weights(hidden[:, y, x], strata[None, y, x] & BOX, feather=feather)

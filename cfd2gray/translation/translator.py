@@ -7,7 +7,6 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
 from cfd2gray.runtimes.choose import open_network
@@ -16,6 +15,7 @@ from cfd2gray.translation.composite import blend_weights, composite
 from cfd2gray.translation.stream import Stream
 from cfd2gray.translation.view import COLOURED, View
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
+from data_pipeline import pixels
 from data_pipeline.schema import BOX, Region, check_frames
 from data_pipeline.screen.analysis import FlowAnalysis, analyse
 from data_pipeline.screen.hidden import hidden_mask
@@ -37,11 +37,6 @@ class Translated:
     confidence: np.ndarray
     synthesised: np.ndarray
     analysis: FlowAnalysis
-
-
-def luma_of(frames: np.ndarray) -> np.ndarray:
-    """BT.601 luma of uint8 RGB ``[T, H, W, 3]`` as uint8 ``[T, H, W]``; grey pixels keep their exact value."""
-    return np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames])
 
 
 class Translator:
@@ -189,7 +184,7 @@ class Translator:
           ``(frames of the piece, the piece)``; its ``analysis`` is the clip's.
         """
         coloured = analysis.kind in COLOURED
-        hidden = hidden_mask(analysis.strata) if coloured else np.zeros(frames.shape[:3], np.uint8)
+        hidden = hidden_mask(analysis.strata, frames) if coloured else np.zeros(frames.shape[:3], np.uint8)
         area = np.broadcast_to(analysis.sector[None], hidden.shape) if whole_frame and coloured else hidden
         start, stop, _ = only.indices(len(frames))
         at, wanted = start, area.any(axis=(1, 2))
@@ -249,7 +244,7 @@ def _around(wanted: np.ndarray, radius: int) -> np.ndarray:
 
 def _untouched(frames: np.ndarray, analysis: FlowAnalysis, with_confidence: bool) -> Translated:
     """Frames that pass through as luma."""
-    grey = luma_of(frames)
+    grey = pixels.luma(frames)
     return Translated(
         grey=grey,
         confidence=np.ones(grey.shape if with_confidence else (0, *grey.shape[1:]), np.float32),

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from cfd2gray.files import atomic_path, sha256
 from cfd2gray.models.spec import GeneratorSpec
+from data_pipeline.files import atomic_path, file_digest
 
 ASSETS = pathlib.Path(__file__).parent / "assets"
 FORMAT = "cfd2gray-generator-3"
@@ -77,7 +77,7 @@ def save_weights(path: pathlib.Path, weights: GeneratorWeights, *, dtype: str = 
     tensors = {name: jnp.asarray(value, dtype) for name, value in flat_params(weights.params).items()}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=header)
-    return sha256(path)
+    return file_digest(path)
 
 
 def load_weights(path: pathlib.Path, *, expected_digest: str | None = None) -> GeneratorWeights:
@@ -91,7 +91,7 @@ def load_weights(path: pathlib.Path, *, expected_digest: str | None = None) -> G
     path = pathlib.Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such weights file; give a .safetensors file exported by cfd2gray")
-    digest = sha256(path)
+    digest = file_digest(path)
     if expected_digest is not None and digest != expected_digest:
         raise ValueError(f"{path} is damaged: SHA-256 {digest}, expected {expected_digest}; install the package again")
     try:

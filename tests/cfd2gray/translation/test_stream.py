@@ -12,9 +12,10 @@ from cfd2gray.models.generator import Generator
 from cfd2gray.models.pure import fresh_params, graph_of
 from cfd2gray.runtimes.grain import match_grain
 from cfd2gray.translation.stream import LAG, REVIEW
-from cfd2gray.translation.translator import Translator, luma_of
+from cfd2gray.translation.translator import Translator
 from cfd2gray.translation.view import View
 from cfd2gray.weights.pretrained import GeneratorWeights
+from data_pipeline import pixels
 from data_pipeline.schema import FLOW
 from data_pipeline.screen.analysis import LiveMasks
 from data_pipeline.screen.hidden import hidden_mask
@@ -54,13 +55,13 @@ def test_a_stream_shows_under_colour_what_the_network_makes_of_the_whole_clip(pa
     made = np.rint(255 * np.clip(view.enlarge(np.asarray(grey[0, ..., 0])), 0, 1))
     covered = hidden[:, view.rows, view.columns] > 0
     np.testing.assert_allclose(live[:, view.rows, view.columns][covered], made[covered], atol=levels)
-    np.testing.assert_array_equal(live[:, ~masks.box], luma_of(pair.cfd)[:, ~masks.box])
+    np.testing.assert_array_equal(live[:, ~masks.box], pixels.luma(pair.cfd)[:, ~masks.box])
 
 
 def test_a_stream_finds_the_view_by_itself_and_a_clip_without_colour_passes_through(pair):
     stream = make_translator(causal=True).stream()
     live = np.stack([stream.push(frame) for frame in pair.cfd])
-    assert stream.kind == "cfd" and (live[-1] != luma_of(pair.cfd[-1:])[0]).any()
+    assert stream.kind == "cfd" and (live[-1] != pixels.luma(pair.cfd[-1:])[0]).any()
     grey = np.repeat(pair.grey, 3, axis=-1)
     still = make_translator(causal=True).stream()
     np.testing.assert_array_equal(np.stack([still.push(frame) for frame in grey[:3]]), pair.grey[:3, ..., 0])
@@ -73,7 +74,7 @@ def test_another_decision_holds_after_a_fixed_number_of_frames_whatever_it_took_
     for frame in frames:
         pushed = [stream.push(frame) for stream in streams]
         kinds.append(streams[0].kind)
-        shown.append((pushed[0] != luma_of(frame[None])[0]).any())
+        shown.append((pushed[0] != pixels.luma(frame[None])[0]).any())
         np.testing.assert_array_equal(*pushed)
     first = 2 * (REVIEW + LAG) - 1  # the second review is the first with colour in it
     assert "cfd" not in kinds[:first] and set(kinds[first:]) == {"cfd"}
@@ -84,7 +85,7 @@ def test_the_shipped_streaming_weights_come_far_nearer_to_truth_than_luma(pair):
     stream = Translator.from_pretrained("streaming").stream(example=pair.cfd)
     live = np.stack([stream.push(frame) for frame in pair.cfd]).astype(float)
     truth, flow = pair.grey[..., 0].astype(float), (pair.strata & FLOW) > 0
-    assert np.abs(live - truth)[flow].mean() < 0.7 * np.abs(luma_of(pair.cfd) - truth)[flow].mean()
+    assert np.abs(live - truth)[flow].mean() < 0.7 * np.abs(pixels.luma(pair.cfd) - truth)[flow].mean()
 
 
 def test_what_cannot_stream_is_refused(pair):
