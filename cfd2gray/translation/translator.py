@@ -107,7 +107,7 @@ class Translator:
         Raises:
           ValueError: For another dtype or shape.
         """
-        return self.translate(frames).grey
+        return self.translate(frames, confidence=False).grey
 
     def with_confidence(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Like a call, and a float32 ``[T, H, W]`` map of how far each pixel may be trusted, in [0, 1]."""
@@ -206,7 +206,7 @@ class Translator:
             small = view.shrink(
                 frames, hidden, sector=analysis.sector, wanted=_around(wanted, self.weights.spec.radius)
             )
-            for window, found in self._network.windows(*small, wanted):
+            for window, found in self._network.windows(*small, wanted, confidence=confidence):
                 part = slice(window.start, min(window.stop, stop))
                 if at < part.start:
                     yield slice(at, part.start), _untouched(frames[at : part.start], analysis, confidence)

@@ -77,8 +77,8 @@ class Counting:
     def __init__(self, network):
         self.network, self.weights, self.runtime, self.frames = network, network.weights, network.runtime, 0
 
-    def windows(self, frames, hidden, wanted=None):
-        for part, found in self.network.windows(frames, hidden, wanted):
+    def windows(self, frames, hidden, wanted=None, *, confidence=True):
+        for part, found in self.network.windows(frames, hidden, wanted, confidence=confidence):
             self.frames += part.stop - part.start
             yield part, found
 
@@ -130,6 +130,17 @@ def test_confidence_is_a_probability_and_lower_under_colour(translator, pair):
     _, confidence = translator.with_confidence(pair.cfd)
     assert confidence.shape == pair.cfd.shape[:3] and confidence.min() >= 0 and confidence.max() == 1
     assert confidence[(pair.strata & 4) > 0].mean() < 1
+
+
+@pytest.mark.parametrize("runtime", ["jax", "openvino", "onnxruntime"])
+def test_confidence_that_nobody_asks_for_is_not_made_and_changes_nothing(pair, runtime):
+    translator = make_translator(runtime)
+    with_it, without = (translator.translate(pair.cfd, confidence=wanted) for wanted in (True, False))
+    assert without.confidence.shape == (0, *pair.cfd.shape[1:3])
+    np.testing.assert_array_equal(with_it.grey, without.grey)
+    small = pair.cfd[:, :96, :96], (pair.strata[:, :96, :96] & FLOW).astype(bool).astype(np.uint8)
+    _, found = next(translator._network.windows(*small, confidence=False))
+    assert len(found) == 1
 
 
 def test_whole_frame_touches_the_whole_sector(translator, pair):
