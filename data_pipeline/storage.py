@@ -57,7 +57,17 @@ def open_binary(place: str | os.PathLike[str]) -> BinaryIO:
     if not is_remote(place):
         return open(place, "rb")
     fs, name = file_system(str(place))
-    return fs.open(name, "rb", block_size=1 << 20)
+    if not _is_web(str(place)) or fs.info(name).get("partial"):
+        return fs.open(name, "rb", block_size=1 << 20)
+    with fs.open(name, "rb", block_size=0) as file:  # a server that gives no ranges
+        whole = tempfile.SpooledTemporaryFile(1 << 26)  # noqa: SIM115
+        shutil.copyfileobj(file, whole, 1 << 22)
+    whole.seek(0)
+    return whole  # pyright: ignore[reportReturnType]
+
+
+def _is_web(place: str) -> bool:
+    return place.startswith(("http://", "https://"))
 
 
 def size_of(place: str | os.PathLike[str]) -> int:
@@ -65,7 +75,7 @@ def size_of(place: str | os.PathLike[str]) -> int:
     if not is_remote(place):
         return os.path.getsize(place)
     fs, name = file_system(str(place))
-    return int(fs.size(name))
+    return int(fs.size(name) or 0)  # a web server need not say
 
 
 @contextlib.contextmanager
