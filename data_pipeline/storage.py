@@ -52,22 +52,20 @@ def file_system(place: str) -> tuple[Any, str]:
         ) from None
 
 
+def gives_ranges(place: str) -> bool:
+    """Whether parts of a remote file can be fetched; some web servers only give the whole."""
+    if not place.startswith(("http://", "https://")):
+        return True
+    fs, name = file_system(place)
+    return bool(fs.info(name).get("partial"))
+
+
 def open_binary(place: str | os.PathLike[str]) -> BinaryIO:
-    """The bytes of a file, seekable; of a remote one only those that are read are fetched."""
+    """The bytes of a file; of a remote one only those that are read are fetched. Seekable where it `gives_ranges`."""
     if not is_remote(place):
         return open(place, "rb")
     fs, name = file_system(str(place))
-    if not _is_web(str(place)) or fs.info(name).get("partial"):
-        return fs.open(name, "rb", block_size=1 << 20)
-    with fs.open(name, "rb", block_size=0) as file:  # a server that gives no ranges
-        whole = tempfile.SpooledTemporaryFile(1 << 26)  # noqa: SIM115
-        shutil.copyfileobj(file, whole, 1 << 22)
-    whole.seek(0)
-    return whole  # pyright: ignore[reportReturnType]
-
-
-def _is_web(place: str) -> bool:
-    return place.startswith(("http://", "https://"))
+    return fs.open(name, "rb", block_size=1 << 20 if gives_ranges(str(place)) else 0)
 
 
 def size_of(place: str | os.PathLike[str]) -> int:

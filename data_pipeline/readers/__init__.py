@@ -19,7 +19,7 @@ from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.sniff import IMAGE_FORMATS, VIDEO_FORMATS, sniff
 from data_pipeline.readers.stream import ClipStream
 from data_pipeline.schema import Clip
-from data_pipeline.storage import is_remote, local_copy
+from data_pipeline.storage import gives_ranges, is_remote, local_copy
 
 __all__ = ["CODES", "Clip", "ClipStream", "IngestError", "Limits", "file_digest", "open_clip", "read_clip", "sniff"]
 
@@ -53,7 +53,9 @@ def open_clip(
       IngestError: with one of `CODES`; iterating the stream raises it too.
     """
     found = sniff(path, limits=limits)
-    if is_remote(path) and (digest or found not in ("dicom", "dicom_raw", *VIDEO_FORMATS)):
+    if is_remote(path) and (
+        digest or found not in ("dicom", "dicom_raw", *VIDEO_FORMATS) or not gives_ranges(str(path))
+    ):
         return _open_copy(str(path), limits=limits, salvage=salvage, any_modality=any_modality, digest=digest)
     with Guard(path, doing="reading the file", code="not_found"):
         sha = file_digest(path) if digest and found not in ("folder", "zarr") else ""

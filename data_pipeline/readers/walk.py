@@ -215,7 +215,7 @@ def is_sequence(folder: Path) -> bool:
 
 
 def _is_store(folder: Path) -> bool:
-    return (folder / ".zgroup").exists() or (folder / "zarr.json").exists()
+    return any(os.path.exists(folder / name) for name in (".zgroup", "zarr.json"))  # false where it may not be entered
 
 
 def _opened(path: Path, name: PurePosixPath) -> Iterator[Source]:

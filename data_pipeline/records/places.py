@@ -72,8 +72,10 @@ class Folder:
         self._flush(path.parent)
 
     def take(self, local: Path, name: str) -> None:
-        """Move a file of this machine here, by renaming."""
+        """Move a file of this machine here, by renaming; its bytes reach the disk first."""
         target = Path(self.root, name)
+        with open(local, "rb") as file:
+            os.fsync(file.fileno())
         try:
             os.replace(local, target)
         except OSError:  # another disk

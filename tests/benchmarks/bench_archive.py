@@ -316,6 +316,10 @@ def workers_of(parent: int) -> list[int]:
     return found
 
 
+def batches_in(out: pathlib.Path) -> int:
+    return len(list((out / "batches").glob("*.jsonl")))
+
+
 def drill(folder: pathlib.Path, entries: int, kills: int, workers: int) -> dict:
     archive, whole, torn = folder / f"dicoms-{entries}", folder / "whole", folder / "torn"
     if not archive.exists():
@@ -337,14 +341,15 @@ def drill(folder: pathlib.Path, entries: int, kills: int, workers: int) -> dict:
             [*command, str(torn), "--workers", str(workers)], start_new_session=True, stdout=subprocess.DEVNULL,
             env={**os.environ, FSYNC_LOG: str(log)},
         )  # fmt: skip
-        deadline = time.monotonic() + 3 + 1.5 * rng.random() * seconds / (kills + 1)
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
+        before = batches_in(torn)
+        while process.poll() is None and batches_in(torn) <= before:  # it got somewhere
+            time.sleep(0.02)
+        time.sleep(0.3 * rng.random() * seconds / (kills + 1))
         if process.poll() is None and number % 2 and number != kills // 2 and (own := workers_of(process.pid)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(rng.choice(own), signal.SIGKILL)
                 died += 1
-            time.sleep(1)
+            time.sleep(0.5)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             parents += 1
