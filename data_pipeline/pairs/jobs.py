@@ -16,7 +16,6 @@ from data_pipeline.schema import PairRecord
 from data_pipeline.screen.analysis import analyse
 from data_pipeline.screen.deidentify import KeyedHasher
 from data_pipeline.screen.repeats import drop_repeats
-from data_pipeline.simulation import painter
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +26,6 @@ class ArchiveJob:
     hasher: KeyedHasher
     options: PairingOptions = PairingOptions()
     paint_seeds: tuple[int, ...] = ()
-    painting: painter.PainterOptions = painter.TRAIN
     salvage: bool = False
     """Use the whole frames of a truncated file."""
     limits: Limits = dataclasses.field(default=Limits(), repr=False)  # jobs are known by what they read, not how
@@ -36,10 +34,7 @@ class ArchiveJob:
         clip = self.item.read(limits=self.limits, salvage=self.salvage)
         # Screen recorders write frames twice; what counts is the picture, not the black around it.
         clip = drop_repeats(clip, sector=clip.frames.max(axis=(0, 3)) >= 8)
-        pairs = pairs_from_clip(
-            clip, hasher=self.hasher, options=self.options,
-            paint_seeds=self.paint_seeds, painting=self.painting,
-        )  # fmt: skip
+        pairs = pairs_from_clip(clip, hasher=self.hasher, options=self.options, paint_seeds=self.paint_seeds)
         return [_of_set(pair, self.item) for pair in pairs]
 
 
@@ -80,6 +75,10 @@ class WeakJob:
         return [_of_set(pair, self.items[0]) for pair in pairs]
 
 
+TOGETHER = 12
+"""Clips of a study and view that are held in memory at once; what lies beyond is left out."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ArchiveJobs(Sequence["ArchiveJob | StreamJob"]):
     """A job for every clip of an archive, made when it is asked for: a million of them take no memory.
@@ -93,7 +92,6 @@ class ArchiveJobs(Sequence["ArchiveJob | StreamJob"]):
     options: PairingOptions = PairingOptions()
     paint_seeds: tuple[int, ...] = ()
     """Greyscale clips give one painted pair for each, recordings of separate streams one rendering."""
-    painting: painter.PainterOptions = painter.TRAIN
     salvage: bool = False
     """Use the whole frames of truncated files."""
     limits: Limits = Limits()
@@ -106,8 +104,8 @@ class ArchiveJobs(Sequence["ArchiveJob | StreamJob"]):
         if isinstance(item, echoxflow.StreamItem):
             return StreamJob(item=item, hasher=self.hasher, seeds=self.paint_seeds or (0,))
         return ArchiveJob(
-            item=item, hasher=self.hasher, options=self.options, paint_seeds=self.paint_seeds, painting=self.painting,
-            salvage=self.salvage, limits=self.limits,
+            item=item, hasher=self.hasher, options=self.options, paint_seeds=self.paint_seeds, salvage=self.salvage,
+            limits=self.limits,
         )  # fmt: skip
 
 
@@ -130,15 +128,12 @@ def weak_jobs(
     rows: Sequence[CensusRow],
     *,
     hasher: KeyedHasher,
-    options: PairingOptions | None = None,
-    at_most: int = 12,
     limits: Limits | None = None,
 ) -> list[WeakJob]:
     """A job for every study and view that has both colour-flow and greyscale clips.
 
     Args:
         items, rows: of one census, in its order.
-        at_most: clips of a study and view that are held in memory together; what lies beyond is left out.
     """
     groups: dict[tuple[str, str, str], dict[str, list[Item]]] = {}
     for item, row in zip(items, rows, strict=True):
@@ -147,9 +142,8 @@ def weak_jobs(
             group[row.modality].append(item)
     return [
         WeakJob(
-            items=tuple(group["cfd"][: at_most // 2] + group["bmode"][: at_most // 2]),
+            items=tuple(group["cfd"][: TOGETHER // 2] + group["bmode"][: TOGETHER // 2]),
             hasher=hasher,
-            options=options or PairingOptions(),
             limits=limits or Limits(),
         )
         for group in groups.values()

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.geometry import Geometry, Hull
-from data_pipeline.pairs.pairing import PairingOptions, clip_pseudonym, grown_colour, provenance
+from data_pipeline.pairs.pairing import PairingOptions, clip_pseudonym, grown_colour, provenance, without_text
 from data_pipeline.pixels import correlation, luma
 from data_pipeline.schema import Clip, PairRecord
 from data_pipeline.screen.analysis import FlowAnalysis
@@ -79,12 +79,13 @@ def weak_pair(
             best, moment = ncc, frames
     if moment is None or best < options.min_weak:
         return None
-    crop = SectorCrop.from_geometry(a, flow.sector, size=options.size)
-    n = len(moment)
+    n, laid = len(moment), laid[moment]
+    sector = without_text(flow.sector, cfd.frames, np.repeat(laid[..., None], 3, axis=3))
+    crop = SectorCrop.from_geometry(a, sector, size=options.size)
     evidence = {"ncc": round(best, 3), "grey_start": int(moment[0]), "other_clip": clip_pseudonym(grey.info, hasher)}
     return PairRecord(
         cfd=crop.apply(cfd.frames[:n]),
-        grey=crop.apply(laid[moment])[..., None],
+        grey=crop.apply(laid)[..., None],
         strata=crop.apply_strata(flow.strata[:n]),
         labels=np.zeros((n, crop.size, crop.size), np.uint8),
         kind="weak",
