@@ -91,9 +91,8 @@ def main() -> None:
     grey = [r for r in rows if r["kind"] == "bmode"]
     called = sum(r["got"] in ("cfd", "power") for r in grey)
     print(f"kind right {right.mean():.3f} of {len(rows)}; greyscale called colour {called} of {len(grey)}")
-    print(
-        f"calibration error {calibration_error(score, right):.3f}; {mean('ms', rows):.0f} ms a frame, clips of {options.frames} frames"
-    )
+    print(f"calibration error {calibration_error(score, right):.3f}")
+    print(f"{mean('ms', rows):.0f} ms a frame, clips of {options.frames} frames")
     wrong = collections.Counter((r["kind"], r["layout"], r["got"], r["unsure"]) for r in rows if not r["right"])
     for (kind, layout, got, unsure), count in wrong.items():
         print(f"  wrong: {kind} on a {layout} screen called {got}{', unsure' if unsure else ''}: {count}")
