@@ -19,6 +19,7 @@ from data_pipeline.loading.sources import Mixture, RecordSource, Selection, chec
 from data_pipeline.loading.transforms import AugmentOptions
 from data_pipeline.records.tfrecord import ShardSource
 from data_pipeline.schema import VIEWS
+from data_pipeline.storage import is_remote
 
 Batch = Mapping[str, jax.Array]
 
@@ -28,7 +29,7 @@ def _records(config: ml_collections.ConfigDict, split: str) -> RecordSource:
         raise ValueError(
             "data.dir is empty; set --config.data.dir to a folder written by `cfd2gray pack` or `simulate`"
         )
-    if not pathlib.Path(config.data.dir).is_dir():
+    if not is_remote(config.data.dir) and not pathlib.Path(config.data.dir).is_dir():
         raise ValueError(f"data.dir: no such folder: {config.data.dir}")
     source = ShardSource(config.data.dir, split, verify_crc=config.data.verify_crc)
     if len(source) == 0 or (not config.data.views and config.data.targets == "any"):

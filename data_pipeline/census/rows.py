@@ -60,6 +60,8 @@ class CensusRow:
     """Processor time of the look."""
     looked: int = 0
     """Frames that were decoded for it."""
+    pictured: bool = dataclasses.field(default=False, compare=False)
+    """A picture was made of it."""
 
     @property
     def unsure(self) -> bool:
@@ -104,7 +106,8 @@ class SeenRows:
     Args:
         out: the census's folder.
         options: how files are looked at now. Rows that would come out otherwise are forgotten: all, for another number of
-            frames; truncated files, for another ``salvage``; and always failures that may have passed.
+            frames; truncated files, for another ``salvage``; those without a picture, if one is wanted; and always failures
+            that may have passed.
         part: ``(k, n)``, of which only the own rows are read; without, the rows of all parts are.
     """
 
@@ -117,6 +120,8 @@ class SeenRows:
         out.mkdir(parents=True, exist_ok=True)
         own = out / (f"census-{part[0]}-of-{part[1]}.sqlite" if part else ROWS_NAME)
         self._file = self._opened(own)
+        if options.thumbnails:
+            own.chmod(0o600)
         for path in [own] if part else sorted(out.glob("census*.sqlite")):
             with contextlib.closing(self._opened(path)) if path != own else contextlib.nullcontext(self._file) as file:
                 self.rows.update((row.clip, row) for row in self._valid(file))
@@ -149,6 +154,7 @@ class SeenRows:
         for max_frames, text in file.execute("SELECT max_frames, row FROM rows"):
             row = CensusRow(**json_line(text))
             other = row.code == "truncated" if self._options.salvage else row.salvaged
+            other |= self._options.thumbnails and not row.code and not row.pictured
             if max_frames == self._options.max_frames and not other and row.code not in TRANSIENT:
                 yield row
 

@@ -216,6 +216,7 @@ def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> tuple[
         n_bytes=_size(task.item.path),
         seconds=round(time.process_time() - start, 4),
         looked=len(frames),
+        pictured=options.thumbnails,
     )
     return row, sheets.thumbnail(frames, found.sector) if options.thumbnails else b""
 

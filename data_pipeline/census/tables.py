@@ -134,7 +134,7 @@ def write_csv(census: Census, path: str | os.PathLike) -> None:
         writer.writerows((*key, count) for key, count in cells(census).items())
 
 
-_OURS = ("n_bytes", "seconds", "looked")
+_OURS = ("n_bytes", "seconds", "looked", "pictured")
 """What of a row is the census's own affair; by its size a file could be known again."""
 
 

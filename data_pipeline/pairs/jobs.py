@@ -100,6 +100,8 @@ class ArchiveJobs(Sequence["ArchiveJob | StreamJob"]):
         return len(self.items)
 
     def __getitem__(self, place):
+        if isinstance(place, slice):
+            return dataclasses.replace(self, items=self.items[place])
         item = self.items[place]
         if isinstance(item, echoxflow.StreamItem):
             return StreamJob(item=item, hasher=self.hasher, seeds=self.paint_seeds or (0,))

@@ -205,7 +205,7 @@ def read(folder: Folder, name: str, *, clips: bool = True) -> Written:
     return written
 
 
-_HEAD = 1 << 15
+_HEAD = 1 << 14
 """Bytes that hold the rows of a batch before those of its clips, nearly always."""
 SHARD = re.compile(rf"{FOLDER}/\d{{4,}}-\d{{6,}}-.+-\d{{2,}}")
 """Names of shards that have no final name yet."""

@@ -85,6 +85,6 @@ def test_slurm_queues_again_what_can_go_on(tmp_path, code, restarts, again):
 def test_the_container_file_copies_and_runs_what_exists():
     text = (LAUNCH / "Containerfile").read_text()
     stages = re.findall(r"^FROM (\S+) AS (\w+)", text, re.MULTILINE)
-    assert [name for _, name in stages] == ["wheel", "base", "cuda", "tpu"]
+    assert [name for _, name in stages] == ["wheel", "base", "cuda", "tpu", "beam"]
     assert all(source in ("wheel", "base") or "/" in source for source, _ in stages)
     assert text.count('ENTRYPOINT ["cfd2gray"]') == 2

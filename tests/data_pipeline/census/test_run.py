@@ -231,7 +231,9 @@ def test_many_patterns_are_cut(monkeypatch, tmp_path):
 
 def test_pictures_are_a_fair_draw_and_hold_no_text(archive, tmp_path):
     options = CensusOptions(thumbnails=True)
-    found = census(archive, out_dir=tmp_path / "whole", key=KEY, options=options)
+    assert not census(archive, out_dir=tmp_path / "whole", key=KEY).thumbnails
+    found = census(archive, out_dir=tmp_path / "whole", key=KEY, options=options)  # looks again
+    assert stat.S_IMODE((tmp_path / "whole" / "census.sqlite").stat().st_mode) == 0o600
     for k in (1, 2):
         census(archive, out_dir=tmp_path / "parts", key=KEY, options=options, part=(k, 2))
     joined = census(archive, out_dir=tmp_path / "parts", key=KEY, options=options)
