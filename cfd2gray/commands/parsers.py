@@ -43,9 +43,10 @@ def add_config(sub: argparse.ArgumentParser) -> None:
 
 
 def add_weights(sub: argparse.ArgumentParser) -> None:
-    """--checkpoint RUN or --weights FILE; see `chosen_weights`."""
+    """--checkpoint RUN or --weights NAME; see `chosen_weights`."""
     sub.add_argument("--checkpoint", type=pathlib.Path, metavar="RUN", help="the --workdir of a training run")
-    sub.add_argument("--weights", type=pathlib.Path, metavar="FILE", help="a weights file made by `export`")
+    about = "weights that ship with the package (default, streaming), or a file made by `export`"
+    sub.add_argument("--weights", type=pathlib.Path, metavar="NAME|FILE", help=about)
 
 
 def chosen_weights(args: argparse.Namespace) -> Any:
@@ -58,7 +59,11 @@ def chosen_weights(args: argparse.Namespace) -> Any:
         from cfd2gray.weights.find import checkpoint_weights
 
         return checkpoint_weights(args.checkpoint)
-    return pretrained.load_weights(args.weights) if args.weights else pretrained.load_pretrained()
+    if args.weights is None:
+        return pretrained.load_pretrained()
+    if args.weights.exists() or args.weights.suffix or args.weights.parent != pathlib.Path():
+        return pretrained.load_weights(args.weights)
+    return pretrained.load_pretrained(str(args.weights))
 
 
 def write_result(args: argparse.Namespace, value: object) -> None:
