@@ -13,7 +13,7 @@ def add_commands(add: AddCommand) -> None:
     """Declare the commands of this file."""
     sub = add(
         "evaluate", run_evaluate, "score a model beside the do-nothing baselines, with a report",
-        "evaluate --config tiny --config.data.dir=records --checkpoint run --downstream --audit -o run/evaluation",
+        "evaluate --config tiny --config.data.dir=records --checkpoint run \\\n      --downstream --audit -o run/evaluation",
     )  # fmt: skip
     add_config(sub)
     add_weights(sub)
@@ -35,8 +35,8 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
 
     sub = add(
-        "domains", run_domains, "train without a clinical domain and test on it: one training per domain",
-        "domains --config tiny --config.data.dir=records --trained-on heart -o runs/domains",
+        "domains", run_domains, "train without a clinical domain and test on it",
+        "domains --config tiny --config.data.dir=records --trained-on heart -o domains",
     )  # fmt: skip
     add_config(sub)
     sub.add_argument("--domains", default="all", help="heart, fetal, vessel, kidney, liver; by default all of them")

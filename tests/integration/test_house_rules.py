@@ -169,6 +169,6 @@ def test_the_wheel_carries_its_data_and_no_generic_names(tmp_path):
     for needed in (
         "cfd2gray/configs/default.py", "cfd2gray/launch/local.py", "cfd2gray/weights/assets/vgg16_conv3.safetensors",
         "cfd2gray/weights/assets/VGG16.md", "cfd2gray/weights/assets/pretrained.json", "cfd2gray/pages/templates/page.html",
-        "data_pipeline/simulation/views/heart.py", "cfd2gray/py.typed", "data_pipeline/py.typed",
+        "data_pipeline/simulation/views/heart.py", "cfd2gray/py.typed", "cfd2gray/example_clip.mp4", "data_pipeline/py.typed",
     ):  # fmt: skip
         assert needed in names, needed
