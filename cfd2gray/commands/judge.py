@@ -36,7 +36,7 @@ def add_commands(add: AddCommand) -> None:
 
     sub = add(
         "domains", run_domains, "train without a clinical domain and test on it",
-        "domains --config tiny --config.data.dir=records --trained-on heart -o domains",
+        "domains --config.data.dir=records --trained-on heart -o runs/domains",
     )  # fmt: skip
     add_config(sub)
     sub.add_argument("--domains", default="all", help="heart, fetal, vessel, kidney, liver; by default all of them")
