@@ -18,7 +18,7 @@ from cfd2gray.pages.page import NOT_FOR_DIAGNOSIS, render
 from cfd2gray.pages.sprites import JPEG_QUALITY, outline_pixels, resized_clip, sheet
 from data_pipeline.files import atomic_path
 
-_FRAME_PX = 160
+_FRAME_PX = 200
 """px of the page besides the pictures: title, captions, controls, and the note below."""
 _WIDTH_PX = 1000
 """px that a notebook's cell is taken to be wide."""
@@ -105,7 +105,7 @@ def clip_player(
     page = render(
         "player.html", title=f"cfd2gray: {name}", block=Clips(clips=[clip]), clips=[clip], note=NOT_FOR_DIAGNOSIS
     )
-    tall = round(min(_WIDTH_PX / len(panels), width * 1.5) * height / width)
+    tall = round(min(_WIDTH_PX / len(panels), max(1.5 * width, 200)) * height / width)
     return Player(page, tall + _FRAME_PX, name)
 
 

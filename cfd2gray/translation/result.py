@@ -96,18 +96,20 @@ class Result(Translated):
         """
         from cfd2gray.pages.player import clip_player, trust
 
-        before, after = self.clip.frames, self.grey
+        before, after, part = self.clip.frames, self.grey, (slice(None), slice(None))
         if not keep_screen:
             cleaning = self._cleaning()
             before, after = np.stack([cleaning(f) for f in before]), np.stack([cleaning(f) for f in after])
+            part = _around(cleaning.keep)
         name = f"{self.analysis.kind}: {_count(len(after), 'frame')} {after.shape[2]}x{after.shape[1]}"
         panels = {"colour flow": before, "greyscale, synthetic" if self.coloured else "greyscale, a copy": after}
         if self.coloured and len(self.confidence):
             panels["how far to trust it (red: not)"] = trust(after, self.confidence)
+        panels = {caption: frames[:, *part] for caption, frames in panels.items()}
         hidden = hidden_mask(self.analysis.strata) > 0 if self.coloured else np.zeros(after.shape, bool)
         numbers = {"synthesised": f"{100 * float(self.synthesised.mean()):.1f} %"} if self.coloured else {}
         return clip_player(
-            panels, outline=hidden, fps=self.clip.info.fps, name=name, numbers=numbers, max_frames=max_frames,
+            panels, outline=hidden[:, *part], fps=self.clip.info.fps, name=name, numbers=numbers, max_frames=max_frames,
             max_side=max_side,
         )  # fmt: skip
 
@@ -194,6 +196,14 @@ class Result(Translated):
 
     def _cleaning(self) -> Cleaning:
         return Cleaning.of(sampled(self.clip.frames), self.analysis)
+
+
+def _around(keep: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of what is kept, bool [H, W]; all where nothing is."""
+    rows, columns = (np.flatnonzero(keep.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(None), slice(None)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _count(number: int, name: str) -> str:

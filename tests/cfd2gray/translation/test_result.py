@@ -15,6 +15,7 @@ from cfd2gray.translation.output.video import write_video
 from data_pipeline.readers import IngestError, read_clip
 from data_pipeline.screen.deidentify import KeyedHasher
 from data_pipeline.simulation import export
+from tests.cfd2gray.evaluation.browser import browser, needs_browser
 from tests.cfd2gray.translation.test_translator import make_translator
 
 
@@ -128,3 +129,24 @@ for name in dir(cfd2gray):
 
 def test_names_complete_and_importing_stays_light():
     subprocess.run([sys.executable, "-c", LIGHT], check=True)
+
+
+@needs_browser
+def test_the_cell_plays_in_a_browser_without_touching_the_notebook(result, tmp_path):
+    """In a frame that may run its script and nothing else, as notebooks insert it."""
+    page = tmp_path / "notebook.html"
+    page.write_text(f"<!doctype html><title>mine</title><body>{result._repr_html_()}</body>")
+    with browser(tmp_path) as window:
+        window.open(page)
+        window._call("POST", "/frame", {"id": 0})
+        window.wait("document.querySelector('.clip').dataset.ready")
+        window.click(".play")  # pauses
+        before = window.script("return document.querySelector('canvas').dataset.frame")
+        window.key("\ue014")  # arrow to the right
+        window.wait(f"document.querySelector('canvas').dataset.frame !== '{before}'")
+        frames = window.script("return [...document.querySelectorAll('canvas')].map((c) => c.dataset.frame)")
+        assert len(set(frames)) == 1 and len(frames) == 3
+        picture = "document.querySelector('canvas').getContext('2d').getImageData(0, 0, 99, 99).data"
+        assert window.script(f"return {picture}.some((value, k) => k % 4 < 3 && value > 50)")
+        assert window.script("return document.documentElement.scrollHeight <= window.innerHeight")
+        assert not window.errors()
