@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The ``cfd2gray`` command: reads arguments, calls the library, reports errors in one line. No logic of its own."""
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 
 from cfd2gray import __version__
 from cfd2gray.commands import archive, bench, card, export, judge, learn, readers, simulate, start, translate
-from cfd2gray.commands.parsers import PROG, adder
+from cfd2gray.commands.parsers import PROG, CommandParser, adder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,17 +54,49 @@ def _quiet_libraries(*, verbose: bool) -> None:
     logging.getLogger("absl").setLevel(logging.ERROR)
 
 
+GROUPS = (
+    ("translate", (translate, export)),
+    ("make and look at data", (archive, simulate)),
+    ("train", (learn,)),
+    ("judge", (judge, card, readers)),
+    ("this machine", (start, bench)),
+)
+"""What the help shows together."""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=PROG,
-        description="Translate colour-flow-Doppler ultrasound video to greyscale. Research use, not diagnosis.",
+        usage=f"{PROG} COMMAND ...",
+        description="Translate colour-flow-Doppler ultrasound video to greyscale.\nResearch use, not diagnosis.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
-    add = adder(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
-    for topic in (start, simulate, archive, learn, judge, card, readers, translate, export, bench):
-        topic.add_commands(add)
+    subparsers = parser.add_subparsers(
+        prog=PROG, dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS
+    )
+    lines = []
+    for title, topics in GROUPS:
+        listed: list[tuple[str, str]] = []
+        for topic in topics:
+            topic.add_commands(adder(subparsers, listed))
+        lines += ["", f"{title}:", *(f"  {name:14s} {about}" for name, about in listed)]
+    shown = "\n".join(lines[1:])
+    parser.epilog = (
+        f"{shown}\n\nFirst steps:\n  {PROG} translate --example\n  {PROG} translate clip.dcm -o grey.dcm\n"
+        f"  {PROG} COMMAND --help         every command, with an example"
+    )
+    _complete(parser)
     return parser
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that asks for completions (see docs/command_line.md); it sets the variable."""
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from importlib import metadata
 
 PACKAGES = ("cfd2gray", "jax", "flax", "optax", "orbax-checkpoint", "grain", "pydicom", "av", "opencv-python-headless")
 EXTRAS = {
-    "tensorboard": "TensorBoard files", "h5py": "Keras VGG weights", "onnx": "ONNX models", "nibabel": "NIfTI", "zarr": "Zarr",
+    "tensorboard": "TensorBoard files", "torch": "measuring against PyTorch", "argcomplete": "shell completion",
+    "h5py": "Keras VGG weights", "onnx": "ONNX models", "nibabel": "NIfTI", "zarr": "Zarr",
     "apache_beam": "packing with Beam", "gdcm": "JPEG lossless and JPEG-LS in DICOM", "openjpeg": "JPEG 2000 in DICOM",
 }  # fmt: skip
 
@@ -32,6 +33,7 @@ def examine(data: pathlib.Path | None) -> tuple[dict[str, str], list[str]]:
             problems.append(f"{name} is not installed; pip install cfd2gray")
     facts["devices"] = ", ".join(sorted({f"{d.platform}: {d.device_kind}" for d in jax.devices()}))
     facts["device count, cores"] = f"{jax.device_count()}, {os.cpu_count()}"
+    facts |= speed_facts()
     missing = [codec for codec in ("libx264", "ffv1", "mpeg4", "gif") if codec not in av.codecs_available]
     facts["video encoders"] = "all" if not missing else f"without {', '.join(missing)}"
     for module, use in EXTRAS.items():
@@ -46,6 +48,50 @@ def examine(data: pathlib.Path | None) -> tuple[dict[str, str], list[str]]:
     return facts, problems
 
 
+_RUNTIMES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "jax": "JAX"}
+_FEATURES = {
+    "amx_bf16": "AMX-BF16", "avx512_bf16": "AVX512-BF16", "avx512_vnni": "AVX512-VNNI", "avx512f": "AVX512", "avx2": "AVX2",
+    "bf16": "BF16", "asimd": "NEON",
+}  # fmt: skip
+"""Flags of /proc/cpuinfo, the fastest first, and their names."""
+_FAST = ("AMX-BF16", "AVX512-BF16", "BF16")
+
+
+def speed_facts() -> dict[str, str]:
+    """What translates on this machine, how fast its kind is, and what would make it faster."""
+    from cfd2gray.runtimes.choose import fastest, installed
+
+    there = [name for name in _RUNTIMES if installed(name)]
+    chosen, features = fastest(), cpu_features()
+    accelerated = False
+    if chosen == "jax":
+        import jax
+
+        accelerated = jax.default_backend() != "cpu"
+    if accelerated:
+        verdict = "an accelerator, by JAX: the fastest there is"
+    elif chosen == "openvino" and any(name in _FAST for name in features):
+        verdict = "OpenVINO in bfloat16, which this processor computes in: as fast as a CPU gets"
+    elif chosen == "openvino":
+        verdict = "OpenVINO in float32: this processor does not compute in bfloat16"
+    else:
+        verdict = f"{_RUNTIMES[chosen]}; pip install openvino is about three times as fast on a CPU"
+    return {
+        "translation runs on": verdict,
+        "runtimes": ", ".join(f"{label} {'yes' if name in there else 'no'}" for name, label in _RUNTIMES.items()),
+        "processor computes": ", ".join(features) or "unknown (no /proc/cpuinfo)",
+    }
+
+
+def cpu_features(path: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> list[str]:
+    """Names of what makes networks fast on this processor, the fastest first; nothing where the system does not say."""
+    if not path.is_file():
+        return []
+    lines = (line.partition(":") for line in path.read_text().splitlines())
+    flags = next((value.split() for name, _, value in lines if name.strip() in ("flags", "Features")), [])
+    return [label for flag, label in _FEATURES.items() if flag in flags]
+
+
 def _examine_records(folder: pathlib.Path, facts: dict[str, str]) -> list[str]:
     from data_pipeline.records import manifest, tfrecord
 
@@ -54,7 +100,10 @@ def _examine_records(folder: pathlib.Path, facts: dict[str, str]) -> list[str]:
         for split in found.splits:
             source = tfrecord.ShardSource(found, split)
             source[0], source[len(source) - 1]
-            facts[f"records: {split}"] = f"{len(source)} clips, {len(found.patients[split])} patients"
+            clips, patients = len(source), len(found.patients[split])
+            facts[f"records: {split}"] = (
+                f"{clips} clip{'' if clips == 1 else 's'}, {patients} patient{'' if patients == 1 else 's'}"
+            )
     except (ValueError, OSError) as error:
         return [str(error)]
     return []

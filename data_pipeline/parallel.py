@@ -121,7 +121,7 @@ class _Rate(rich.progress.ProgressColumn):
 
     def render(self, task: rich.progress.Task) -> str:
         speed = task.finished_speed or task.speed
-        return f"{speed:.1f} {self.unit}/s" if speed else f"- {self.unit}/s"
+        return f"{speed:,.{1 if speed < 100 else 0}f} {self.unit}/s" if speed else f"- {self.unit}/s"
 
 
 _END = object()

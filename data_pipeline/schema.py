@@ -99,17 +99,24 @@ class ClipInfo:
     image_type: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     """Things a person may want to know: ``still``, ``no_regions``, ``frame_count_mismatch``, ``assumed_fps``, ..."""
-    identity: Identity = dataclasses.field(default_factory=Identity)
+    identity: Identity = dataclasses.field(default_factory=Identity, repr=False)
     source_digest: str = ""
     """SHA-256 of the file, hexadecimal."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Clip:
     """A decoded clip: ``frames`` is ``uint8 [T, H, W, 3]`` RGB (grey clips have three equal channels)."""
 
     frames: np.ndarray
     info: ClipInfo
+    header: Any = None
+    """The DICOM data set without its pixels, as it was read; ``None`` for other formats. In memory only, as `Identity`."""
+
+    def __repr__(self) -> str:
+        frames, height, width = self.frames.shape[:3]
+        named = f"{frames} frame{'' if frames == 1 else 's'} {width}x{height}, {self.info.fps:g} frames/s"
+        return f"Clip({named}, {self.info.format})"
 
     def __post_init__(self) -> None:
         check_frames(self.frames, channels=3)

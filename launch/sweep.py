@@ -1,14 +1,17 @@
-"""Many runs from one sweep file: here, as a SLURM array or as a JobSet; then one table of all of them.
+"""Many runs from one sweep file: here, as a SLURM array or as a JobSet; then one
+table of all of them. For example:
 
-    python -m launch.sweep ablation --workdir sweeps/ablation --list
-    python -m launch.sweep configs/sweeps/rates.py --workdir sweeps/rates --jobs 4 --gpus 0,1,2,3 --config.data.dir=records
-    python -m launch.sweep rates --workdir sweeps/rates --slurm --submit --config.data.dir=records
-    python -m launch.sweep rates --workdir sweeps/rates --collect
+    cfd2gray sweep ablation --workdir sweeps/ablation --list
+    cfd2gray sweep configs/sweeps/rates.py --workdir sweeps/rates --jobs 4 \\
+        --gpus 0,1,2,3 --config.data.dir=records
+    cfd2gray sweep rates --workdir sweeps/rates --slurm --submit
+    cfd2gray sweep rates --workdir sweeps/rates --collect
 
-A sweep file has ``CONFIG`` and ``get_runs()``, a list of runs or a dict ``{setting: runs}``; see `configs/sweeps/`.
-``--config.KEY=VALUE`` holds for all runs. Each run has its folder under --workdir and its output in ``logs/``. Started
-again, a sweep skips what is done and goes on with the rest. Exit code 0 when all runs are done, 1 when some failed, 75
-when it was asked to stop.
+A sweep file has ``CONFIG`` and ``get_runs()``, a list of runs or a dict
+``{setting: runs}``; see `configs/sweeps/`. ``--config.KEY=VALUE`` holds for all
+runs. Each run has its folder under --workdir and its output in ``logs/``.
+Started again, a sweep skips what is done and goes on with the rest. Exit code 0
+when all runs are done, 1 when some failed, 75 when it was asked to stop.
 """
 
 from __future__ import annotations
@@ -199,7 +202,7 @@ def run_all(sweep: Sweep, workdir: pathlib.Path, *, jobs: int, gpus: Sequence[st
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m launch.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="cfd2gray sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("sweep", help="a .py file, or the name of one in configs/sweeps")
     parser.add_argument("--workdir", type=pathlib.Path, required=True)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cfd2gray.commands.parsers import AddCommand, write_result
+from cfd2gray.commands.parsers import AddCommand, counted, listed_counts, write_result
 
 PASSED_OVER = ("unknown_format", "not_ultrasound")
 """Codes of files that are simply not for us; every other reader's code makes the exit code 1."""
@@ -64,6 +64,7 @@ def _add_archive(sub: argparse.ArgumentParser) -> None:
     about = "secret of the identifiers' hashes; made when missing; by default pack uses OUT.key, census its own folder"
     sub.add_argument("--key-file", type=pathlib.Path, help=about)
     sub.add_argument("--salvage", action="store_true", help="use the whole frames of truncated files")
+    sub.add_argument("--dry-run", action="store_true", help="say what would be looked at, and do nothing")
     sub.add_argument("--workers", type=int, default=os.cpu_count())
     about = "after this time a file is given up and counted as `timeout`"
     sub.add_argument("--timeout", type=float, default=1800.0, metavar="SECONDS", help=about)
@@ -85,6 +86,17 @@ def _place(text: str) -> str | pathlib.Path:
 def _manner(args: argparse.Namespace) -> dict[str, Any]:
     """How jobs are run: see `data_pipeline.parallel.run_ordered`."""
     return {"workers": args.workers, "timeout": args.timeout, "memory": int(args.memory_gb * 1e9)}
+
+
+def _dry_run(args: argparse.Namespace, what: str, out: str | pathlib.Path | None) -> int:
+    """What would be looked at, from names alone; nothing is written, the key neither."""
+    from data_pipeline.readers.archive import list_archive
+
+    listing = list_archive(args.archive, dataset=args.dataset, leave_out=out, follow_links=args.follow_links)
+    passed = f"; passed over: {listed_counts(listing.counts)}" if listing.counts else ""
+    print(f"{counted(len(listing.items), 'clip')} in {args.archive}{passed}")
+    print(f"{what} would go to {out or 'the terminal alone'}; nothing was done")
+    return 0
 
 
 def _part(text: str) -> tuple[int, int]:
@@ -115,7 +127,7 @@ def _jobs(args: argparse.Namespace, key: bytes, *, out: str | None = None) -> Se
     for why, path in listing.passed_over:
         _teller(args)(None, f"{path}: {why}", None)
     if listing.counts:
-        print(f"passed over: {listing.counts}", file=sys.stderr)
+        print(f"passed over: {listed_counts(listing.counts)}", file=sys.stderr)
     limits = Limits(follow_symlinks=follow)
     jobs = archive_jobs(listing.items, key=key, paint_seeds=range(args.paint), salvage=args.salvage, limits=limits)
     if not args.weak:
@@ -162,6 +174,8 @@ def run_pair(args: argparse.Namespace) -> int:
     from data_pipeline.contact_sheet import write_contact_sheet
     from data_pipeline.parallel import progress_bar, run_ordered
 
+    if args.dry_run:
+        return _dry_run(args, "a contact sheet", args.contact_sheet)
     jobs, tell = _jobs(args, _key(args.key_file)), _teller(args)
     call = functools.partial(_call, whole=args.contact_sheet is not None)
     kinds, reasons, shown = collections.Counter(), collections.Counter(), []
@@ -179,7 +193,11 @@ def run_pair(args: argparse.Namespace) -> int:
     if args.contact_sheet and shown:
         write_contact_sheet(args.contact_sheet, shown)
     write_result(args, {"files": len(jobs), "pairs": dict(kinds), "no_pair": dict(reasons)})
-    print(f"{len(jobs)} files: {dict(kinds) or 'no pairs'}; without a pair: {dict(reasons)}")
+    print(f"{counted(len(jobs), 'file')}: pairs: {listed_counts(kinds)}; without a pair: {listed_counts(reasons)}")
+    if not kinds:
+        print("no clip shows colour and greyscale side by side; greyscale clips become pairs with --paint 2")
+    if args.contact_sheet:
+        print(f"sheet: {args.contact_sheet}" if shown else "no sheet was written: there is no pair to show")
     return _exit_code(reasons) if kinds else 1
 
 
@@ -197,6 +215,8 @@ def _middle(pair: Any) -> Any:
 def run_pack(args: argparse.Namespace) -> int:
     from data_pipeline.records import pack as packing
 
+    if args.dry_run:
+        return _dry_run(args, "records", args.out)
     key = _pack_key(args)
     settings = {"encoding": args.encoding, "shard_mb": args.shard_mb, "options": _pack_options(args, key)}
     if args.finish:
@@ -215,7 +235,7 @@ def run_pack(args: argparse.Namespace) -> int:
         return 0
     clips = sum(shard.n_clips for shard in manifest.shards)
     write_result(args, {"clips": clips, "counts": dict(manifest.counts), "left_out": dict(manifest.errors)})
-    print(f"{clips} clips in {args.out}; left out: {dict(manifest.errors) or 'none'}")
+    print(f"{counted(clips, 'clip')} in {args.out}; left out: {listed_counts(manifest.errors)}")
     return _exit_code(manifest.errors)
 
 
@@ -261,6 +281,8 @@ def run_census(args: argparse.Namespace) -> int:
     from data_pipeline.census.run import census
     from data_pipeline.census.sheets import write_sheets
 
+    if args.dry_run:
+        return _dry_run(args, "the census", args.out)
     if args.part and not args.out:
         raise ValueError("--part needs -o: a census without --part joins the parts there")
     if args.thumbnails and not args.out:

@@ -10,7 +10,7 @@ from cfd2gray.commands.parsers import AddCommand, write_result
 
 def add_commands(add: AddCommand) -> None:
     """Declare the commands of this file."""
-    about = "a network as one file: weights of this package, or an ONNX graph for any runtime"
+    about = "a network as one file: weights, or a graph for any runtime"
     sub = add(
         "export", run_export, about, "export --checkpoint run -o w.safetensors\n  cfd2gray export --onnx grey.onnx"
     )

@@ -13,7 +13,7 @@ def add_commands(add: AddCommand) -> None:
     """Declare the commands of this file."""
     sub = add(
         "evaluate", run_evaluate, "score a model beside the do-nothing baselines, with a report",
-        "evaluate --config tiny --config.data.dir=records --checkpoint run --downstream --audit -o run/evaluation",
+        "evaluate --config tiny --config.data.dir=records --checkpoint run \\\n      --downstream --audit -o run/evaluation",
     )  # fmt: skip
     add_config(sub)
     add_weights(sub)
@@ -24,6 +24,7 @@ def add_commands(add: AddCommand) -> None:
     about = "LPIPS's linear weights (.npz or .safetensors): adds LPIPS; needs a --vgg that reaches relu5_3"
     sub.add_argument("--lpips", type=pathlib.Path, metavar="FILE", help=about)
     sub.add_argument("-o", "--out", type=pathlib.Path, required=True, help="folder for evaluation.json and report.html")
+    sub.add_argument("--overwrite", action="store_true", help="replace the evaluation of other weights or clips there")
 
     sub = add(
         "report", run_report, "the page of an evaluation, or several runs side by side",
@@ -35,8 +36,8 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
 
     sub = add(
-        "domains", run_domains, "train without a clinical domain and test on it: one training per domain",
-        "domains --config tiny --config.data.dir=records --trained-on heart -o runs/domains",
+        "domains", run_domains, "train without a clinical domain and test on it",
+        "domains --config.data.dir=records --trained-on heart -o runs/domains",
     )  # fmt: skip
     add_config(sub)
     sub.add_argument("--domains", default="all", help="heart, fetal, vessel, kidney, liver; by default all of them")
@@ -105,8 +106,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
     device_per_core(shares=config.eval.batch_size)
     extras = _extras(args)
     net = feature_net(vgg=args.vgg, lpips=args.lpips) if args.vgg or args.lpips else None
+    weights = chosen_weights(args)
+    if not args.overwrite:
+        _refuse_other_evaluation(args.out / "evaluation.json", weights.digest, args.split)
     result = evaluate_weights(
-        config, chosen_weights(args), args.out, split=args.split, workdir=args.checkpoint, extras=extras, net=net
+        config, weights, args.out, split=args.split, workdir=args.checkpoint, extras=extras, net=net
     )
     write_result(args, result)
     print_result(result)
@@ -114,12 +118,40 @@ def run_evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
+def _refuse_other_evaluation(path: pathlib.Path, digest: str, split: str) -> None:
+    """The same evaluation may be made again; that of other weights or another split is not lost unasked."""
+    from cfd2gray.evaluation.report.compare import load_result
+
+    if not path.is_file():
+        return
+    before = load_result(path).get("settings", {})
+    if (before.get("weights_digest"), before.get("split")) != (digest, split):
+        raise ValueError(
+            f"{path} is the evaluation of other weights or clips ({before.get('model')}, {before.get('split')}); "
+            "name another folder with -o, or replace it with --overwrite"
+        )
+
+
+def _refuse_foreign_page(path: pathlib.Path) -> None:
+    if path.is_file() and b'content="cfd2gray"' not in path.read_bytes()[:4096]:
+        raise ValueError(
+            f"{path} exists and is no page of cfd2gray, so it is not overwritten; name another file with -o"
+        )
+
+
 def run_report(args: argparse.Namespace) -> int:
-    from cfd2gray.evaluation.report.compare import compare, load_result, run_names, write_comparison
+    from cfd2gray.evaluation.report.compare import (
+        compare,
+        load_result,
+        run_names,
+        shared_clips,
+        write_comparison,
+    )
     from cfd2gray.evaluation.report.page import clips_of, write_report
     from cfd2gray.training.writer import read_history
 
     results = [load_result(path) for path in args.evaluation]
+    _refuse_foreign_page(args.out)
     if len(results) == 1:
         history = read_history(args.workdir) if args.workdir else None
         write_report(args.out, results[0], clips_of(args.evaluation[0]), history=history)
@@ -128,7 +160,10 @@ def run_report(args: argparse.Namespace) -> int:
         if args.workdir:
             raise ValueError("--workdir adds one run's curves, but several runs were given; leave it out")
         named = dict(zip(run_names(args.evaluation), results))
-        write_comparison(args.out, named, clips=[clips_of(path) for path in args.evaluation])
+        clips = [clips_of(path) for path in args.evaluation]
+        write_comparison(args.out, named, clips=clips)
+        if not shared_clips(list(named), clips):
+            print("no clip is shown: the runs' reports have none in common")
         write_result(args, compare(named))
     print(f"report: {args.out}")
     return 0

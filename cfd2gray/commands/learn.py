@@ -22,8 +22,14 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument("--distributed", choices=("auto", "on", "off"), default="auto", help=about)
 
     sub = add(
+        "sweep", run_sweep, "many trainings from one file, and one table of them",
+        "sweep rates --workdir sweeps/rates --config.data.dir=records",
+    )  # fmt: skip
+    sub.passes_on = True
+
+    sub = add(
         "convert-vgg", run_convert_vgg, "VGG16 weights of any common file for the perceptual loss",
-        "convert-vgg vgg16.pth --preprocessing torchvision -o vgg16.safetensors",
+        "convert-vgg vgg16.pth --preprocessing torchvision -o vgg.safetensors",
     )  # fmt: skip
     sub.add_argument("source", type=pathlib.Path)
     sub.add_argument("--preprocessing", choices=("caffe", "torchvision"), required=True)
@@ -54,6 +60,12 @@ def run_train(args: argparse.Namespace) -> int:
             write_result(args, {"step": outcome.step, "stopped": outcome.stopped, "metrics": outcome.metrics})
             print(f"{'stopped' if outcome.stopped else 'done'} at step {outcome.step}; {args.workdir} holds the run")
     return EXIT_STOPPED if outcome.stopped else 0
+
+
+def run_sweep(args: argparse.Namespace) -> int:
+    from cfd2gray.launch import sweep
+
+    return sweep.main(args.words)
 
 
 def run_convert_vgg(args: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from cfd2gray.commands.parsers import PROG, AddCommand, add_config, add_weights,
 def add_commands(add: AddCommand) -> None:
     """Declare `reader-study` and what it can do."""
     sub = add(
-        "reader-study", _no_action, "a blinded study of whether people can tell translated clips from real ones",
+        "reader-study", _no_action, "can people tell translated clips from real ones?",
         "reader-study build --config.data.dir=records --items 60 -o study\n"
         f"  {PROG} reader-study score study/key.json answers/*.json -o scores.html\n"
         f"  {PROG} reader-study power --answers 300",

@@ -7,7 +7,7 @@ import pathlib
 import secrets
 from typing import Any
 
-from cfd2gray.commands.parsers import AddCommand, add_weights, chosen_weights, write_result
+from cfd2gray.commands.parsers import AddCommand, add_weights, chosen_weights, counted, write_result
 
 _KINDS = ("cfd", "power", "bmode")
 _ENCODINGS = ("explicit", "rle", "jpegls", "j2k")
@@ -15,10 +15,16 @@ _ENCODINGS = ("explicit", "rle", "jpegls", "j2k")
 
 def add_commands(add: AddCommand) -> None:
     """Declare the commands of this file."""
-    sub = add("translate", run_translate, "colour-flow clips to greyscale", "translate clip.dcm -o grey.dcm")
-    sub.add_argument(
-        "inputs", nargs="+", type=pathlib.Path, metavar="CLIP", help="files, folders, zip archives, DICOMDIR"
+    sub = add(
+        "translate",
+        run_translate,
+        "colour-flow clips to greyscale",
+        "translate clip.dcm -o grey.dcm\n  cfd2gray translate --example",
     )
+    sub.add_argument(
+        "inputs", nargs="*", type=pathlib.Path, metavar="CLIP", help="files, folders, zip archives, DICOMDIR"
+    )
+    sub.add_argument("--example", action="store_true", help="translate a small synthetic clip that comes with cfd2gray")
     add_weights(sub)
     sub.add_argument("-o", "--out", type=pathlib.Path, help="a file, or a folder for several inputs")
     sub.add_argument("--format", default=None, help="for a folder: .dcm, .mp4, .mkv, .avi, .gif or .npy")
@@ -40,9 +46,12 @@ def add_commands(add: AddCommand) -> None:
         metavar="SEEN.png|SEEN.mp4",
         help="draw what was seen in one clip; nothing is translated",
     )
-    sub.add_argument("--whole-frame", action="store_true", help="let the network write the whole sector")
+    sub.add_argument(
+        "--whole-frame", action="store_true", help="let the network write the whole sector, not only what colour hides"
+    )
     sub.add_argument("--confidence", action="store_true", help="also write the confidence map")
-    sub.add_argument("--mode", choices=("research", "clinical"), default="research", help="how DICOM output is linked")
+    about = "of DICOM: new identifiers (research), or the source's own and a link to it (clinical)"
+    sub.add_argument("--mode", choices=("research", "clinical"), default="research", help=about)
     about = "what computes the network: auto takes an accelerator's JAX, or the fastest that is installed for the CPU"
     sub.add_argument("--runtime", choices=("auto", "jax", "openvino", "onnxruntime"), default="auto", help=about)
     sub.add_argument("--key-file", type=pathlib.Path, help="secret of names and pseudonyms; default: OUT.key")
@@ -54,6 +63,7 @@ def add_commands(add: AddCommand) -> None:
     pixels.add_argument("--keep-screen", action="store_false", default=None, dest="clean", help="the whole screen")
     sub.add_argument("--compress", choices=_ENCODINGS, default="explicit", dest="encoding", help="of DICOM, lossless")
     sub.add_argument("--corner-mark", action="store_true", help="draw SYNTHETIC into a corner of videos")
+    sub.add_argument("--dry-run", action="store_true", help="say what would be translated and written, and do nothing")
     sub.add_argument("--overwrite", action="store_true", help="make results again that are there already")
     sub.add_argument("--keep-names", action="store_true", help="name results like their sources (on your own machine)")
     sub.add_argument(
@@ -67,25 +77,33 @@ def add_commands(add: AddCommand) -> None:
 
 
 def run_translate(args: argparse.Namespace) -> int:
-    from cfd2gray.translation.batch import Batch, translate_files
+    from cfd2gray.translation.batch import Batch, plan_files, translate_files
     from cfd2gray.translation.translator import Translator
     from data_pipeline.screen.said import Said
 
+    if args.example:
+        return _example(args)
+    if not args.inputs:
+        raise ValueError("which clips? Name files or folders, or try: cfd2gray translate --example")
     said = Said.of(kind=args.kind, box=args.box, sector=args.sector, mask=args.mask)
     if args.explain is not None:
         return _explain(args, said)
     if args.out is None:
         raise ValueError("where should the result go? Name it with -o (or draw what was seen with --explain)")
+    batch = Batch(
+        overwrite=args.overwrite, keep_names=args.keep_names, only_colour=args.only_colour,
+        retry=tuple(args.retry), sequences=not args.no_sequences,
+    )  # fmt: skip
+    if args.dry_run:
+        plan = plan_files(args.inputs, args.out, format=args.format, batch=batch, follow_links=args.follow_links)
+        return _dry_run(args, plan)
     outcome = translate_files(
         Translator(chosen_weights(args), runtime=args.runtime),
         args.inputs,
         args.out,
         format=args.format,
         key_file=args.key_file,
-        batch=Batch(
-            overwrite=args.overwrite, keep_names=args.keep_names, only_colour=args.only_colour,
-            retry=tuple(args.retry), sequences=not args.no_sequences,
-        ),
+        batch=batch,
         whole_frame=args.whole_frame,
         confidence=args.confidence,
         mode=args.mode,
@@ -100,6 +118,39 @@ def run_translate(args: argparse.Namespace) -> int:
     )  # fmt: skip
     write_result(args, outcome)
     return 1 if outcome["failed"] else 0
+
+
+def _example(args: argparse.Namespace) -> int:
+    from cfd2gray.example import translate_example
+    from cfd2gray.translation.translator import Translator
+
+    if args.inputs:
+        raise ValueError("--example brings its own clip; leave the others out")
+    out = args.out or pathlib.Path("cfd2gray-example")
+    write_result(args, translate_example(Translator(chosen_weights(args), runtime=args.runtime), out))
+    return 0
+
+
+_SHOWN = 20
+"""Clips that a dry run names."""
+
+
+def _dry_run(args: argparse.Namespace, plan: Any) -> int:
+    """What would be read and written, from names and sizes alone."""
+    total = sum(source.path.stat().st_size for source in plan.sources if source.path.is_file())
+    for source in plan.sources[:_SHOWN]:
+        print(f"  {source}")
+    if len(plan.sources) > _SHOWN:
+        print(f"  and {len(plan.sources) - _SHOWN} more")
+    clips = counted(len(plan.sources), "clip")
+    if plan.one:
+        there = " (is there already)" if args.out.exists() and not args.overwrite else ""
+        print(f"{clips}, {total / 1e6:.1f} MB, to {args.out}{there}; nothing was done")
+        return 0
+    names = "named like their sources" if args.keep_names else "under hashed names"
+    print(f"{clips}, {total / 1e6:.1f} MB, to the folder {args.out} as {plan.suffix}, {names};")
+    print(f"beside it {args.out}.map.csv (which is which) and {args.key_file or f'{args.out}.key'}; nothing was done")
+    return 0
 
 
 def _explain(args: argparse.Namespace, said: Any) -> int:

@@ -122,6 +122,13 @@ def _rank_alone(name: str, value: Value) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, ONNX_TYPE[value.dtype], [None] * len(value.shape))
 
 
+def _captured(body: Graph, outer: Graph) -> list[str]:
+    """Tensors that the nodes of ``body`` take from what the graph around it computes; its constants need no passing."""
+    made = {name for node in outer.nodes for name in node.output}
+    used = (name for node in body.nodes for name in node.input)
+    return list(dict.fromkeys(name for name in used if name in made))
+
+
 @rule("scan")
 def _scan(writer: Any, equation: Any, inputs: list[Value]) -> list[Value]:
     params, graph = equation.params, writer.graph
@@ -148,12 +155,20 @@ def _scan(writer: Any, equation: Any, inputs: list[Value]) -> list[Value]:
         name = body.emit("Identity", [body.name(whole_result, straight(len(result.shape)))])
         exits.append(_rank_alone(name, result))
         finished.append(result)
+    kept = _captured(body, graph)  # OpenVINO reads no body that looks outside: what it needs goes through unchanged
+    for name in kept:
+        inside, outside = body.fresh("kept"), body.fresh("kept")
+        for node in body.nodes:
+            node.input[:] = [inside if used == name else used for used in node.input]
+        body.nodes.append(helper.make_node("Identity", [inside], [outside]))
+        entries.insert(n_carry, onnx.helper.make_empty_tensor_value_info(inside))
+        exits.insert(n_carry, onnx.helper.make_empty_tensor_value_info(outside))
     inner = helper.make_graph(body.nodes, graph.fresh("body"), entries, exits)
     backward = int(params["reverse"])
     names = graph.emit(
         "Scan",
-        [value.name for value in (*carry, *rows)],
-        outputs=len(results),
+        [*(value.name for value in carry), *reversed(kept), *(value.name for value in rows)],
+        outputs=len(results) + len(kept),
         body=inner,
         num_scan_inputs=len(rows),
         scan_input_axes=[value.at(0) for value in rows],
@@ -161,5 +176,6 @@ def _scan(writer: Any, equation: Any, inputs: list[Value]) -> list[Value]:
         scan_output_directions=[backward] * (len(results) - n_carry),
     )
     names = [names] if isinstance(names, str) else names
+    names = [*names[:n_carry], *names[n_carry + len(kept) :]]
     shapes = [var.aval.shape for var in equation.outvars]
     return [Value(n, s, straight(len(s)), r.dtype) for n, s, r in zip(names, shapes, finished)]

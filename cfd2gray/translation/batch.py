@@ -24,7 +24,7 @@ from data_pipeline.readers import IngestError
 from data_pipeline.readers.walk import Source, find_sources
 from data_pipeline.screen.deidentify import KeyedHasher
 
-__all__ = ["Batch", "read_key", "translate_files"]
+__all__ = ["Batch", "plan_files", "read_key", "translate_files"]
 
 IN_FLIGHT_BYTES = HELD_BYTES
 """Decoded bytes of the clips that are worked on at one time: the peak is about eight times that, and what JAX needs."""
@@ -84,14 +84,44 @@ def translate_files(
       ValueError: When there is no input at all, one single input cannot be translated, or an output cannot be written.
     """
     batch = batch or Batch()
-    follow = bool(options.get("follow_links"))
+    plan = plan_files(inputs, out, format=format, batch=batch, follow_links=bool(options.get("follow_links")))
+    if not plan.one and key_file is None:
+        key_file = out.with_name(out.name + ".key")
+    output = Output(format=plan.suffix, hasher=KeyedHasher(read_key(key_file)), **options)
+    print(
+        "pixels: the sector only, without text" if output.cleans else "pixels: the whole screen, as it is", flush=True
+    )
+    if plan.one:
+        return _one(translator, plan.sources[0], out, output, batch)
+    return _Folder(translator, out, output, batch).run(plan.sources)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is going to be translated: clips, the suffix of results, and whether the output is ``one`` file."""
+
+    sources: Sequence[Source]
+    suffix: str
+    one: bool
+
+
+def plan_files(
+    inputs: Sequence[pathlib.Path],
+    out: pathlib.Path,
+    *,
+    format: str | None = None,
+    batch: Batch | None = None,
+    follow_links: bool = False,
+) -> Plan:
+    """Look for clips and check the output's name; nothing is written. Arguments and errors of `translate_files`."""
+    batch = batch or Batch()
     named = out.suffix.lower()
     single = len(inputs) == 1 and not inputs[0].is_dir() and not out.is_dir()
     if named in _MEDIA or (single and named and named not in OUTPUTS):
         raise ValueError(f"cannot write {named}; results are one of {', '.join(OUTPUTS)}, or name a folder")
     if format and f".{format.lstrip('.')}" not in OUTPUTS:
         raise ValueError(f"cannot write {format}; results are one of {', '.join(OUTPUTS)}")
-    found = find_sources(inputs, follow_links=follow, sequences=batch.sequences)
+    found = find_sources(inputs, follow_links=follow_links, sequences=batch.sequences)
     if told := found.told():
         print(told, file=sys.stderr)
     if not found.sources:
@@ -102,15 +132,7 @@ def translate_files(
     if one and format and f".{format.lstrip('.')}" != named:
         raise ValueError(f"--format {format} contradicts the file name {out}; leave one of them out")
     suffix = named if one else f".{(format or 'dcm').lstrip('.')}"
-    if not one and key_file is None:
-        key_file = out.with_name(out.name + ".key")
-    output = Output(format=suffix, hasher=KeyedHasher(read_key(key_file)), **options)
-    print(
-        "pixels: the sector only, without text" if output.cleans else "pixels: the whole screen, as it is", flush=True
-    )
-    if one:
-        return _one(translator, found.sources[0], out, output, batch)
-    return _Folder(translator, out, output, batch).run(found.sources)
+    return Plan(sources=found.sources, suffix=suffix, one=one)
 
 
 def _one(translator: Translator, source: Source, out: pathlib.Path, output: Output, batch: Batch) -> dict[str, Any]:
@@ -233,15 +255,8 @@ class _Folder:
             code, text = "defect", f"{source}: {type(error).__name__}: {error}"
         text = " ".join(text.split())[:500]
         with contextlib.suppress(OSError):
-            self.map.add(
-                Row(
-                    source=str(source),
-                    state="refused",
-                    reason=text.removeprefix(f"{source}: "),
-                    code=code,
-                    sha256=digest,
-                )
-            )
+            reason = text.removeprefix(f"{source}: ")
+            self.map.add(Row(source=str(source), state="refused", reason=reason, code=code, sha256=digest))
         return "refused", {"input": str(source), "code": code, "error": text}
 
     def _translate(self, number: int, source: Source, path: pathlib.Path, digest: str) -> tuple[str, dict[str, Any]]:
@@ -308,11 +323,8 @@ class _Folder:
         """Where the result lies below the folder of results."""
         folders = source.name.parts[:-1]
         if self.batch.keep_names:
-            kind = (
-                ""
-                if source.name.suffix.lower() in ("", ".dcm", self.output.format)
-                else f"-{source.name.suffix[1:].lower()}"
-            )
+            own = source.name.suffix.lower()
+            kind = "" if own in ("", ".dcm", self.output.format) else f"-{own[1:]}"
             stem = source.name.stem if source.name.suffix else source.name.name
             return str(pathlib.PurePosixPath(*folders, f"{stem}{kind}{self.output.format}"))
         hidden = [self.output.hasher.clip(f"folder\0{_text(part)}")[:8] for part in folders]

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 
 from cfd2gray.translation.consoles import keep_sector, with_known_sectors
-from cfd2gray.translation.files import HELD_BYTES, Output
-from cfd2gray.translation.long_clip import sampled
+from cfd2gray.translation.files import HELD_BYTES
+from cfd2gray.translation.output.result_files import Output
 from cfd2gray.translation.output.video import CODECS, growing_video
-from cfd2gray.translation.square import SquareMasks, analyse_square
+from cfd2gray.translation.square import SquareMasks, analyse_square, sampled
 from data_pipeline.files import atomic_path
 from data_pipeline.readers import ClipStream
 from data_pipeline.screen.analysis import FlowAnalysis

@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
-from cfd2gray.translation.square import SquareMasks
-from cfd2gray.translation.translator import Translated, Translator
+from cfd2gray.translation.result import Translated
+from cfd2gray.translation.square import SquareMasks, sampled
+from cfd2gray.translation.translator import Translator
 from cfd2gray.translation.view import COLOURED, View
-from data_pipeline.readers import ClipStream, Limits
+from data_pipeline.readers import ClipStream
 from data_pipeline.screen.analysis import NOTHING
 from data_pipeline.screen.said import Said
 
-LIMITS = Limits(max_frames=1_000_000, max_decoded_bytes=1 << 42)
-"""What may be streamed; `data_pipeline.readers.Limits` bounds what is held at once."""
 PIECE = 96
 """Frames that are translated at once, besides those around them that their result depends on; fewer where frames are
 large: `piece_frames`."""
 PIECE_BYTES, FEWEST = 96 << 20, 8
-SAMPLES = 24
-"""Frames that sector, box and kind are decided on, evenly spread over the clip."""
-
-
-def sampled(stream: Iterable[np.ndarray], *, count: int = SAMPLES) -> np.ndarray:
-    """Between ``count / 2`` and ``count`` evenly spread frames of a clip of unknown length; all of a shorter one."""
-    kept: list[np.ndarray] = []
-    every = 1
-    for number, frame in enumerate(stream):
-        if number % every:
-            continue
-        if len(kept) == count:
-            kept, every = kept[::2], 2 * every
-            if number % every:
-                continue
-        kept.append(frame)
-    return np.stack(kept)
 
 
 def sampled_and_held(stream: ClipStream, *, most_bytes: int) -> tuple[np.ndarray, np.ndarray | None]:

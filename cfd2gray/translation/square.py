@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -15,6 +15,23 @@ from data_pipeline.screen.said import Said
 
 NEARLY = 0.02
 """Deviation from square that changes nothing."""
+SAMPLES = 24
+"""Frames that sector, box and kind are decided on, evenly spread over the clip."""
+
+
+def sampled(stream: Iterable[np.ndarray], *, count: int = SAMPLES) -> np.ndarray:
+    """Between ``count / 2`` and ``count`` evenly spread frames of a clip of unknown length; all of a shorter one."""
+    kept: list[np.ndarray] = []
+    every = 1
+    for number, frame in enumerate(stream):
+        if number % every:
+            continue
+        if len(kept) == count:
+            kept, every = kept[::2], 2 * every
+            if number % every:
+                continue
+        kept.append(frame)
+    return np.stack(kept)
 
 
 def square_size(height: int, width: int, aspect: float) -> tuple[int, int]:

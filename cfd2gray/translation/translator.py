@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from cfd2gray.runtimes.choose import open_network
 from cfd2gray.runtimes.network import Network, Windows
 from cfd2gray.translation.composite import blend_weights, composite
+from cfd2gray.translation.result import Result, Translated, refuse_covered, refuse_unfit
+from cfd2gray.translation.square import analyse_square
 from cfd2gray.translation.stream import Stream
 from cfd2gray.translation.view import COLOURED, View
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
 from data_pipeline import pixels
-from data_pipeline.schema import BOX, Region, check_frames
+from data_pipeline.readers import read_clip
+from data_pipeline.schema import BOX, Clip, Region, check_frames
 from data_pipeline.screen.analysis import FlowAnalysis, analyse
 from data_pipeline.screen.hidden import hidden_mask
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Translated:
-    """What became of a clip; arrays ``[T, H, W]`` at the input's size.
-
-    Attributes:
-      grey: uint8, the greyscale clip.
-      confidence: float32 in [0, 1]: probability that the pixel lies within 10 % of full scale of the truth; 1 where the
-        input was passed through.
-      synthesised: float32 ``[T]``: share of each frame that is not the input's luma.
-      analysis: What was found in the input.
-    """
-
-    grey: np.ndarray
-    confidence: np.ndarray
-    synthesised: np.ndarray
-    analysis: FlowAnalysis
+from data_pipeline.screen.said import Said
 
 
 class Translator:
@@ -44,6 +31,7 @@ class Translator:
 
         translator = cfd2gray.Translator.from_pretrained()
         grey = translator(frames)          # uint8 [T, H, W, 3] -> uint8 [T, H, W]
+        result = translator("clip.dcm")    # a `Result`: .grey, .show(), .save("grey.dcm"), .explain()
 
     The result does not depend on how long the clip is or where its windows fall. What lies outside the colour is the
     input's luma, bit for bit, unless ``whole_frame`` is asked for.
@@ -101,13 +89,63 @@ class Translator:
         translator._network = network
         return translator
 
-    def __call__(self, frames: np.ndarray) -> np.ndarray:
-        """uint8 ``[T, H, W, 3]`` RGB -> uint8 ``[T, H, W]``; any T, H, W of at least 1.
+    def __repr__(self) -> str:
+        return f"Translator({self.weights.name!r}, runtime={self.runtime!r})"
+
+    @overload
+    def __call__(self, source: np.ndarray) -> np.ndarray: ...
+    @overload
+    def __call__(self, source: Clip | str | os.PathLike[str]) -> Result: ...
+
+    def __call__(self, source: np.ndarray | Clip | str | os.PathLike[str]) -> np.ndarray | Result:
+        """Arrays in, arrays out: uint8 ``[T, H, W, 3]`` RGB -> uint8 ``[T, H, W]``; any T, H, W of at least 1.
+
+        A file's path, or the `Clip` of `cfd2gray.read`, gives a `Result`, which knows its source: it can be shown, saved as
+        DICOM and explained, and its ``grey`` is the array.
 
         Raises:
-          ValueError: For another dtype or shape.
+          ValueError: For another dtype or shape; `IngestError` for what cannot be read or translated honestly.
         """
-        return self.translate(frames, confidence=False).grey
+        if isinstance(source, (str, os.PathLike, Clip)):
+            return self.of_clip(source)
+        return self.translate(source, confidence=False).grey
+
+    def of_clip(
+        self,
+        source: Clip | str | os.PathLike[str],
+        *,
+        kind: str | None = None,
+        box: str | None = None,
+        sector: str | None = None,
+        mask: str | os.PathLike[str] | None = None,
+        whole_frame: bool = False,
+    ) -> Result:
+        """A file or clip as ``cfd2gray translate`` does it, held in memory as a whole.
+
+        Args:
+          source: A path of anything that `cfd2gray.read` reads, or what it gave.
+          kind: What the clip is, where the analysis is unsure or wrong: ``cfd``, ``power`` or ``bmode``.
+          box, sector: ``X0,Y0,X1,Y1`` in pixels, or a polygon of more corners.
+          mask: What colour covers: an image (white is hidden) or ``.npy``.
+          whole_frame: Let the network write the whole sector.
+
+        Raises:
+          IngestError: For unreadable files, and for layouts that cannot be translated honestly.
+          ValueError: For corrections that make no sense.
+        """
+        clip = source if isinstance(source, Clip) else read_clip(source)
+        name = "the clip" if isinstance(source, Clip) else source
+        said = Said.of(kind=kind, box=box, sector=sector, mask=None if mask is None else pathlib.Path(mask))
+        info = clip.info
+        analysis = analyse_square(clip.frames, regions=info.regions, aspect=info.pixel_aspect, said=said)
+        refuse_unfit(analysis, name)
+        found = self.translate(clip.frames, analysis=analysis, whole_frame=whole_frame)
+        if not whole_frame:
+            refuse_covered(found.hidden_share, name)
+        return Result(
+            grey=found.grey, confidence=found.confidence, synthesised=found.synthesised, analysis=analysis,
+            clip=clip, weights=self.weights, whole_frame=whole_frame,
+        )  # fmt: skip
 
     def with_confidence(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Like a call, and a float32 ``[T, H, W]`` map of how far each pixel may be trusted, in [0, 1]."""

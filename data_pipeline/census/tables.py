@@ -211,7 +211,7 @@ def work(census: Census) -> dict[str, Work]:
 def terminal_table(census: Census) -> rich.table.Table:
     """Views against sub-modalities, with what translation would add."""
     found = [name for name in MODALITIES if any(row.modality == name for row in census.rows)]
-    table = rich.table.Table(title=f"{len(census.rows)} files", caption=headline(census))
+    table = rich.table.Table(title=_counted(len(census.rows), "file"))
     table.add_column("view")
     for name in (*found, "unsure", "more clips", "more patients"):
         table.add_column(name, justify="right")
@@ -230,10 +230,15 @@ def headline(census: Census) -> str:
     """One sentence: what translation would give."""
     total = gain(census.rows)
     share = f" ({total.more_clips / total.clips:.0%} more)" if total.clips else ""
+    none = "who has none" if total.more_patients == 1 else "who have none"
     return (
-        f"{total.clips} usable greyscale clips of {total.patients} patients; translation would add "
-        f"{total.more_clips} clips{share} and {total.more_patients} patients who have none"
+        f"{_counted(total.clips, 'usable greyscale clip')} of {_counted(total.patients, 'patient')}; translation would add "
+        f"{_counted(total.more_clips, 'clip')}{share} and {_counted(total.more_patients, 'patient')} {none}"
     )
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _gain_table(own: Gain) -> dict[str, Any]:

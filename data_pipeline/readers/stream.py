@@ -90,7 +90,7 @@ class ClipStream:
         """All frames at once, as a `Clip`."""
         frames = np.stack(list(self))
         check_signal(self.path, frames)
-        return Clip(frames=frames, info=self.info)
+        return Clip(frames=frames, info=self.info, header=self.header)
 
 
 def check_signal(path: str, frames: np.ndarray) -> None:

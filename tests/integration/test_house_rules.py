@@ -32,7 +32,7 @@ MAY_ENTER = {
     "cfd2gray.parsing": "data_pipeline.screen data_pipeline.simulation",
     "cfd2gray.weights": "models",
     "cfd2gray.runtimes": "models weights",
-    "cfd2gray.translation": "models weights runtimes data_pipeline.readers data_pipeline.screen",
+    "cfd2gray.translation": "models weights runtimes pages data_pipeline.readers data_pipeline.screen",
     "cfd2gray.training": "models metrics losses weights translation"
     " data_pipeline.loading data_pipeline.records data_pipeline.simulation",
     "cfd2gray.pages": "data_pipeline.census",
@@ -169,6 +169,6 @@ def test_the_wheel_carries_its_data_and_no_generic_names(tmp_path):
     for needed in (
         "cfd2gray/configs/default.py", "cfd2gray/launch/local.py", "cfd2gray/weights/assets/vgg16_conv3.safetensors",
         "cfd2gray/weights/assets/VGG16.md", "cfd2gray/weights/assets/pretrained.json", "cfd2gray/pages/templates/page.html",
-        "data_pipeline/simulation/views/heart.py",
+        "data_pipeline/simulation/views/heart.py", "cfd2gray/py.typed", "cfd2gray/example_clip.mp4", "data_pipeline/py.typed",
     ):  # fmt: skip
         assert needed in names, needed

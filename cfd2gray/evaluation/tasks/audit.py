@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats.contingency import association
 
-from cfd2gray.evaluation.report.sprites import sheet
 from cfd2gray.evaluation.tasks.downstream import ClipSet
 from cfd2gray.evaluation.tasks.head_training import HeadTraining, classify, fit_classifier, reduce_clips, saliency
 from cfd2gray.metrics.accumulate import Bootstrap, draw_patients, percentile_interval
 from cfd2gray.metrics.strata import strata_masks
 from cfd2gray.metrics.task import auc
+from cfd2gray.pages.sprites import sheet
 
 TELLS_APART = 0.6
 """AUC whose interval must lie above this before the audit calls origins readable."""

@@ -77,7 +77,7 @@ def test_unreadable_files_are_counted_and_said_by_the_exit_code(tmp_path, capsys
     told = ["pack", str(archive), "--workers", "0", "-o"]
     assert cli.main([*told, str(tmp_path / "records")]) == 1
     said = capsys.readouterr()
-    assert "'truncated': 1" in said.out and "SECRET" not in said.out + said.err
+    assert "1 truncated" in said.out and "SECRET" not in said.out + said.err
     assert cli.main([*told, str(tmp_path / "salvaged"), "--salvage"]) == 0
     assert "truncated" not in capsys.readouterr().out
     assert cli.main([*told, str(tmp_path / "told"), "--verbose"]) == 1

@@ -119,6 +119,20 @@ def test_mistakes_are_found_before_anything_is_scored(capsys, data, tmp_path, ar
     assert not (tmp_path / "out").exists()
 
 
+def test_the_evaluation_of_other_weights_and_foreign_pages_are_not_lost(capsys, data, evaluated_runs, tmp_path):
+    folder, config = data
+    before = (folder / "run0" / "evaluation.json").read_bytes()
+    argv = ["evaluate", *config, "--weights", folder / "1.safetensors", "-o", folder / "run0"]
+    code, _, err = run(capsys, *argv)
+    assert code == 2 and "other weights" in err and "--overwrite" in err
+    assert (folder / "run0" / "evaluation.json").read_bytes() == before
+    (tmp_path / "mine.html").write_text("<html>my thesis</html>")
+    code, _, err = run(capsys, "report", folder / "run0", "-o", tmp_path / "mine.html")
+    assert code == 2 and "no page of cfd2gray" in err and "thesis" in (tmp_path / "mine.html").read_text()
+    for _ in range(2):  # its own page is made again
+        assert run(capsys, "report", folder / "run0", "-o", tmp_path / "page.html")[0] == 0
+
+
 def test_a_reader_study_from_end_to_end(capsys, data, tmp_path):
     folder, config = data
     build = ["reader-study", "build", *config, "--weights", folder / "0.safetensors", "--items", "8", "--repeats", "2"]

@@ -187,3 +187,12 @@ def test_many_sizes_do_not_pile_up():
         frames = np.zeros((3, 32, 32 + 16 * number, 3), np.uint8)
         assert [len(grey) for _, (grey, _) in own.windows(frames, np.ones(frames.shape[:3], np.uint8))] == [3]
     assert len(own._engine(CLIP)._ready) == SIZES
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_the_streaming_weights_translate_clips_on_every_runtime(runtime):
+    """A causal network's scan is a loop, whose body OpenVINO reads only when it looks at nothing outside."""
+    pair = simulate_pair("A4C", 3, height=80, width=80, frames=5, split="test")
+    want = Translator.from_pretrained("streaming", runtime="jax")(pair.cfd).astype(int)
+    found = Translator.from_pretrained("streaming", runtime=runtime)(pair.cfd).astype(int)
+    assert np.abs(found - want).max() <= 2

@@ -54,7 +54,7 @@ def test_gain_and_balance(found):
     assert (plax.clips, plax.more_clips, plax.patients, plax.more_patients) == (0, 1, 0, 1)
     assert census_tables.imbalance(census_tables.balance(found)) == (float("inf"), 4.0)
     assert census_tables.headline(found) == (
-        "2 usable greyscale clips of 2 patients; translation would add 3 clips (150% more) and 1 patients who have none"
+        "2 usable greyscale clips of 2 patients; translation would add 3 clips (150% more) and 1 patient who has none"
     )
     assert census_tables.patterns(found) == [(("both", "missing"), 2), (("recoverable", "recoverable"), 1)]
 
