@@ -144,7 +144,9 @@ def translate_file(
         cleaning = Cleaning.of(samples, first.analysis) if output.cleans else None
         shares, hidden = [], []
         with _results(target, stream, first, translator, output, cleaning, tell) as (add, add_confidence):
-            for piece in itertools.chain([first], pieces):
+            beginning = [first]
+            first = _in_brief(first)
+            for piece in itertools.chain(_emptied(beginning), pieces):
                 shares.append(piece.synthesised)
                 hidden.append(_hidden_share(piece))
                 if np.mean(hidden) > MOST_HIDDEN and not output.whole_frame:
@@ -160,6 +162,7 @@ def translate_file(
                     add(frame if cleaning is None else cleaning(frame))
                 for frame in piece.confidence:
                     add_confidence(np.rint(255.0 * frame).astype(np.uint8))
+                del piece
         total = dataclasses.replace(first, synthesised=np.concatenate(shares))
         facts = describe_result(translator, stream.info, total)
         facts |= {"cleaned": cleaning is not None, "text_may_remain": cleaning is None or cleaning.doubtful}
@@ -191,6 +194,22 @@ def _pieces(translator: Translator, stream: ClipStream, output: Output) -> tuple
         )
 
     return samples, whole()
+
+
+def _emptied(pieces: list[Translated]) -> Iterator[Translated]:
+    """The pieces, which nothing holds any longer once they are given."""
+    while pieces:
+        yield pieces.pop(0)
+
+
+def _in_brief(result: Translated) -> Translated:
+    """What was found, with the pixels of one frame only."""
+    return dataclasses.replace(
+        result,
+        grey=result.grey[:1].copy(),
+        confidence=result.confidence[:0].copy(),
+        analysis=dataclasses.replace(result.analysis, strata=result.analysis.strata[:1].copy()),
+    )
 
 
 def _coloured(result: Translated) -> bool:

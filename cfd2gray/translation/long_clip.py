@@ -73,19 +73,23 @@ def translate_pieces(
         held += itertools.islice(frames, before + piece + radius - len(held))
         last = len(held) < before + piece + radius
         until = len(held) if last else before + piece
+        part = slice(before, until)
         if until > before:
             analysis = masks.analysis(held)
+            together = np.stack(held)
+            gone = max(0, until - radius)
+            held, before = [frame.copy() for frame in together[gone:]], until - gone  # the rest is held once
             result = translator.translate(
-                np.stack(held), analysis=analysis, whole_frame=whole_frame, view=view, confidence=confidence
+                together, analysis=analysis, whole_frame=whole_frame, view=view, confidence=confidence
             )
-            part = slice(before, until)
-            yield Translated(
-                grey=result.grey[part],
-                confidence=result.confidence[part],
+            done = Translated(  # copies, so that nothing keeps the frames around it alive
+                grey=result.grey[part].copy(),
+                confidence=result.confidence[part].copy(),
                 synthesised=result.synthesised[part],
-                analysis=dataclasses.replace(result.analysis, strata=result.analysis.strata[part]),
+                analysis=dataclasses.replace(result.analysis, strata=result.analysis.strata[part].copy()),
             )
+            del together, analysis, result
+            yield done
+            del done
         if last:
             return
-        gone = max(0, until - radius)
-        held, before = held[gone:], until - gone

@@ -50,6 +50,10 @@ class Translated:
     analysis: FlowAnalysis
 
 
+AT_FULL_SIZE = 8
+"""Frames that are put together at full size at once: in floating point these are the largest arrays of all."""
+
+
 def luma_of(frames: np.ndarray) -> np.ndarray:
     """BT.601 luma of uint8 RGB ``[T, H, W, 3]`` as uint8 ``[T, H, W]``; grey pixels keep their exact value."""
     return np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames])
@@ -210,7 +214,7 @@ class Translator:
     def _synthesise(
         self,
         frames: np.ndarray,
-        untouched: np.ndarray,
+        grey: np.ndarray,
         hidden: np.ndarray,
         area: np.ndarray,
         analysis: FlowAnalysis,
@@ -218,20 +222,22 @@ class Translator:
         whole_frame: bool,
         with_confidence: bool,
     ) -> Translated:
-        grey = untouched.copy()
-        confidence = _certain(untouched.shape, with_confidence)
+        confidence = _certain(grey.shape, with_confidence)
         synthesised = np.zeros(len(frames), np.float32)
         feather = max(1, round(self.weights.settings["feather"] / view.scale))
         y, x = view.rows, view.columns
         small_frames = view.shrink(frames, hidden, sector=analysis.sector)
-        for part, (small, small_confidence) in self.windows(*small_frames):
-            box = np.ones_like(hidden[part]) if whole_frame else (analysis.strata[part] & BOX)
-            weights = blend_weights(area[part, y, x], box[:, y, x], feather=0 if whole_frame else feather)
-            base = untouched[part, y, x].astype(np.float32)
-            merged = composite(base, 255.0 * view.enlarge(small), weights)
-            grey[part, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
-            if with_confidence:
-                one = np.ones_like(weights)
-                confidence[part, y, x] = composite(one, view.enlarge(small_confidence), weights)
-            synthesised[part] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / untouched[0].size
+        for window, results in self.windows(*small_frames):
+            for first in range(window.start, window.stop, AT_FULL_SIZE):
+                part = slice(first, min(first + AT_FULL_SIZE, window.stop))
+                small, small_confidence = (a[first - window.start : part.stop - window.start] for a in results)
+                box = np.ones_like(hidden[part]) if whole_frame else (analysis.strata[part] & BOX)
+                weights = blend_weights(area[part, y, x], box[:, y, x], feather=0 if whole_frame else feather)
+                base = grey[part, y, x].astype(np.float32)
+                merged = composite(base, 255.0 * view.enlarge(small), weights)
+                grey[part, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
+                if with_confidence:
+                    one = np.ones_like(weights)
+                    confidence[part, y, x] = composite(one, view.enlarge(small_confidence), weights)
+                synthesised[part] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / grey[0].size
         return Translated(grey=grey, confidence=confidence, synthesised=synthesised, analysis=analysis)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from data_pipeline.census.rows import CensusRow
+from data_pipeline.pairs.own import OwnPairJob, split_own
 from data_pipeline.pairs.pairing import NoPairError, PairingOptions, pairs_from_clip
 from data_pipeline.pairs.streams import StreamOptions, pair_from_recording
 from data_pipeline.pairs.weak import weak_pairs
@@ -84,8 +85,8 @@ def archive_jobs(
     paint_seeds: Sequence[int] = (),
     painting: painter.PainterOptions = painter.TRAIN,
     salvage: bool = False,
-) -> list[ArchiveJob | StreamJob]:
-    """A job for every clip of an archive.
+) -> list[ArchiveJob | StreamJob | OwnPairJob]:
+    """A job for every clip of an archive, and one for every pair that this software wrote into it.
 
     Records of a public data set keep the set's own split in ``params["split"]``, which `pack` respects.
 
@@ -96,14 +97,15 @@ def archive_jobs(
         salvage: use the whole frames of truncated files.
     """
     hasher, seeds = KeyedHasher(key), tuple(paint_seeds)
-    return [
+    own, others = split_own(items)
+    return [OwnPairJob(cfd=a, grey=b, hasher=hasher, options=options or PairingOptions()) for a, b in own] + [
         StreamJob(item=item, hasher=hasher, seeds=seeds or (0,))
         if isinstance(item, echoxflow.StreamItem)
         else ArchiveJob(
             item=item, hasher=hasher, options=options or PairingOptions(), paint_seeds=seeds, painting=painting,
             salvage=salvage,
         )
-        for item in items
+        for item in others
     ]  # fmt: skip
 
 

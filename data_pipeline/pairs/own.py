@@ -1,0 +1,85 @@
+"""Pairs that this software wrote itself: `simulate --format dicom | mp4` and `paint` leave a clip and its target side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_pipeline.pairs.pairing import NoPairError, PairingOptions, pair_from_streams, provenance
+from data_pipeline.pixels import luma
+from data_pipeline.readers.datasets import Item
+from data_pipeline.schema import Clip, PairRecord
+from data_pipeline.screen.analysis import analyse
+from data_pipeline.screen.burned_text import find_burned_text
+from data_pipeline.screen.crop import SectorCrop
+from data_pipeline.screen.deidentify import KeyedHasher
+
+_PAINTED = ("colour_flow", "greyscale")
+"""Stems of what `paint` writes into its folder."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OwnPairJob:
+    """Read a clip and the target beside it."""
+
+    cfd: Item
+    grey: Item
+    hasher: KeyedHasher
+    options: PairingOptions = PairingOptions()
+
+    def __call__(self) -> list[PairRecord]:
+        return [own_pair(self.cfd.read(), self.grey.read(), hasher=self.hasher, options=self.options)]
+
+
+def split_own(items: Sequence[Item]) -> tuple[list[tuple[Item, Item]], list[Item]]:
+    """``(pairs of items, the others)``: ``STEM.SUFFIX`` with ``STEM.grey.SUFFIX``, ``colour_flow`` with ``greyscale``."""
+    known = {item.path: item for item in items}
+    partners: dict[str, Item] = {}
+    for item in items:
+        folder, name = os.path.split(item.path)
+        stem, suffix = os.path.splitext(name)
+        target = f"{_PAINTED[1]}{suffix}" if stem == _PAINTED[0] else f"{stem}.grey{suffix}"
+        other = known.get(os.path.join(folder, target))
+        if other is not None:
+            partners[item.path] = other
+    taken = set(partners) | {item.path for item in partners.values()}
+    return [(known[path], grey) for path, grey in partners.items()], [item for item in items if item.path not in taken]
+
+
+def own_pair(cfd: Clip, grey: Clip, *, hasher: KeyedHasher, options: PairingOptions | None = None) -> PairRecord:
+    """The pair of two clips of one simulated or painted acquisition, of equal shape and frame by frame.
+
+    Where the untouched pixels agree it is shared, as two streams of one acquisition are; otherwise the target is the
+    full-quality B-mode that no scanner shows beside colour.
+
+    Raises:
+      NoPairError: when the clips have different shapes, or the coloured one shows no colour flow.
+    """
+    options = options or PairingOptions()
+    if cfd.frames.shape != grey.frames.shape:
+        raise NoPairError(
+            "unpaired", f"clip and target must have one shape, got {cfd.frames.shape} and {grey.frames.shape}"
+        )
+    try:
+        pair = pair_from_streams(cfd, grey, hasher=hasher, options=options)
+        return dataclasses.replace(pair, kind="simulated")
+    except NoPairError as error:
+        if error.code not in ("unpaired", "lagged"):
+            raise
+    flow = analyse(cfd.frames, image_type=cfd.info.image_type)
+    text = find_burned_text(cfd.frames, flow.sector) | find_burned_text(grey.frames, flow.sector)
+    sector = flow.sector & ~text
+    crop = SectorCrop.from_geometry(flow.geometry, sector, size=options.size)
+    return PairRecord(
+        cfd=crop.apply(cfd.frames),
+        grey=crop.apply(luma(grey.frames))[..., None],
+        strata=crop.apply_strata(np.where(sector, flow.strata, 0).astype(np.uint8)),
+        labels=np.zeros((len(cfd.frames), crop.size, crop.size), np.uint8),
+        kind="simulated",
+        shared=False,
+        geometry=crop.geometry,
+        **provenance(cfd.info, {"text_px": int(text.sum()), "flow_reason": flow.reason}, hasher),
+    )
