@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterator
 
@@ -79,16 +78,10 @@ def translate_pieces(
             together = np.stack(held)
             gone = max(0, until - radius)
             held, before = [frame.copy() for frame in together[gone:]], until - gone  # the rest is held once
-            result = translator.translate(
-                together, analysis=analysis, whole_frame=whole_frame, view=view, confidence=confidence
+            done = translator.translate(
+                together, analysis=analysis, whole_frame=whole_frame, view=view, confidence=confidence, part=part
             )
-            done = Translated(  # copies, so that nothing keeps the frames around it alive
-                grey=result.grey[part].copy(),
-                confidence=result.confidence[part].copy(),
-                synthesised=result.synthesised[part],
-                analysis=dataclasses.replace(result.analysis, strata=result.analysis.strata[part].copy()),
-            )
-            del together, analysis, result
+            del together, analysis
             yield done
             del done
         if last:

@@ -155,6 +155,7 @@ class Translator:
         whole_frame: bool = False,
         view: View | None = None,
         confidence: bool = True,
+        part: slice | None = None,
     ) -> Translated:
         """Everything about the translation of one clip.
 
@@ -166,10 +167,12 @@ class Translator:
           view: The part of the frame to work on, so that pieces of a clip are cut alike; found around the colour when not
             given.
           confidence: Make the map of confidence too; without it ``confidence`` is an empty array.
+          part: Frames that are wanted, of those given; the result holds no others.
         """
         check_frames(frames, channels=3)
         analysis = analyse(frames, regions=regions) if analysis is None else analysis
-        untouched = luma_of(frames)
+        part = slice(0, len(frames)) if part is None else part
+        grey = luma_of(frames[part])
         coloured = analysis.kind in COLOURED
         hidden = hidden_mask(analysis.strata) if coloured else np.zeros(frames.shape[:3], np.uint8)
         if whole_frame and coloured:
@@ -177,26 +180,31 @@ class Translator:
         else:
             area = hidden
         if not area.any():
+            wanted = dataclasses.replace(analysis, strata=analysis.strata[part])
+            unchanged = np.zeros(len(grey), np.float32)
             return Translated(
-                grey=untouched,
-                confidence=_certain(untouched.shape, confidence),
-                synthesised=np.zeros(len(frames), np.float32),
-                analysis=analysis,
+                grey=grey, confidence=_certain(grey.shape, confidence), synthesised=unchanged, analysis=wanted
             )
         view = View.around(area.any(axis=0), analysis.sector, self.weights) if view is None else view
-        return self._synthesise(frames, untouched, hidden, area, analysis, view, whole_frame, confidence)
+        small = view.shrink(frames, hidden, sector=analysis.sector)
+        wanted = dataclasses.replace(analysis, strata=analysis.strata[part])
+        return self._synthesise(small, part, grey, area[part], wanted, view, whole_frame, confidence)
 
-    def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[tuple[slice, tuple[np.ndarray, np.ndarray]]]:
+    def windows(
+        self, frames: np.ndarray, hidden: np.ndarray, part: slice | None = None
+    ) -> Iterator[tuple[slice, tuple[np.ndarray, np.ndarray]]]:
         """The network alone, window by window, a window on each device at a time.
 
         Args:
           frames: uint8 ``[T, h, w, 3]`` at working size; h and w are multiples of the network's.
           hidden: uint8 ``[T, h, w]``, 1 under colour and outline.
+          part: Frames that are wanted; all by default.
 
         Yields:
           ``(part, (grey, confidence))``: which frames, and float32 ``[len(part), h, w]`` in [0, 1] for them.
         """
-        spec, lanes = self.weights.spec, lanes_for(len(frames), len(self._devices))
+        count = len(frames) if part is None else part.stop - part.start
+        spec, lanes = self.weights.spec, lanes_for(count, len(self._devices))
         if lanes not in self._placed:
             mesh = make_mesh(devices=self._devices[:lanes])
             self._placed[lanes] = jax.device_put(self.weights.params, replicated(mesh)), batch_sharding(mesh)
@@ -209,29 +217,31 @@ class Translator:
             radius=spec.radius,
             margin=spec.margin,
             lanes=lanes,
+            part=part,
         )
 
     def _synthesise(
         self,
-        frames: np.ndarray,
+        small_frames: tuple[np.ndarray, np.ndarray],
+        wanted: slice,
         grey: np.ndarray,
-        hidden: np.ndarray,
         area: np.ndarray,
         analysis: FlowAnalysis,
         view: View,
         whole_frame: bool,
         with_confidence: bool,
     ) -> Translated:
+        """``grey`` with what the network says written into it; all but ``small_frames`` are of the wanted frames only."""
         confidence = _certain(grey.shape, with_confidence)
-        synthesised = np.zeros(len(frames), np.float32)
+        synthesised = np.zeros(len(grey), np.float32)
         feather = max(1, round(self.weights.settings["feather"] / view.scale))
         y, x = view.rows, view.columns
-        small_frames = view.shrink(frames, hidden, sector=analysis.sector)
-        for window, results in self.windows(*small_frames):
-            for first in range(window.start, window.stop, AT_FULL_SIZE):
-                part = slice(first, min(first + AT_FULL_SIZE, window.stop))
-                small, small_confidence = (a[first - window.start : part.stop - window.start] for a in results)
-                box = np.ones_like(hidden[part]) if whole_frame else (analysis.strata[part] & BOX)
+        for window, results in self.windows(*small_frames, part=wanted):
+            begin = window.start - wanted.start
+            for first in range(0, window.stop - window.start, AT_FULL_SIZE):
+                small, small_confidence = (a[first : first + AT_FULL_SIZE] for a in results)
+                part = slice(begin + first, begin + first + len(small))
+                box = np.ones_like(area[part]) if whole_frame else (analysis.strata[part] & BOX)
                 weights = blend_weights(area[part, y, x], box[:, y, x], feather=0 if whole_frame else feather)
                 base = grey[part, y, x].astype(np.float32)
                 merged = composite(base, 255.0 * view.enlarge(small), weights)

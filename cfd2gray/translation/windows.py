@@ -24,6 +24,7 @@ def run_windows(
     radius: int,
     margin: int = 0,
     lanes: int = 1,
+    part: slice | None = None,
 ) -> Iterator[tuple[slice, tuple[np.ndarray, ...]]]:
     """Apply ``function`` to overlapping windows of ``arrays [T, ...]`` and yield the frames each is responsible for.
 
@@ -40,21 +41,23 @@ def run_windows(
       radius: Reach in time.
       margin: Frames that ``function`` itself drops at either end.
       lanes: Windows per call.
+      part: Frames that are wanted; the others are only looked at. All by default.
 
     Yields:
       ``(slice of frames, results for those frames)`` in order.
     """
     frames = arrays[0].shape[0]
-    each = -(-frames // lanes)
+    begin, end = (0, frames) if part is None else (part.start, part.stop)
+    each = -(-(end - begin) // lanes)
     window = min(window, 1 << (each - 1).bit_length())
     around, first, waiting = np.arange(-radius, window + radius), radius - margin, None
-    for start in range(0, frames, lanes * window):
+    for start in range(begin, end, lanes * window):
         starts = start + window * np.arange(lanes)
         index = np.clip(starts[:, None] + around, 0, frames - 1)
         results = function(*(array[index] for array in arrays))
         if waiting is not None:
             yield from _kept(*waiting, first)
-        parts = [slice(s, min(s + window, frames)) for s in starts.tolist() if s < frames]
+        parts = [slice(s, min(s + window, end)) for s in starts.tolist() if s < end]
         waiting = parts, results
     yield from _kept(*waiting, first)
 

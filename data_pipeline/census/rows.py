@@ -87,7 +87,12 @@ class SeenRows:
         if self._file is not None:
             text = json.dumps(dataclasses.asdict(row), sort_keys=True)
             place = (row.clip, self._options.max_frames, int(self._options.salvage), text)
-            self._file.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", place)
+            try:
+                self._file.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", place)
+            except sqlite3.OperationalError as error:  # a full disk
+                raise OSError(
+                    f"the census's own table cannot be written ({error}); make room and run it again"
+                ) from None
 
     def _valid(self, file: sqlite3.Connection) -> Iterator[CensusRow]:
         for max_frames, text in file.execute("SELECT max_frames, row FROM rows"):
@@ -108,7 +113,9 @@ class SeenRows:
             file.execute("COMMIT")
         except sqlite3.OperationalError as error:
             file.close()
-            raise ValueError(f"{path} is in use by another census ({error}); wait for it") from None
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise ValueError(f"{path} is in use by another census ({error}); wait for it") from None
+            raise OSError(f"{path} cannot be written ({error}); make room there, or name another folder") from None
         except sqlite3.DatabaseError as error:
             file.close()
             raise ValueError(f"{path} is damaged ({error}); remove it to look at the files again") from None

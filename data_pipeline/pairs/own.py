@@ -1,4 +1,4 @@
-"""Pairs that this software wrote itself: `simulate --format dicom | mp4` and `paint` leave a clip and its target side by side."""
+"""Pairs that this software wrote itself: `simulate --format dicom` and `paint` leave a clip and its target side by side."""
 
 from __future__ import annotations
 

@@ -15,10 +15,8 @@ from data_pipeline.simulation.simulator import simulate_pair
 
 def test_simulated_dicom_is_paired_and_packed(tmp_path):
     made, out, facts = tmp_path / "sim", tmp_path / "records", tmp_path / "pairs.json"
-    assert (
-        main(f"simulate --view A4C,PLAX --clips 2 --size 160 --frames 6 --format dicom -o {made} --workers 1".split())
-        == 0
-    )
+    simulate = f"simulate --view A4C,PLAX --clips 2 --size 160 --frames 6 --format dicom -o {made} --workers 1"
+    assert main(simulate.split()) == 0
     assert main(f"pair {made} --workers 1 --json {facts}".split()) == 0
     found = json.loads(facts.read_text())
     assert found == {"files": 2, "pairs": {"simulated": 2}, "no_pair": {}}
