@@ -1,14 +1,10 @@
-"""Contenders of this package, each ``function(**options) -> (call, facts)`` as `benchmark.worker` wants them.
+"""Contenders of this package, each ``function(**options) -> (call, facts)`` as `benchmarks.worker` wants them.
 
 ``facts["units"]`` is the work of one call: frames for translation, clips for training.
 """
 
 from __future__ import annotations
 
-import atexit
-import pathlib
-import shutil
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from cfd2gray.benchmarks import cost
-from cfd2gray.benchmarks.work import Task, awake_params, batch_of, screen_clip, weights_of
+from cfd2gray.benchmarks.work import Task, awake_params, batch_of, weights_of
 from flax import nnx
 from jax.sharding import Mesh
 
@@ -25,10 +21,10 @@ from cfd2gray.cpu_cores import devices_for
 from cfd2gray.mesh import batch_sharding, make_mesh, replicated
 from cfd2gray.models.generator import Generator, GeneratorSpec
 from cfd2gray.models.pure import graph_of
+from cfd2gray.runtimes.jax_network import compiled_advance, fresh_memory
 from cfd2gray.training.data import to_mesh
 from cfd2gray.training.state import TrainSpec, create_state, load_vgg
 from cfd2gray.training.step import make_train_step
-from cfd2gray.translation.stream import compiled_advance, fresh_memory
 
 Built = tuple[Callable[[], Any], dict[str, Any]]
 
@@ -68,7 +64,7 @@ def network_in_windows(task: dict[str, Any]) -> Built:
     task = Task.of(task)
     config = task.load()
     frames = task.frames or config.data.frames - 2 * config.train.margin
-    batch, translator = batch_of(1, frames, config.data.size), Translator(weights_of(config))
+    batch, translator = batch_of(1, frames, config.data.size), Translator(weights_of(config), runtime="jax")
 
     def call() -> None:
         for _ in translator.windows(batch["cfd"][0], batch["hidden"][0]):
@@ -145,55 +141,3 @@ def stream_frame(task: dict[str, Any]) -> Built:
 
     found = cost.count(run, params, batch["cfd"][0, :1], batch["hidden"][0, :1], held[0])
     return call, {"units": 1, "flops": found.flops, "dtype": weights.spec.dtype, "operations": found.as_json()}
-
-
-def live(task: dict[str, Any]) -> Built:
-    """`Translator.stream` on a simulated screen: flow detection, network, pasting, frame by frame."""
-    from cfd2gray.translation.translator import Translator
-
-    use_compile_cache()
-    task = Task.of(task)
-    config = task.load()
-    frames = screen_clip(24, config.data.size)
-    stream, at = Translator(weights_of(config, causal=True)).stream(example=frames), [0]
-
-    def call() -> None:
-        at[0] = (at[0] + 1) % len(frames)
-        stream.push(frames[at[0]])
-
-    return call, {"units": 1}
-
-
-def translator(task: dict[str, Any], *, frames: int) -> Built:
-    """`Translator` on a simulated clip of ``frames`` frames in memory: flow detection, windows, pasting."""
-    from cfd2gray.translation.translator import Translator
-
-    use_compile_cache()
-    task = Task.of(task)
-    config = task.load()
-    clip, translate = screen_clip(frames, config.data.size), Translator(weights_of(config))
-    return lambda: translate(clip), {"units": frames}
-
-
-def translate_file(task: dict[str, Any], *, frames: int, suffix: str = ".mp4") -> Built:
-    """A video file to a video file: decoding, all of `translator`, encoding."""
-    from cfd2gray.translation import files
-    from cfd2gray.translation.output.video import write_video
-    from cfd2gray.translation.translator import Translator
-    from data_pipeline.screen.deidentify import KeyedHasher
-
-    use_compile_cache()
-    task = Task.of(task)
-    config = task.load()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="cfd2gray-bench-"))
-    source, target = folder / "clip.mkv", folder / f"grey{suffix}"
-    write_video(source, screen_clip(frames, config.data.size), fps=30.0)
-    translate, output = Translator(weights_of(config)), files.Output(format=suffix, hasher=KeyedHasher(b"bench" * 8))
-
-    def call() -> None:
-        for old in folder.glob("grey*"):
-            old.unlink()
-        files.translate_file(translate, source, target, output)
-
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return call, {"units": frames}

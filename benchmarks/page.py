@@ -1,30 +1,47 @@
-"""The results as a table in the terminal and as a page of Markdown."""
+"""The results in the terminal, as Markdown with plots beside it, and as one HTML page."""
 
 from __future__ import annotations
 
+import pathlib
+import textwrap
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+
+from cfd2gray.pages import blocks, charts
+from cfd2gray.pages.page import write_page
+from cfd2gray.pages.terminal import terminal_table
+from data_pipeline.files import atomic_path
 
 COLUMNS = {
     "name": "",
-    "ms": "ms per call",
-    "spread": "fastest - slowest",
-    "cpu_ms": "CPU ms",
     "rate": "per s",
-    "gflop_per_unit": "GFLOP each",
-    "gflops": "GFLOP/s",
-    "mfu": "MFU",
-    "bandwidth": "memory",
-    "roofline": "of roofline",
-    "evaluations": "evaluations",
-    "flow_ssim": "SSIM under flow",
+    "ms": "ms",
+    "spread": "ms, range",
+    "cpu_ms": "CPU ms",
+    "mfu": "of peak",
+    "evaluations": "evals",
+    "flow_ssim": "SSIM",
     "updates": "updates",
     "mean": "mean SSIM",
-    "first_call_s": "first call, s",
+    "first_call_s": "first, s",
 }
+WIDE = {
+    "gflop_per_unit": "GFLOP each",
+    "gflops": "GFLOP/s",
+    "roofline": "of roofline",
+    "bandwidth": "of memory's rate",
+}
+"""Further columns of the HTML page, which need not fit 80 characters."""
+ABOUT = (
+    "Contenders took turns; a ratio is the median over the turns of one run, with the extreme ones beside it. Times alone are "
+    "worth little on a shared machine: load is the number of processes that wanted to run, CPU ms the processor time over all "
+    "threads. 'first' is the first call, compilation included. The peak is that of a plain JAX matrix product here: another "
+    "program can pass it, above all in bfloat16 on processors with units for it, which XLA does not use. OpenMP waits "
+    "passively (OMP_WAIT_POLICY=PASSIVE), which helps PyTorch wherever others want the cores."
+)
+PAGE_WIDTH = 120
+"""Characters of a line of Markdown."""
 
 
 def cells(row: dict[str, Any], columns: list[str]) -> list[str]:
@@ -34,7 +51,7 @@ def cells(row: dict[str, Any], columns: list[str]) -> list[str]:
 
 def _cell(row: dict[str, Any], column: str) -> str:
     if column == "spread":
-        return f"{row['ms_low']:.1f} - {row['ms_high']:.1f}"
+        return f"{_short(row['ms_low'])} - {_short(row['ms_high'])}"
     value = row.get(column)
     if value is None:
         return ""
@@ -42,35 +59,40 @@ def _cell(row: dict[str, Any], column: str) -> str:
         return f"{100 * value:.0f} %"
     if column in ("mean", "flow_ssim"):
         return f"{value:.6f}" if column == "mean" else f"{value:.3f}"
-    if isinstance(value, float):
-        return f"{value:.3g}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
-    return str(value)
+    return _short(value) if isinstance(value, float) else str(value)
 
 
-def columns_of(section: dict[str, Any]) -> list[str]:
+def _short(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def columns_of(section: dict[str, Any], names: dict[str, str] = COLUMNS) -> list[str]:
     """Those columns for which some row has a value."""
-    return [name for name in COLUMNS if name == "spread" or any(row.get(name) is not None for row in section["rows"])]
+    return [name for name in names if name == "spread" or any(row.get(name) is not None for row in section["rows"])]
 
 
-def ratio_text(found: dict[str, Any]) -> str:
-    """One ratio in words."""
-    return (
-        f"{found['fast']} is {found['median']:.2f} times as fast as {found['slow']} "
-        f"[{found['low']:.2f} - {found['high']:.2f}]"
-    )
+def _heads(section: dict[str, Any], columns: list[str]) -> list[str]:
+    return [(COLUMNS | WIDE)[name] or section["unit"] for name in columns]
+
+
+def _ratio_cells(found: dict[str, Any]) -> list[str]:
+    return [found["fast"], found["slow"], f"{found['median']:.2f}", f"{found['low']:.2f} - {found['high']:.2f}"]
+
+
+RATIO_HEADS = ["how many times as fast", "as", "median", "range"]
 
 
 def print_section(section: dict[str, Any], console: Console) -> None:
-    """A section in the terminal."""
-    console.print(f"[bold]{section['name']}[/] {section['about']}")
-    console.print(_settings(section), style="dim")
+    """A section in the terminal, readable at 80 columns."""
+    console.print(f"[bold]{section['name']}[/] {section['about']}", highlight=False)
+    console.print(_settings(section), style="dim", highlight=False)
     if section["rows"]:
         columns = columns_of(section)
-        table = Table(*[COLUMNS[name] or section["unit"] for name in columns], box=SIMPLE_HEAD)
-        for row in section["rows"]:
-            table.add_row(*cells(row, columns))
-        console.print(table)
-    for line in _lines(section):
+        rows = [cells(row, columns) for row in section["rows"]]
+        console.print(terminal_table(_heads(section, columns), rows))
+    if section["ratios"]:
+        console.print(terminal_table(RATIO_HEADS, map(_ratio_cells, section["ratios"]), left=("as",)))
+    for line in _notes(section):
         console.print(line, highlight=False)
 
 
@@ -79,40 +101,124 @@ def _settings(section: dict[str, Any]) -> str:
     return f"{told}; load {section['load'][0]} - {section['load'][1]}"
 
 
-def _lines(section: dict[str, Any]) -> list[str]:
+def _notes(section: dict[str, Any]) -> list[str]:
     missing = [f"not measured: {name} ({why})" for name, why in section["missing"].items()]
-    return [*map(ratio_text, section["ratios"]), *section["notes"], *missing]
+    return [*section["notes"], *missing]
 
 
-def markdown(result: dict[str, Any], *, command: str) -> str:
-    """The page: machine, peaks, then every section."""
+def _plot(section: dict[str, Any], *, page: bool) -> str:
+    """The ratios as intervals beside 1."""
+    dots = [
+        charts.Dot(
+            label=f"{found['fast']} : {found['slow']}", value=found["median"], low=found["low"], high=found["high"],
+            kind="model" if found["low"] > 1 else "plain",
+        )
+        for found in section["ratios"]
+    ]  # fmt: skip
+    facet = charts.Facet(title=f"{section['name']}: times as fast", dots=dots, reference=1.0)
+    return charts.interval_plot([facet], digits=2, width=880, page=page)
+
+
+def _machine_lines(result: dict[str, Any]) -> list[tuple[str, str]]:
     machine, peaks = result["machine"], result["peaks"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     flops = ", ".join(f"{value / 1e9:.0f} GFLOP/s {name}" for name, value in peaks["flops"].items())
-    lines = [
-        "# Benchmarks",
-        "",
-        f"Made by `{command}` on {machine['date']}. Every ratio is from one run in which the contenders took turns: the median",
-        "over the turns, with the extreme ones in brackets. Times alone are worth little on a shared machine; load is the",
-        "number of processes that wanted to run, CPU ms the processor time over all threads. OpenMP waits passively",
-        "(`OMP_WAIT_POLICY=PASSIVE`), which helps PyTorch wherever others want the cores. The machine's own peak is a",
-        "plain JAX program's: another program can pass it, above all when the probe met more load than the measurement.",
-        "",
-        f"- **Machine**: {machine['machine']}; {machine['devices']}; Python {machine['python']}",
-        f"- **Its own peak**: {flops} (matrix product), {peaks['bytes_per_s'] / 1e9:.1f} GB/s (copy, read and written)",
-        f"- **Versions**: {versions}",
+    return [
+        ("Machine", f"{machine['machine']}; {machine['devices']}; Python {machine['python']}"),
+        ("Its own peak", f"{flops} (matrix product), {peaks['bytes_per_s'] / 1e9:.1f} GB/s (copy, read and written)"),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in machine["versions"].items())),
     ]
+
+
+def write(path: pathlib.Path, results: list[dict[str, Any]], *, title: str = "Benchmarks") -> None:
+    """Write ``path``, ``.html`` or ``.md``; plots of the latter lie beside it as ``STEM_SECTION.svg``.
+
+    Args:
+      results: Each of `suite.run`, with the ``command`` that made it.
+
+    Raises:
+      ValueError: For another suffix.
+    """
+    if path.suffix == ".html":
+        facts = "; ".join(f"{result['command']} on {result['machine']['date']}" for result in results)
+        write_page(
+            path, title=title, facts=facts, sections=[part for result in results for part in _html_sections(result)],
+            eyebrow="Speed",
+        )  # fmt: skip
+    elif path.suffix == ".md":
+        text = _markdown(path, results, title)
+        with atomic_path(path) as temporary:
+            temporary.write_text(text)
+    else:
+        raise ValueError(f"pages are written as .html or .md, got {path}")
+
+
+def _html_sections(result: dict[str, Any]) -> list[blocks.Section]:
+    sections = []
     for section in result["sections"]:
-        lines += ["", f"## {section['name']}", "", section["about"], "", f"*{_settings(section)}*", ""]
+        columns = columns_of(section, COLUMNS | WIDE)
+        parts: list[Any] = []
         if section["rows"]:
-            columns = columns_of(section)
-            heads = [COLUMNS[name] or section["unit"] for name in columns]
-            lines += [_line(heads), _line(["---", *["---:"] * (len(heads) - 1)])]
-            lines += [_line(cells(row, columns)) for row in section["rows"]]
-            lines.append("")
-        lines += [f"- {line}" for line in _lines(section)]
+            rows = [("", cells(row, columns)) for row in section["rows"]]
+            parts.append(blocks.Table(head=_heads(section, columns), rows=rows, caption=_settings(section)))
+        if section["ratios"]:
+            parts.append(blocks.Chart(svg=_plot(section, page=True)))
+            parts.append(
+                blocks.Table(head=RATIO_HEADS, rows=[("", _ratio_cells(found)) for found in section["ratios"]])
+            )
+        parts += [blocks.Text(text=line) for line in _notes(section)]
+        parts.append(blocks.Facts(pairs=_machine_lines(result), summary="Machine and versions"))
+        anchor = section["name"].replace(" ", "-")
+        sections.append(
+            blocks.Section(
+                anchor=anchor, nav=section["name"], title=section["name"], lead=section["about"],
+                blocks=[blocks.Panel(blocks=parts)],
+            )
+        )  # fmt: skip
+    return [*sections, blocks.Section(anchor="about", nav="About", title="How", blocks=[blocks.Text(text=ABOUT)])]
+
+
+def _markdown(path: pathlib.Path, results: list[dict[str, Any]], title: str) -> str:
+    lines = [f"# {title}", "", *_wrapped(ABOUT)]
+    for result in results:
+        lines += ["", f"Made by `{result['command']}` on {result['machine']['date']}:", ""]
+        for name, told in _machine_lines(result):
+            lines += _wrapped(f"- **{name}**: {told}", indent="  ")
+        for section in result["sections"]:
+            lines += [
+                "",
+                f"## {section['name']}",
+                "",
+                *_wrapped(section["about"]),
+                "",
+                *_wrapped(f"*{_settings(section)}*"),
+            ]
+            if section["rows"]:
+                columns = columns_of(section)
+                lines += ["", *_table(_heads(section, columns), [cells(row, columns) for row in section["rows"]])]
+            if section["ratios"]:
+                picture = path.with_name(f"{path.stem}_{section['name'].replace(' ', '_')}.svg")
+                with atomic_path(picture) as temporary:
+                    temporary.write_text(_plot(section, page=False))
+                lines += ["", f"![{section['name']}: ratios]({picture.name})", ""]
+                lines += _table(RATIO_HEADS, [_ratio_cells(found) for found in section["ratios"]])
+            if notes := _notes(section):
+                lines.append("")
+                for line in notes:
+                    lines += _wrapped(f"- {line}", indent="  ")
     return "\n".join(lines) + "\n"
 
 
-def _line(parts: list[str]) -> str:
-    return "| " + " | ".join(parts) + " |"
+def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
+    """A table whose text is readable too."""
+    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
+    pad = [str.ljust if head in ("as", heads[0]) else str.rjust for head in heads]
+
+    def line(row: list[str]) -> str:
+        return "| " + " | ".join(put(cell, width) for put, cell, width in zip(pad, row, widths)) + " |"
+
+    rule = [("-" * width if put is str.ljust else "-" * (width - 1) + ":") for put, width in zip(pad, widths)]
+    return [line(heads), line(rule), *map(line, rows)]
+
+
+def _wrapped(text: str, *, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, PAGE_WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

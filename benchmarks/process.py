@@ -103,6 +103,18 @@ def _workers(names: Iterable[tuple[str, bool]]) -> Iterator[dict[tuple[str, bool
             worker.close()
 
 
+def facts_of(contender: Contender) -> dict[str, Any]:
+    """What a contender says of itself once it is built, in a process of its own.
+
+    Raises:
+      ValueError: When it cannot be built.
+    """
+    with _workers([contender.worker]) as workers:
+        (worker,) = workers.values()
+        options = dict(contender.options)
+        return worker.ask(do="build", name=contender.name, target=contender.target, options=options)["facts"]
+
+
 @dataclasses.dataclass(frozen=True)
 class PairedRun:
     """Timings of one paired run, and in one line each the contenders that could not take part."""

@@ -9,104 +9,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cfd2gray.benchmarks import latent_cost, machine, memory, reading
-from cfd2gray.benchmarks.process import Contender, run_paired
+from cfd2gray.benchmarks import machine, memory, reading
+from cfd2gray.benchmarks.diffusion import latent_cost
+from cfd2gray.benchmarks.plan import NETWORKS, Plan, measure, naive_peer, torch_peers
+from cfd2gray.benchmarks.process import Contender
 from cfd2gray.benchmarks.section import Section
-from cfd2gray.benchmarks.work import Task
-
-OURS = "cfd2gray.benchmarks.networks:"
-LONG_CLIP = 64
-"""Frames of the clips that the `Translator` and whole files are timed on."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How to measure.
-
-    Attributes:
-      task: Network and sizes.
-      rounds: Turns that each contender gets.
-      block_s: How long a turn lasts, seconds.
-      peers: Whether other frameworks take part.
-      train_s: Seconds of training that the generator and the diffusion baseline get each; 0: speed only.
-      peaks: What the machine can do.
-    """
-
-    task: Task
-    rounds: int
-    block_s: float
-    peers: bool
-    train_s: float
-    peaks: machine.Peaks
-
-    def settings(self, **more: Any) -> dict[str, Any]:
-        """What a reader must know of the run."""
-        config = self.task.load()
-        return {
-            "config": self.task.config,
-            "size": config.data.size,
-            "frames": config.data.frames - 2 * config.train.margin,
-            "precision": config.model.dtype,
-            "rounds": self.rounds,
-        } | more
-
-
-def _measure(section: Section, plan: Plan, contenders: list[Contender], pairs: list[tuple[str, str]]) -> None:
-    before = machine.load()
-    run = run_paired(contenders, rounds=plan.rounds, block_s=plan.block_s)
-    section.load = (before, machine.load())
-    section.add(run, pairs, plan.peaks.best(machine.probe(seconds=1.0)))  # before and after, whichever was calmer
-
-
-def _torch(work: str, task: dict[str, Any]) -> list[Contender]:
-    target = f"cfd2gray.benchmarks.peers.torch_contenders:{work}"
-    return [
-        Contender(name="PyTorch eager", target=target, options={"task": task, "compiled": False}, process="torch"),
-        Contender(
-            name="PyTorch compiled", target=target, options={"task": task, "compiled": True}, process="torch compiled"
-        ),
-    ]
-
-
-def _naive(name: str, work: str, task: dict[str, Any]) -> Contender:
-    options = {"task": task, "work": work}
-    return Contender(
-        name=name, target="cfd2gray.benchmarks.peers.naive_jax:contender", options=options, process="naive"
-    )
-
-
-def translate(plan: Plan) -> Iterator[Section]:
-    """The network, the translator, whole files and streams."""
-    section = Section(
-        name="translate",
-        about="The generator on one clip ('network': arrays on the device), the Translator on a simulated screen with flow "
-        "detection and pasting, the same from file to file (FFV1 in, H.264 out), and streaming frame by frame. 'in windows': "
-        "through `Translator.windows`, from host to host, a window on every CPU core, as Translator and files are measured "
-        "too. The peers run the network with the same parameters and return the same pictures.",
-        unit="frames",
-        settings=plan.settings(batch=1, clip_frames=LONG_CLIP),
-    )
-    task = dataclasses.replace(plan.task, batch=1).options()
-    contenders = [
-        Contender(name="network", target=OURS + "network", options={"task": task}),
-        Contender(name="network in windows", target=OURS + "network_in_windows", options={"task": task}, cores=True),
-        Contender(name="streaming network", target=OURS + "stream_frame", options={"task": task}),
-        Contender(name="Translator.stream", target=OURS + "live", options={"task": task}),
-        *(
-            Contender(name=name, target=OURS + work, options={"task": task, "frames": LONG_CLIP}, cores=True)
-            for name, work in (("Translator", "translator"), ("file to file", "translate_file"))
-        ),
-    ]
-    if plan.peers:
-        contenders += [*_torch("network", task), _naive("obvious JAX layers", "network", task)]
-    rivals = ("PyTorch eager", "PyTorch compiled", "obvious JAX layers")
-    pairs = [(ours, rival) for ours in ("network", "network in windows") for rival in rivals] + [
-        ("network in windows", "network"),
-        ("Translator", "file to file"),
-        ("streaming network", "network"),
-    ]
-    _measure(section, plan, contenders, pairs)
-    yield section
+from cfd2gray.benchmarks.translation_topics import files, translate
 
 
 def train(plan: Plan) -> Iterator[Section]:
@@ -120,17 +28,17 @@ def train(plan: Plan) -> Iterator[Section]:
     )
     task = plan.task.options()
     contenders = [
-        Contender(name="update", target=OURS + "train_step", options={"task": task}, cores=True),
-        Contender(name="update, one device", target=OURS + "train_step", options={"task": task}),
+        Contender(name="update", target=NETWORKS + "train_step", options={"task": task}, cores=True),
+        Contender(name="update, one device", target=NETWORKS + "train_step", options={"task": task}),
         Contender(
-            name="update, anatomy warm-up", target=OURS + "train_step", options={"task": task, "with_critics": False},
+            name="update, anatomy warm-up", target=NETWORKS + "train_step", options={"task": task, "with_critics": False},
             cores=True,
         ),
     ]  # fmt: skip
     if plan.peers:
-        contenders += [*_torch("train_step", task), _naive("update, obvious JAX layers", "train_step", task)]
+        contenders += [*torch_peers("train_step", task), naive_peer("update, obvious JAX layers", "train_step", task)]
     rivals = ("update, one device", "PyTorch eager", "PyTorch compiled", "update, obvious JAX layers")
-    _measure(section, plan, contenders, [("update", rival) for rival in rivals])
+    measure(section, plan, contenders, [("update", rival) for rival in rivals])
     yield section
 
     guard = Section(
@@ -141,13 +49,13 @@ def train(plan: Plan) -> Iterator[Section]:
         settings=plan.settings(batch=plan.task.load().data.batch_size),
     )
     contenders = [
-        Contender(name="forward", target=OURS + "network", options={"task": task}),
-        Contender(name="gradient", target=OURS + "gradient", options={"task": task}),
+        Contender(name="forward", target=NETWORKS + "network", options={"task": task}),
+        Contender(name="gradient", target=NETWORKS + "gradient", options={"task": task}),
     ]
     if plan.peers:
-        contenders.append(_naive("gradient, obvious JAX layers", "gradient", task))
+        contenders.append(naive_peer("gradient, obvious JAX layers", "gradient", task))
     pairs = [("forward", "gradient"), ("gradient", "gradient, obvious JAX layers")]
-    _measure(guard, plan, contenders, pairs)
+    measure(guard, plan, contenders, pairs)
     for found in guard.ratios:
         if found["slow"] == "gradient":
             back = found["median"] - 1.0
@@ -189,7 +97,7 @@ def read(plan: Plan) -> Iterator[Section]:
             target = "cfd2gray.benchmarks.peers.tf_reading:by_tf_data"
             contenders.append(Contender(name="tf.data, raw", target=target, options=options, process="tf"))
         pairs = [("Grain, raw", "tf.data, raw"), ("Grain, raw", "read() alone")]
-        _measure(section, plan, contenders, pairs)
+        measure(section, plan, contenders, pairs)
         section.notes.append(memory.data_wait(plan.task, pathlib.Path(raw)))
     yield section
 
@@ -210,13 +118,13 @@ def ssim(plan: Plan) -> Iterator[Section]:
     for name in libraries:
         target = "cfd2gray.benchmarks.peers.ssim_libraries:library"
         contenders.append(Contender(name=name, target=target, options={"name": name, **sizes}, process=name))
-    _measure(section, plan, contenders, [("cfd2gray", name) for name in libraries])
+    measure(section, plan, contenders, [("cfd2gray", name) for name in libraries])
     yield section
 
 
 def baseline_diffusion(plan: Plan) -> Iterator[Section]:
     """The same backbone as a diffusion model."""
-    from cfd2gray.benchmarks.diffusion_work import SAMPLED, train_both
+    from cfd2gray.benchmarks.diffusion.work import SAMPLED, train_both
 
     section = Section(
         name="baseline-diffusion",
@@ -226,13 +134,13 @@ def baseline_diffusion(plan: Plan) -> Iterator[Section]:
         settings=plan.settings(batch=1),
     )
     task = dataclasses.replace(plan.task, batch=1).options()
-    contenders = [Contender(name="generator", target=OURS + "network", options={"task": task})]
+    contenders = [Contender(name="generator", target=NETWORKS + "network", options={"task": task})]
     for steps, guidance in SAMPLED:
         options = {"task": task, "steps": steps, "guidance": guidance}
         name = f"diffusion {steps}" + (" guided" if guidance != 1.0 else "")
-        contenders.append(Contender(name=name, target="cfd2gray.benchmarks.diffusion_work:sampling", options=options))
+        contenders.append(Contender(name=name, target="cfd2gray.benchmarks.diffusion.work:sampling", options=options))
     names = [one.name for one in contenders[1:]]
-    _measure(section, plan, contenders, [("generator", name) for name in names])
+    measure(section, plan, contenders, [("generator", name) for name in names])
     if plan.train_s:
         quality = train_both(dataclasses.replace(plan.task, batch=2), seconds=plan.train_s)
         for row in section.rows:
@@ -270,6 +178,7 @@ def peak_memory(plan: Plan) -> Iterator[Section]:
 Topic = Callable[[Plan], Iterator[Section]]
 TOPICS: dict[str, Topic] = {
     "translate": translate,
+    "files": files,
     "train": train,
     "input": read,
     "ssim": ssim,

@@ -82,11 +82,11 @@ def weights_of(config: ml_collections.ConfigDict, **changes: Any) -> GeneratorWe
     )
 
 
-def screen_clip(frames: int, size: int, *, seed: int = 0) -> np.ndarray:
-    """uint8 ``[T, size, size, 3]``: a simulated apical view, its loop repeated for as long as needed."""
+def screen_clip(frames: int, height: int, width: int = 0, *, seed: int = 0) -> np.ndarray:
+    """uint8 ``[T, height, width, 3]`` (square by default): a simulated apical view, its loop repeated as long as needed."""
     from data_pipeline.simulation.simulator import simulate_pair
 
-    loop = simulate_pair("A4C", seed, height=size, width=size, frames=min(frames, 24), split="test").cfd
+    loop = simulate_pair("A4C", seed, height=height, width=width or height, frames=min(frames, 24), split="test").cfd
     return loop[np.arange(frames) % len(loop)]
 
 

@@ -12,15 +12,21 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cfd2gray.cpu_cores import device_per_core
     from cfd2gray.translation.translator import Translator
 
-try:
-    __version__ = metadata.version("cfd2gray")
-except metadata.PackageNotFoundError:  # a source tree on the path, not installed
-    __version__ = "0.0.0"
 
-__all__ = ["Translator", "__version__", "device_per_core"]
+def _version() -> str:
+    for distribution in ("cfd2gray", "cfd2gray-light"):
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return "0.0.0"  # a source tree on the path, not installed
+
+
+__version__ = _version()
+
+__all__ = ["Translator", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -29,8 +35,4 @@ def __getattr__(name: str) -> Any:
         from cfd2gray.translation.translator import Translator
 
         return Translator
-    if name == "device_per_core":
-        from cfd2gray.cpu_cores import device_per_core
-
-        return device_per_core
     raise AttributeError(f"module 'cfd2gray' has no attribute {name!r}")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from cfd2gray import __version__
-from cfd2gray.commands import archive, bench, card, judge, learn, readers, simulate, start, translate
+from cfd2gray.commands import archive, bench, card, export, judge, learn, readers, simulate, start, translate
 from cfd2gray.commands.parsers import PROG, adder
 
 
@@ -28,6 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{PROG} {args.command}: interrupted", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        if args.debug or (error.name or "").startswith((PROG, "data_pipeline")):
+            raise
+        print(f"{PROG} {args.command}: needs {error.name}, which is not installed; pip install {PROG}", file=sys.stderr)
+        return 2
     except (ValueError, OSError) as error:
         if args.debug:
             raise
@@ -56,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
     add = adder(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
-    for topic in (start, simulate, archive, learn, judge, card, readers, translate, bench):
+    for topic in (start, simulate, archive, learn, judge, card, readers, translate, export, bench):
         topic.add_commands(add)
     return parser
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import os
-import pathlib
 
 import jax
 
+from cfd2gray.cache_folder import cache_folder
+
 
 def use_compile_cache() -> None:
-    """Keep compiled programs in ``$CFD2GRAY_CACHE`` (default: ``cfd2gray`` in the user's cache folder).
+    """Keep compiled programs in the part ``xla`` of `cache_folder`.
 
-    Does nothing where JAX's own ``JAX_COMPILATION_CACHE_DIR`` is set, or where the folder cannot be made.
+    Does nothing where a cache is already chosen (``JAX_COMPILATION_CACHE_DIR``, ``jax.config``), or where there is no
+    place for one.
     """
-    if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR") or jax.config.jax_compilation_cache_dir:
         return
-    base = os.environ.get("XDG_CACHE_HOME") or str(pathlib.Path.home() / ".cache")
-    folder = pathlib.Path(os.environ.get("CFD2GRAY_CACHE") or pathlib.Path(base) / "cfd2gray") / "xla"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    folder = cache_folder("xla")
+    if folder is None:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -21,14 +22,15 @@ from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
 from cfd2gray.evaluation.report.gallery import Gallery
 from cfd2gray.evaluation.report.page import write_report
 from cfd2gray.evaluation.report.tables import print_result
-from cfd2gray.evaluation.results import write_json
+from cfd2gray.evaluation.results import write_result
 from cfd2gray.evaluation.run import evaluate_weights
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.training.loop import train
 from cfd2gray.translation.files import Output, translate_file
 from cfd2gray.translation.output.video import write_video
-from cfd2gray.translation.translator import Translator, luma_of
+from cfd2gray.translation.translator import Translator
 from cfd2gray.weights.find import checkpoint_weights
+from data_pipeline.pixels import luma
 from data_pipeline.readers import read_clip
 from data_pipeline.records import pack
 from data_pipeline.schema import DOMAINS, VIEWS, PairRecord
@@ -58,9 +60,12 @@ def demo(workdir: pathlib.Path, *, steps: int | None = None) -> dict[str, Any]:
     config = load_config("tiny", [f"data.dir={workdir / 'records'}", *([f"train.steps={steps}"] if steps else [])])
     device_per_core(shares=config.data.batch_size)
 
-    def part(name: str, about: str):
+    @contextlib.contextmanager
+    def part(name: str, about: str) -> Iterator[None]:
         console.rule(f"[bold]{name}[/] {about}", align="left")
-        return _Timer(seconds, name)
+        began = time.perf_counter()
+        yield
+        seconds[name] = round(time.perf_counter() - began, 1)
 
     with part("simulate", f"{sum(CLIPS.values())} paired clips of {', '.join(VIEW_MIX)}"):
         jobs = simulation_jobs(views=VIEW_MIX, clips=CLIPS, size=config.data.size, frames=2 * config.data.frames)
@@ -81,17 +86,6 @@ def demo(workdir: pathlib.Path, *, steps: int | None = None) -> dict[str, Any]:
     return {"simulated": result, "echo": echo, "seconds": seconds}
 
 
-class _Timer:
-    def __init__(self, seconds: dict[str, float], name: str):
-        self._seconds, self._name = seconds, name
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._seconds[self._name] = round(time.perf_counter() - self._start, 1)
-
-
 ECHO_SEEDS = (1, 2, 3, 4)
 """Of the painter, for the demo's last act: the first four, whatever they look like."""
 
@@ -106,7 +100,7 @@ def translate_echo(translator: Translator, folder: pathlib.Path) -> dict[str, An
     folder.mkdir(parents=True, exist_ok=True)
     source = pathlib.Path(pydicom.data.get_testdata_file("examples_ybr_color.dcm", download=False))
     clip = read_clip(source)
-    grey = luma_of(clip.frames)
+    grey = luma(clip.frames)
     output = Output(format=".dcm", hasher=KeyedHasher(b"the demo has no secrets"))
     pairs, translations = [], []
     for index, seed in enumerate(ECHO_SEEDS):
@@ -138,7 +132,7 @@ def translate_echo(translator: Translator, folder: pathlib.Path) -> dict[str, An
         ),
         gallery=gallery,
     )
-    write_json(folder / "evaluation.json", result)
+    write_result(folder / "evaluation.json", result)
     write_report(folder / "report.html", result, gallery.clips())
     return result
 
@@ -161,7 +155,7 @@ def pair_batch(pair: PairRecord, *, index: int) -> dict[str, np.ndarray]:
         "cfd": pair.cfd[None],
         "grey": pair.grey[None],
         "strata": pair.strata[None],
-        "hidden": hidden_mask(pair.strata)[None],
+        "hidden": hidden_mask(pair.strata, pair.cfd)[None],
         "labels": pair.labels[None],
         "view": np.asarray([VIEWS.index(pair.view)], np.int32),
         "domain": np.asarray([DOMAINS.index(pair.domain)], np.int32),

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.files import atomic_path
+from data_pipeline.pixels import luma
 from data_pipeline.schema import BOX, FLOW, OUTLINE, PairRecord
 
 HEADER = 16
@@ -32,11 +33,10 @@ def contact_sheet(pairs: Iterable[PairRecord], *, size: int = 160, limit: int = 
         middle = len(pair.cfd) // 2
         cfd = np.ascontiguousarray(pair.cfd[middle])
         grey, strata = pair.grey[middle, ..., 0], pair.strata[middle]
-        luma = cv2.cvtColor(cfd, cv2.COLOR_RGB2GRAY)
         masks = (cfd // 2).astype(np.uint16)
         for flag, tint in _TINTS:
             masks[(strata & flag) != 0] += np.uint16(tint)
-        difference = np.clip(cv2.absdiff(luma, np.ascontiguousarray(grey)).astype(np.uint16) * 4, 0, 255)
+        difference = np.clip(cv2.absdiff(luma(cfd), np.ascontiguousarray(grey)).astype(np.uint16) * 4, 0, 255)
         tiles = (cfd, _rgb(grey), np.clip(masks, 0, 255), _rgb(difference))
         row = np.concatenate([_tile(tile.astype(np.uint8), size) for tile in tiles], axis=1)
         text = f"{pair.kind}  score {pair.score:.2f}  {pair.view}  {len(pair.cfd)} frames  {pair.clip_id[:8]}"

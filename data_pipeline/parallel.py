@@ -5,11 +5,17 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import dataclasses
+import errno
+import functools
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
+import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -25,8 +31,16 @@ MAX_DEFECTS, FEW_DEFECTS = 0.05, 10
 """A run stops when more than this share of its jobs, and more than a few, met a defect of this program."""
 DEFECT = "defect:"
 """What the code of a job begins with that failed for no fault of its input; the exception's type follows."""
-TRANSIENT = ("OSError", "not_found", "timeout", "worker_died", "missing_dependency", f"{DEFECT}MemoryError")
+MEMORY = "memory"
+"""Code of a job that wanted more memory than a worker may have."""
+TRANSIENT = ("OSError", "not_found", "timeout", "worker_died", "missing_dependency", MEMORY)
 """Codes that another run may not meet again: file servers, memory, packages."""
+PAUSES = (0.2, 1.0, 5.0)
+"""Seconds to wait before a job that met a busy or absent file server is tried again."""
+_BUSY = frozenset({
+    errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENETDOWN, errno.ENETUNREACH,
+    errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED, errno.EREMOTEIO,
+})  # fmt: skip
 
 
 class TooManyDefectsError(ValueError):
@@ -43,24 +57,37 @@ class Outcome:
 
 
 def run_ordered(
-    function: Callable[[Any], Any], arguments: Iterable[Any], *, workers: int = 0, timeout: float = TIMEOUT
+    function: Callable[[Any], Any],
+    arguments: Iterable[Any],
+    *,
+    workers: int = 0,
+    timeout: float = TIMEOUT,
+    memory: int = 0,
+    spool: str | os.PathLike[str] | None = None,
 ) -> Iterator[tuple[Any, Outcome]]:
     """Yield ``(argument, outcome)`` in the order of ``arguments``, which are drawn a few ahead.
 
     Every exception becomes an outcome with a code: that of bad input (``ValueError``, ``OSError``) is the exception's
-    own ``code`` or its class name; ``timeout`` and ``worker_died`` cost that job only; all others are
-    ``defect:TYPE``. Ctrl-C reaches this process alone.
+    own ``code`` or its class name; ``timeout``, ``worker_died`` and ``memory`` cost that job only; all others are
+    ``defect:TYPE``. A job whose file server does not answer (EIO, ESTALE, time-outs, lost connections) is run again after
+    `PAUSES`, and is an ``OSError`` if that did not help. Ctrl-C reaches this process alone.
 
     Args:
         function: picklable when ``workers`` > 0.
         workers: processes; 0 runs everything here, where nothing protects from crashes and hangs.
-        timeout: seconds for one job in a worker.
+        timeout: seconds for one job in a worker, pauses included.
+        memory: bytes that a worker's own data may take (``RLIMIT_DATA``); 0: what the machine has.
+        spool: a folder in which results wait for their turn, so that this process holds one of them at a time.
 
     Raises:
         TooManyDefectsError: see `MAX_DEFECTS`.
     """
     defects = 0
-    outcomes = _here(function, arguments) if workers <= 0 else _in_pool(function, arguments, workers, timeout)
+    if workers <= 0:
+        outcomes = _here(function, arguments)
+    else:
+        away = functools.partial(_away, function, spool=None if spool is None else os.fspath(spool))
+        outcomes = _in_pool(away, arguments, workers, timeout, memory)
     for number, (argument, outcome) in enumerate(outcomes, 1):
         defects += outcome.code.startswith(DEFECT)
         if defects > max(FEW_DEFECTS, MAX_DEFECTS * number):
@@ -103,15 +130,15 @@ def _here(function, arguments) -> Iterator[tuple[Any, Outcome]]:
         yield argument, _guarded(function, argument)
 
 
-def _in_pool(function, arguments, workers: int, timeout: float) -> Iterator[tuple[Any, Outcome]]:
+def _in_pool(away, arguments, workers: int, timeout: float, memory: int) -> Iterator[tuple[Any, Outcome]]:
     # spawn: a fork of a process with running threads (JAX, OpenCV, FFmpeg) may hang.
     context = multiprocessing.get_context("spawn")
     todo, waiting = iter(arguments), collections.deque()
-    pool = pebble.ProcessPool(workers, context=context, initializer=_start_worker)
+    pool = pebble.ProcessPool(workers, context=context, initializer=_start_worker, initargs=(memory,))
     try:
         while True:
             while len(waiting) < IN_FLIGHT * workers and (argument := next(todo, _END)) is not _END:
-                waiting.append((argument, pool.schedule(_away, args=(function, argument), timeout=timeout)))
+                waiting.append((argument, pool.schedule(away, args=(argument,), timeout=timeout)))
             if not waiting:
                 pool.close()
                 return
@@ -124,7 +151,13 @@ def _in_pool(function, arguments, workers: int, timeout: float) -> Iterator[tupl
 
 def _outcome(future: concurrent.futures.Future) -> Outcome:
     try:
-        return future.result()
+        outcome = future.result()
+        if isinstance(outcome.result, _Spooled):
+            with open(outcome.result.path, "rb") as file:
+                result = pickle.load(file)
+            os.unlink(outcome.result.path)
+            return dataclasses.replace(outcome, result=result)
+        return outcome
     except concurrent.futures.TimeoutError as error:
         return Outcome(code="timeout", error=error)
     except pebble.ProcessExpired as error:
@@ -133,20 +166,43 @@ def _outcome(future: concurrent.futures.Future) -> Outcome:
         return Outcome(code=_code(error), error=error)
 
 
-def _start_worker() -> None:
+@dataclasses.dataclass(frozen=True)
+class _Spooled:
+    """A result that waits in a file."""
+
+    path: str
+
+
+def _start_worker(memory: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent alone decides
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     cv2.setNumThreads(1)
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    bound = memory or _machine_memory()
+    resource.setrlimit(resource.RLIMIT_DATA, (bound if hard == resource.RLIM_INFINITY else min(bound, hard), hard))
+
+
+def _machine_memory() -> int:
+    """Bytes that this machine has, or that its container may take."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no container, or one without a bound
+        return total
 
 
 def _guarded(function, argument) -> Outcome:
-    try:
-        return Outcome(result=function(argument))
-    except Exception as error:
-        return Outcome(code=_code(error), error=error)
+    for pause in (*PAUSES, None):
+        try:
+            return Outcome(result=function(argument))
+        except Exception as error:
+            if pause is None or not _is_busy(error):
+                return Outcome(code=_code(error), error=error)
+            time.sleep(pause)
+    raise AssertionError  # the last round returns
 
 
-def _away(function, argument) -> Outcome:
+def _away(function, argument, *, spool: str | None) -> Outcome:
     """`_guarded` in a worker: an exception that does not survive the way back is replaced by its text."""
     outcome = _guarded(function, argument)
     if outcome.error is not None:
@@ -155,10 +211,44 @@ def _away(function, argument) -> Outcome:
         except Exception:
             text = f"{type(outcome.error).__name__}: {outcome.error}"
             return dataclasses.replace(outcome, error=RuntimeError(text))
+    elif spool is not None:
+        return _guarded(functools.partial(_spooled, spool), outcome)
     return outcome
 
 
+def _spooled(spool: str, outcome: Outcome) -> Any:
+    with tempfile.NamedTemporaryFile("wb", dir=spool, delete=False) as file:
+        pickle.dump(outcome.result, file, protocol=5)
+    return _Spooled(file.name)
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether a file server that may come back is behind it."""
+    return any(
+        isinstance(cause, OSError) and (cause.errno in _BUSY or isinstance(cause, (TimeoutError, ConnectionError)))
+        for cause in _causes(error)
+    )
+
+
+def _is_memory(error: Exception) -> bool:
+    return any(
+        isinstance(cause, MemoryError) or (isinstance(cause, cv2.error) and cause.code == cv2.Error.StsNoMem)
+        for cause in _causes(error)
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception and those that led to it; readers wrap what they meet."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def _code(error: Exception) -> str:
+    if _is_busy(error):
+        return "OSError"
+    if _is_memory(error):
+        return MEMORY
     if isinstance(error, (ValueError, OSError)):
         return str(getattr(error, "code", "") or type(error).__name__)
     return f"{DEFECT}{type(error).__name__}"

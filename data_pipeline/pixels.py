@@ -1,4 +1,4 @@
-"""Formulas of pixels that every room shares: luma, saturation, correlation."""
+"""Formulas of pixels that every room shares: luma, saturation, correlation, grown masks."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a.astype(np.float32), b.astype(np.float32)
     a, b = a - a.mean(), b - b.mean()
     return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), 1e-6))
+
+
+def grown(mask: np.ndarray, px: int) -> np.ndarray:
+    """bool ``[H, W]``: a mask (non-zero is in it) and what lies at most ``px`` rows and columns from it."""
+    return cv2.dilate((mask != 0).astype(np.uint8), np.ones((2 * px + 1, 2 * px + 1), np.uint8)) > 0

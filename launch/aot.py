@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import pathlib
 import sys
@@ -162,7 +161,7 @@ def _run(args: argparse.Namespace, topology: Topology, programs: Sequence[str], 
     from cfd2gray.launch.program import describe
 
     from cfd2gray.config import load_config
-    from cfd2gray.files import write_json
+    from data_pipeline.files import write_json
 
     config = load_config(args.config, overrides)
     costs = analyse(config, topology, programs, quick=args.quick)
@@ -188,7 +187,7 @@ def _run(args: argparse.Namespace, topology: Topology, programs: Sequence[str], 
             "quick": args.quick,
             "programs": {name: cost.as_json() for name, cost in costs.items()},
         }
-        write_json(args.json, json.loads(json.dumps(result)))
+        write_json(args.json, result)
     large = [name for name, cost in costs.items() if not cost.fits]
     if large:
         raise DoesNotFit(f"{', '.join(large)}: more than a {topology.chip.name} chip holds; lower data.batch_size")

@@ -14,33 +14,43 @@ from typing import Any
 
 from cfd2gray.launch.chips import GIB
 
-from cfd2gray.files import atomic_path
+from cfd2gray.pages.markdown import markdown_table
+from data_pipeline.files import write_atomically
 
 BEGIN, END = "<!-- aot table: begin -->", "<!-- aot table: end -->"
 
 
 def table(results: Sequence[Mapping[str, Any]], *, date: str) -> str:
     """One line per training step."""
-    lines = [
-        "| config | slice | mesh | clips a step | memory | of | TFLOP | GB | FLOP/B | sent MiB | ms | of peak | clips/s |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    head = ["config", "slice", "mesh", "clips a step", "memory", "of", "TFLOP", "GB", "FLOP/B", "sent MiB", "ms", "of peak",
+            "clips/s"]  # fmt: skip
+    rows = []
     for result in sorted(results, key=lambda r: (r["config"], r["topology"], r["batch_size"])):
-        step = result["programs"]["train"]
+        step, fsdp = result["programs"]["train"], result["mesh"]["fsdp"]
         sent = sum(kind["sent"] for kind in step["collectives"].values()) / 2**20
-        fsdp = result["mesh"]["fsdp"]
-        lines.append(
-            f"| {result['config']} | {result['topology']} | {result['chips'] // fsdp} x {fsdp} | {result['batch_size']} | "
-            f"{step['memory']['peak'] / GIB:.1f} GiB | {step['memory']['limit'] / GIB:.1f} | {step['flops'] / 1e12:.2f} | "
-            f"{step['bytes'] / 1e9:.0f} | {step['intensity']:.0f} | {sent:.0f} | {1e3 * step['seconds']:.0f} | "
-            f"{step['efficiency']:.0%} | {result['batch_size'] / step['seconds']:.0f} |"
+        rows.append(
+            [
+                result["config"],
+                result["topology"],
+                f"{result['chips'] // fsdp} x {fsdp}",
+                str(result["batch_size"]),
+                f"{step['memory']['peak'] / GIB:.1f} GiB",
+                f"{step['memory']['limit'] / GIB:.1f}",
+                f"{step['flops'] / 1e12:.2f}",
+                f"{step['bytes'] / 1e9:.0f}",
+                f"{step['intensity']:.0f}",
+                f"{sent:.0f}",
+                f"{1e3 * step['seconds']:.0f}",
+                f"{step['efficiency']:.0%}",
+                f"{result['batch_size'] / step['seconds']:.0f}",
+            ]
         )
     jax = ", ".join(sorted({result["jax"] for result in results}))
     quick = "with --quick" if all(result["quick"] for result in results) else "with full effort, or --quick"
     return (
         f"*Generated on {date} by `launch.aot` {quick} and `launch.aot_table`, JAX {jax}: compiled by the TPU compiler, "
         "predicted, not measured. All figures are per chip and training step but the last, which is of the whole slice.*\n\n"
-        + "\n".join(lines)
+        + "\n".join(markdown_table(head, rows))
     )
 
 
@@ -63,8 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         text = table([json.loads(path.read_text()) for path in args.aot], date=args.date)
         page = replace_between(args.page.read_text(), text)
-        with atomic_path(args.page) as temporary:
-            temporary.write_text(page)
+        write_atomically(args.page, page)
     except (ValueError, OSError, KeyError) as error:
         print(f"launch.aot_table: {error}", file=sys.stderr)
         return 2

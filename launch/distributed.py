@@ -85,19 +85,18 @@ def _integer(environ: Mapping[str, str], name: str, text: str) -> int:
         raise ValueError(f"{name} must be a whole number, got {text!r} in the environment") from None
 
 
-def initialise(mode: str = "auto", *, environ: Mapping[str, str] = os.environ) -> bool:
+def initialise(mode: str = "auto") -> bool:
     """Join the other processes of this run. Must come before any other JAX call. Returns whether there are others.
 
     Args:
       mode: ``auto``: when the environment names several processes; ``on``: or else as JAX finds out; ``off``: never.
-      environ: For tests.
 
     Raises:
       ValueError: For an unknown mode, a half-set environment, or when ``on`` finds nothing to join.
     """
     if mode not in MODES:
         raise ValueError(f"--distributed must be one of {', '.join(MODES)}, got {mode!r}")
-    place = find_place(environ) if mode != "off" else None
+    place = find_place(os.environ) if mode != "off" else None
     if place is None and mode != "on":
         return False
     # JAX's preemption service would swallow SIGTERM; `cfd2gray.training.stop` acts on it.

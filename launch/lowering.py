@@ -17,10 +17,10 @@ from cfd2gray.evaluation.step import make_eval_step
 from cfd2gray.mesh import batch_sharding, replicated
 from cfd2gray.metrics.frames import compiling_for
 from cfd2gray.models.vgg import VGG
+from cfd2gray.runtimes.jax_network import compiled_window
 from cfd2gray.training.state import TrainSpec, TrainState, abstract_state, load_vgg
 from cfd2gray.training.step import make_train_step
 from cfd2gray.translation.predict import make_predict
-from cfd2gray.translation.translator import compiled_window
 
 Lowered = jax.stages.Lowered
 

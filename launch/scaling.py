@@ -17,7 +17,8 @@ from typing import Any
 
 from cfd2gray.launch.chips import CHIPS, GIB
 
-from cfd2gray.files import atomic_path
+from cfd2gray.pages.markdown import markdown_table
+from data_pipeline.files import write_atomically
 
 CLIPS = 54_975
 """Training videos of Tomic et al., arXiv 2511.03255."""
@@ -62,17 +63,23 @@ def _row(name: str, layout: str, chips: int, batch_size: int, rate: float, clip_
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    lines = [
-        "| machine | chips | clips a step | GiB a chip | clips/s | minutes an epoch | US$ an epoch | data read | CPU cores |",
-        "|---|---|---|---|---|---|---|---|---|",
+    head = ["machine", "chips", "clips a step", "GiB a chip", "clips/s", "minutes an epoch", "US$ an epoch", "data read",
+            "CPU cores"]  # fmt: skip
+    cells = [
+        [
+            row["machine"],
+            str(row["chips"]),
+            str(row["batch"]),
+            "?" if row["memory"] is None else f"{row['memory']:.1f}",
+            f"{row['rate']:.0f}",
+            f"{row['minutes']:.2f}",
+            f"{row['dollars']:.2f}",
+            f"{row['bytes'] / 1e6:.0f} MB/s",
+            f"{row['cores']:.0f}",
+        ]
+        for row in sorted(rows, key=lambda row: row["rate"])
     ]
-    for row in sorted(rows, key=lambda row: row["rate"]):
-        memory = "?" if row["memory"] is None else f"{row['memory']:.1f}"
-        lines.append(
-            f"| {row['machine']} | {row['chips']} | {row['batch']} | {memory} | {row['rate']:.0f} | {row['minutes']:.2f} | "
-            f"{row['dollars']:.2f} | {row['bytes'] / 1e6:.0f} MB/s | {row['cores']:.0f} |"
-        )
-    return "\n".join(lines)
+    return "\n".join(markdown_table(head, cells))
 
 
 def page(results: Sequence[Mapping[str, Any]], *, date: str) -> str:
@@ -124,8 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         text = page([json.loads(path.read_text()) for path in args.aot], date=args.date)
-        with atomic_path(args.out) as temporary:
-            temporary.write_text(text)
+        write_atomically(args.out, text)
     except (ValueError, OSError) as error:
         print(f"launch.scaling: {error}", file=sys.stderr)
         return 2

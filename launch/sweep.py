@@ -34,8 +34,8 @@ from cfd2gray.launch import sweep_jobs, sweep_table
 from cfd2gray.launch.distributed import EXIT_MISTAKE
 
 from cfd2gray.config import load_config, load_module
-from cfd2gray.files import write_json
 from cfd2gray.training.stop import EXIT_STOPPED
+from data_pipeline.files import write_json
 from data_pipeline.parallel import progress_bar
 
 DONE = "sweep_result.json"

@@ -15,11 +15,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cfd2gray.files import atomic_path, write_json
 from cfd2gray.pages.blocks import Cell, Chart, Panel, Section, Table, Text
 from cfd2gray.pages.charts import parallel_plot
+from cfd2gray.pages.markdown import markdown_table
 from cfd2gray.pages.page import write_page
 from cfd2gray.training.writer import read_history
+from data_pipeline.files import atomic_path, write_atomically, write_json
 
 _SHOWN = ("loss/total", "val/ssim_frame", "val/ssim_flow", "val/flicker_ratio_flow", "val/texture_std_ratio_flow")
 _STRATA = ("frame", "sector", "box", "flow", "flow_eroded")
@@ -100,9 +101,9 @@ def collect(workdir: pathlib.Path) -> pathlib.Path:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
-    with atomic_path(workdir / "table.md") as temporary:
-        compared = do_nothing([workdir / row["run"] for row in rows])
-        temporary.write_text(markdown([key for key in keys if key != "seed"], results, [*rows, *compared]))
+    compared = do_nothing([workdir / row["run"] for row in rows])
+    table = markdown([key for key in keys if key != "seed"], results, [*rows, *compared])
+    write_atomically(workdir / "table.md", table)
     sections = _sections(columns, rows, parallel_coordinates([*keys, *results], rows))
     done = sum(row["state"] == "done" for row in rows)
     facts = f"{len(rows)} runs, {done} done"
@@ -122,12 +123,12 @@ def markdown(keys: Sequence[str], results: Sequence[str], rows: Sequence[Mapping
     tested = [name for name in results if name.startswith("test/")]
     shown = tested or [name for name in results if name != "step"]
     heads = [name.removeprefix("test/").removesuffix("_ratio").replace("_", " ") for name in shown]
-    lines = ["| | runs | " + " | ".join(heads) + " |", "|---|---|" + "---|" * len(shown)]
+    lines = []
     for setting, members in groups.items():
-        cells = [_joined([row[name] for row in members if name in row]) for name in shown]
         trained = sum(bool(row["run"]) for row in members)
-        lines.append(f"| {setting} | {trained or ''} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        cells = [_joined([row[name] for row in members if name in row]) for name in shown]
+        lines.append([setting, str(trained or ""), *cells])
+    return "\n".join(markdown_table(["", "runs", *heads], lines)) + "\n"
 
 
 def _joined(values: Sequence[Any]) -> str:

@@ -23,8 +23,10 @@ _SPACE = ("NHWC", "HWIO", "NHWC")
 _TIME = ("NDHWC", "DHWIO", "NDHWC")
 
 
-def _mix(self: layers.TemporalMix, x: Array, recall: Recall | None = None) -> Array:
-    """A (3, 1, 1) convolution on the clip, its ends repeated."""
+def _mix(self: layers.TemporalMix, x: Array, recall: Recall | None = None, *, trim: bool = False) -> Array:
+    """A (3, 1, 1) convolution on the clip, its ends repeated. The whole clip alone is asked of it."""
+    if recall is not None or trim:
+        raise ValueError("the obvious layers see whole clips, neither streams nor windows that leave out their ends")
     kernel = self.mix.kernel[...].reshape(3, 1, 1, x.shape[-1], x.shape[-1]).astype(x.dtype)
     padded = jnp.pad(layers.activation(x), [(0, 0), (1, 1), (0, 0), (0, 0), (0, 0)], mode="edge")
     change = jax.lax.conv_general_dilated(padded, kernel, (1, 1, 1), "VALID", dimension_numbers=_TIME)

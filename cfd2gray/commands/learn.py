@@ -1,4 +1,4 @@
-"""Training, and weights in and out."""
+"""Training, and VGG weights for its loss."""
 
 from __future__ import annotations
 
@@ -20,16 +20,6 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument("--workdir", type=pathlib.Path, required=True)
     about = "join the other processes of this run: when the scheduler says so (auto), always, or never"
     sub.add_argument("--distributed", choices=("auto", "on", "off"), default="auto", help=about)
-
-    sub = add(
-        "export",
-        run_export,
-        "a run's averaged generator as one weights file",
-        "export --checkpoint run -o w.safetensors",
-    )
-    sub.add_argument("--checkpoint", type=pathlib.Path, metavar="RUN", required=True)
-    sub.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
 
     sub = add(
         "convert-vgg", run_convert_vgg, "VGG16 weights of any common file for the perceptual loss",
@@ -64,16 +54,6 @@ def run_train(args: argparse.Namespace) -> int:
             write_result(args, {"step": outcome.step, "stopped": outcome.stopped, "metrics": outcome.metrics})
             print(f"{'stopped' if outcome.stopped else 'done'} at step {outcome.step}; {args.workdir} holds the run")
     return EXIT_STOPPED if outcome.stopped else 0
-
-
-def run_export(args: argparse.Namespace) -> int:
-    from cfd2gray.weights.find import checkpoint_weights
-    from cfd2gray.weights.pretrained import save_weights
-
-    digest = save_weights(args.out, checkpoint_weights(args.checkpoint), dtype=args.dtype)
-    write_result(args, {"file": str(args.out), "sha256": digest})
-    print(f"{args.out}  sha256 {digest}")
-    return 0
 
 
 def run_convert_vgg(args: argparse.Namespace) -> int:

@@ -51,11 +51,12 @@ def add_weights(sub: argparse.ArgumentParser) -> None:
 def chosen_weights(args: argparse.Namespace) -> Any:
     """`GeneratorWeights` of --checkpoint, --weights, or the ones that ship with the package."""
     from cfd2gray.weights import pretrained
-    from cfd2gray.weights.find import checkpoint_weights
 
     if args.checkpoint and args.weights:
         raise ValueError("give --checkpoint or --weights, not both")
     if args.checkpoint:
+        from cfd2gray.weights.find import checkpoint_weights
+
         return checkpoint_weights(args.checkpoint)
     return pretrained.load_weights(args.weights) if args.weights else pretrained.load_pretrained()
 
@@ -63,6 +64,6 @@ def chosen_weights(args: argparse.Namespace) -> Any:
 def write_result(args: argparse.Namespace, value: object) -> None:
     """Write ``value`` to the --json file, if one was asked for."""
     if args.json:
-        from cfd2gray.files import write_json
+        from data_pipeline.files import write_json
 
         write_json(args.json, value)

@@ -111,7 +111,7 @@ def run_simulate(args: argparse.Namespace) -> int:
     from cfd2gray.evaluation.reader_study.build import check_folder
     from cfd2gray.evaluation.reader_study.score import read_key
     from cfd2gray.evaluation.reader_study.simulate import simulate_reader
-    from cfd2gray.files import write_json
+    from data_pipeline.files import write_json
 
     key = read_key(args.key)
     if args.readers < 1:

@@ -56,9 +56,9 @@ def run_simulate(args: argparse.Namespace) -> int:
 
 
 def run_paint(args: argparse.Namespace) -> int:
-    from cfd2gray.files import write_json
     from cfd2gray.translation.files import luma_clip
     from cfd2gray.translation.output.video import write_video
+    from data_pipeline.files import write_json
     from data_pipeline.simulation.painter import HELD_OUT, TRAIN, paint_pair
 
     grey, info = luma_clip(args.clip)
@@ -80,9 +80,9 @@ def run_paint(args: argparse.Namespace) -> int:
 def run_contact_sheet(args: argparse.Namespace) -> int:
     import cv2
 
-    from cfd2gray.files import atomic_path
+    from data_pipeline.files import atomic_path
     from data_pipeline.schema import VIEWS
-    from data_pipeline.simulation.sources import SimulationSource
+    from data_pipeline.simulation.on_the_fly import SimulationSource
     from data_pipeline.simulation.views_sheet import contact_sheet
 
     views = VIEWS[1:] if args.view == "all" else tuple(args.view.split(","))

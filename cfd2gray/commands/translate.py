@@ -25,14 +25,26 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument("--kind", choices=_KINDS, help="what the clip is, where the analysis is unsure or wrong")
     sub.add_argument("--box", metavar="X0,Y0,X1,Y1", help="the colour box in pixels, or a polygon of more corners")
     sub.add_argument(
+        "--sector", metavar="X0,Y0,X1,Y1", help="the imaged sector in pixels, or a polygon of more corners"
+    )
+    sub.add_argument(
+        "--mask", type=pathlib.Path, metavar="FILE", help="what colour covers: an image (white is hidden) or .npy"
+    )
+    sub.add_argument(
+        "--remember", type=pathlib.Path, metavar="FILE.json",
+        help="keep sectors by manufacturer, model and size there, and use those that are there already",
+    )  # fmt: skip
+    sub.add_argument(
         "--explain",
         type=pathlib.Path,
-        metavar="PICTURE.png",
+        metavar="SEEN.png|SEEN.mp4",
         help="draw what was seen in one clip; nothing is translated",
     )
     sub.add_argument("--whole-frame", action="store_true", help="let the network write the whole sector")
     sub.add_argument("--confidence", action="store_true", help="also write the confidence map")
     sub.add_argument("--mode", choices=("research", "clinical"), default="research", help="how DICOM output is linked")
+    about = "what computes the network: auto takes an accelerator's JAX, or the fastest that is installed for the CPU"
+    sub.add_argument("--runtime", choices=("auto", "jax", "openvino", "onnxruntime"), default="auto", help=about)
     sub.add_argument("--key-file", type=pathlib.Path, help="secret of names and pseudonyms; default: OUT.key")
     pixels = sub.add_mutually_exclusive_group()
     pixels.add_argument(
@@ -55,21 +67,17 @@ def add_commands(add: AddCommand) -> None:
 
 
 def run_translate(args: argparse.Namespace) -> int:
-    from cfd2gray.compile_cache import use_compile_cache
-    from cfd2gray.cpu_cores import device_per_core
-    from cfd2gray.translation.batch import AT_ONCE, Batch, translate_files
+    from cfd2gray.translation.batch import Batch, translate_files
     from cfd2gray.translation.translator import Translator
     from data_pipeline.screen.said import Said
 
-    said = Said.of(kind=args.kind, box=args.box)
+    said = Said.of(kind=args.kind, box=args.box, sector=args.sector, mask=args.mask)
     if args.explain is not None:
         return _explain(args, said)
     if args.out is None:
         raise ValueError("where should the result go? Name it with -o (or draw what was seen with --explain)")
-    use_compile_cache()
-    device_per_core(most=AT_ONCE)
     outcome = translate_files(
-        Translator(chosen_weights(args)),
+        Translator(chosen_weights(args), runtime=args.runtime),
         args.inputs,
         args.out,
         format=args.format,
@@ -88,13 +96,15 @@ def run_translate(args: argparse.Namespace) -> int:
         follow_links=args.follow_links,
         any_modality=args.any_modality,
         said=said,
+        remember=args.remember,
     )  # fmt: skip
     write_result(args, outcome)
     return 1 if outcome["failed"] else 0
 
 
 def _explain(args: argparse.Namespace, said: Any) -> int:
-    from cfd2gray.translation.files import Output, explain_file
+    from cfd2gray.translation.explaining import explain_file
+    from cfd2gray.translation.files import Output
     from data_pipeline.screen.deidentify import KeyedHasher
 
     if len(args.inputs) != 1:
@@ -106,6 +116,7 @@ def _explain(args: argparse.Namespace, said: Any) -> int:
         follow_links=args.follow_links,
         any_modality=args.any_modality,
         said=said,
+        remember=args.remember,
     )
     found = explain_file(args.inputs[0], args.explain, output)
     print(f"{args.explain}: {found.kind}, certainty {found.score:.2f}: {found.reason}")

@@ -11,14 +11,15 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from data_pipeline import pixels
+
 TELEA_RADIUS = 3
 
 
 def luma(cfd: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     """BT.601 luma of uint8 ``[T, H, W, 3]`` -> uint8 ``[T, H, W]``: the input as if printed in grey."""
     del hidden
-    weighted = cfd.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    return np.clip(np.round(weighted), 0, 255).astype(np.uint8)
+    return pixels.luma(cfd)
 
 
 def desaturate(cfd: np.ndarray, hidden: np.ndarray) -> np.ndarray:

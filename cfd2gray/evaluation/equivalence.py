@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from cfd2gray.metrics.accumulate import Bootstrap, draw_patients
-from cfd2gray.metrics.task import confusion_matrix
+from cfd2gray.metrics.accumulate import Bootstrap, draw_patients, percentile_interval
+from cfd2gray.metrics.task import confusion_matrix, overlap
 
 
 def confusion_by_patient(
@@ -31,10 +31,7 @@ def confusion_by_patient(
 
 def macro_f1(matrices: np.ndarray) -> np.ndarray:
     """Mean F1 over the classes that occur, of confusion matrices ``[..., C, C]`` -> ``[...]``."""
-    hits = np.diagonal(matrices, axis1=-2, axis2=-1).astype(float)
-    size = matrices.sum(axis=-1) + matrices.sum(axis=-2)
-    scores = np.where(size > 0, 2 * hits / np.maximum(size, 1e-12), np.nan)
-    return np.nanmean(scores, axis=-1)
+    return np.nanmean(overlap(matrices), axis=-1)
 
 
 def compare_f1(
@@ -80,11 +77,11 @@ def compare_f1(
     drawn_real = macro_f1(np.einsum("bp,pij->bij", draws, real))
     drawn_synthetic = macro_f1(np.einsum("bp,pij->bij", draws, synthetic))
     difference = drawn_synthetic - drawn_real
-    ci90 = np.percentile(difference, [5, 95]).tolist()
+    ci90 = percentile_interval(difference, level=0.9)
     result["f1_ci95"] = {
-        "real": np.percentile(drawn_real, [2.5, 97.5]).tolist(),
-        "synthetic": np.percentile(drawn_synthetic, [2.5, 97.5]).tolist(),
-        "difference": np.percentile(difference, [2.5, 97.5]).tolist(),
+        "real": percentile_interval(drawn_real),
+        "synthetic": percentile_interval(drawn_synthetic),
+        "difference": percentile_interval(difference),
     }
     result["equivalence"] |= {"ci90": ci90, "equivalent": bool(-margin < ci90[0] and ci90[1] < margin)}
     return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -23,8 +23,8 @@ from cfd2gray.evaluation.step import Predict, as_uint8, identity_scores, make_ev
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.metrics.confidence import reliability, sparsification
 from cfd2gray.metrics.perceptual import PerceptualNet
-from cfd2gray.translation.predict import TOLERANCE
-from data_pipeline.schema import DOMAINS, VIEWS
+from cfd2gray.runtimes.confidence import TOLERANCE
+from data_pipeline.schema import BATCH_KEYS, DOMAINS, VIEWS
 
 Ids = Callable[[int], tuple]
 """``index -> (clip_id, patient_id)`` or ``(clip_id, patient_id, facts)`` with a mapping of further facts: ``kind``,
@@ -39,7 +39,6 @@ class Observer(Protocol):
         predictions ``output_*`` and the baselines and ceilings ``control_*``."""
 
 
-_NEEDED = ("cfd", "grey", "strata", "hidden", "labels", "view", "domain", "shared", "index", "mask")
 _FACTS = ("colour_fraction", "synthesised_fraction", "identity_error")
 
 
@@ -99,31 +98,24 @@ def evaluate(
     trust: dict[str, np.ndarray] = {}
     rows: dict[int, dict[str, Any]] = {}
     sizes: set[tuple[int, ...]] = set()
+    watching = [*observers, *([gallery] if gallery is not None else [])]
     started = time.perf_counter()
     for batch in batches:
         _check_batch(batch)
-        arrays = jax.device_put({key: batch[key] for key in _NEEDED})
-        out = step(arrays)
+        arrays = jax.device_put({key: batch[key] for key in BATCH_KEYS})
         if not rows:
             unpainted = _unpainted(predict, arrays)
-        host = to_host({key: batch[key] for key in _NEEDED})
-        scores = dict(out["scores"])
-        ceilings, unknown = _ceilings(host, options.redraw)
-        controls = _baselines(host, options.baselines) | ceilings
-        for name, frames in controls.items():
-            placed = jax.device_put(frames.astype(np.float32)[..., None] / 255, arrays["grey"].sharding)
-            scores[name] = score(placed, out["prepared"], options.net, net_frames=options.net_frames)
-        scores, facts, counts = to_host((scores, {key: out[key] for key in _FACTS}, out.get("confidence", {})))
-        for name, values in counts.items():
+        host = to_host({key: batch[key] for key in BATCH_KEYS})
+        scored = _score(step, arrays, host, options)
+        for name, values in scored.counts.items():
             trust[name] = trust.get(name, 0) + values[host["mask"] > 0].sum(axis=0, dtype=np.float64)
-        watching = [*observers, *([gallery] if gallery is not None else [])]
-        pictures = out["prediction"] if watching else {}
+        pictures = scored.prediction if watching else {}
         shown = to_host({f"output_{key}": as_uint8(value) for key, value in pictures.items()})
-        beside = {f"control_{name}": frames for name, frames in controls.items()}
+        beside = {f"control_{name}": frames for name, frames in scored.controls.items()}
         sizes.add(tuple(host["grey"].shape[1:4]))
         for position in np.flatnonzero(host["mask"] > 0):
-            known = {n: s for n, s in scores.items() if n not in CEILINGS or position not in unknown}
-            row = _row(host, known, facts, int(position), ids)
+            known = {n: s for n, s in scored.scores.items() if n not in CEILINGS or position not in scored.unknown}
+            row = _row(host, known, scored.facts, int(position), ids)
             if row["index"] in rows:
                 raise ValueError(f"clip {row['clip_id']} (index {row['index']}) came twice; evaluate each clip once")
             rows[row["index"]] = row
@@ -150,6 +142,37 @@ def evaluate(
     return result
 
 
+class _Scored(NamedTuple):
+    """One batch: all but ``controls`` (uint8 ``[N, T, H, W]`` by name) and ``prediction`` as NumPy arrays ``[N, ...]``."""
+
+    scores: dict[str, Any]
+    facts: dict[str, np.ndarray]
+    counts: dict[str, np.ndarray]
+    """Behind the calibration of confidence; empty where the model gives none."""
+    controls: dict[str, np.ndarray]
+    unknown: set[int]
+    """Places in the batch that have no ceiling."""
+    prediction: Mapping[str, jax.Array]
+
+
+def _score(
+    step: Callable[[Any], dict],
+    arrays: Mapping[str, jax.Array],
+    host: Mapping[str, np.ndarray],
+    options: EvaluateOptions,
+) -> _Scored:
+    """The model's outputs, the baselines and the ceilings, all scored alike."""
+    out = step(arrays)
+    scores = dict(out["scores"])
+    ceilings, unknown = _ceilings(host, options.redraw)
+    controls = _baselines(host, options.baselines) | ceilings
+    for name, frames in controls.items():
+        placed = jax.device_put(frames.astype(np.float32)[..., None] / 255, arrays["grey"].sharding)
+        scores[name] = score(placed, out["prepared"], options.net, net_frames=options.net_frames)
+    scores, facts, counts = to_host((scores, {key: out[key] for key in _FACTS}, out.get("confidence", {})))
+    return _Scored(scores, facts, counts, controls, unknown, out["prediction"])
+
+
 def _unpainted(predict: Predict, arrays: Mapping[str, jax.Array]) -> dict[str, Any]:
     """The identity control on the clips of one batch with their colour taken away: they should come back unchanged."""
     plain = without_colour(arrays)
@@ -170,9 +193,9 @@ def to_host(tree: Any) -> Any:
 
 
 def _check_batch(batch: Mapping[str, Any]) -> None:
-    missing = [key for key in _NEEDED if key not in batch]
+    missing = [key for key in BATCH_KEYS if key not in batch]
     if missing:
-        raise ValueError(f"the evaluation batch lacks {missing}; it must have the keys {list(_NEEDED)}")
+        raise ValueError(f"the evaluation batch lacks {missing}; it must have the keys {list(BATCH_KEYS)}")
     if batch["grey"].shape[:4] != batch["cfd"].shape[:4]:
         raise ValueError(
             f"cfd and grey must agree in clips, frames and size, got {list(batch['cfd'].shape)} "

@@ -12,17 +12,16 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from cfd2gray.files import atomic_path
 from cfd2gray.metrics.accumulate import Bootstrap, Summary, summarise
 from cfd2gray.metrics.image import PSNR_CEILING_DB
 from cfd2gray.metrics.ssim import K1, K2, RADIUS, SIGMA
 from cfd2gray.metrics.strata import ERODE_PX, RING_PX
+from data_pipeline.files import write_atomically
 
 RESULT_VERSION = 1
 MODEL_OUTPUTS = ("composited", "raw", "anatomy")
@@ -191,7 +190,6 @@ def _clean(tree: Any) -> Any:
     return _number(tree) if isinstance(tree, float) else tree
 
 
-def write_json(path: str | os.PathLike, result: Mapping[str, Any]) -> None:
-    """Write a result under a temporary name, then rename: a reader never sees half a file."""
-    with atomic_path(Path(path)) as temporary:
-        temporary.write_text(json.dumps(_clean(dict(result)), indent=1, allow_nan=False), encoding="utf-8")
+def write_result(path: str | os.PathLike[str], result: Mapping[str, Any]) -> None:
+    """Write a result as JSON by renaming; a number that is none (NaN, infinity) becomes ``null``."""
+    write_atomically(path, json.dumps(_clean(result), indent=1, allow_nan=False))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -19,7 +20,8 @@ from cfd2gray.evaluation.extras import Extras, collect_training_clips, run_extra
 from cfd2gray.evaluation.reader_study.build import StudyCollector, StudyOptions, build_study
 from cfd2gray.evaluation.report.gallery import Gallery
 from cfd2gray.evaluation.report.page import write_report
-from cfd2gray.evaluation.results import write_json
+from cfd2gray.evaluation.results import write_result
+from cfd2gray.evaluation.step import Predict
 from cfd2gray.evaluation.tasks.downstream import ClipCollector, translate_to
 from cfd2gray.mesh import make_mesh, replicated
 from cfd2gray.metrics.accumulate import Bootstrap
@@ -64,7 +66,6 @@ def evaluate_weights(
     workdir: pathlib.Path | None = None,
     extras: Extras | None = None,
     net: PerceptualNet | None = None,
-    title: str | None = None,
 ) -> dict[str, Any]:
     """Score ``weights`` on every clip of ``split``; write ``evaluation.json`` and ``report.html`` into ``out_dir``.
 
@@ -76,7 +77,6 @@ def evaluate_weights(
       workdir: The training run, for its curves in the report.
       extras: Downstream tasks, data recovery, shortcut audit; heads are trained on the ``train`` split.
       net: For feature distances, instead of the embedded VGG; see `feature_net`.
-      title: Heading of the report.
 
     Returns:
       The evaluation JSON (contract C4).
@@ -87,34 +87,14 @@ def evaluate_weights(
         raise ValueError("heads are trained on the train split, so downstream tasks need another one; give val or test")
     mesh = make_mesh()
     source = build_source(config, split)
-    predict = _predictor(weights, mesh)
+    predict = predictor(weights, mesh)
     gallery = Gallery()
     own_size = extras.classifier or extras.segmenter or extras.label_maps
     collector = ClipCollector(options=None if own_size else extras.training)
-    bootstrap = Bootstrap(resamples=config.eval.bootstrap)
-    net_frames = config.eval.perceptual_frames
-    net = (net or feature_net()) if net_frames else None
-    draws = config.eval.speckle_draws
+    options = _options(config, weights, source, split, net, mesh)
     with progress_bar("clips") as bar:
         task = bar.add_task(f"evaluate {split}", total=len(source))
-        options = EvaluateOptions(
-            bootstrap=bootstrap,
-            expected_clips=len(source),
-            redraw=redraw_from(source, count=draws, frames=config.eval.frames, size=config.data.size),
-            net=None if net is None else jax.device_put(net, replicated(mesh)),
-            net_frames=net_frames,
-            settings={
-                "model": weights.name,
-                "weights_digest": weights.digest,
-                "split": split,
-                "data_digest": source.digest,
-                "frames": config.eval.frames,
-                "size": config.data.size,
-                "speckle_draws": draws,
-                "perceptual_frames": net_frames,
-            },
-            on_batch=lambda done: bar.update(task, completed=done),
-        )
+        options = dataclasses.replace(options, on_batch=lambda done: bar.update(task, completed=done))
         result = evaluate(
             predict,
             evaluation_batches(config, source, mesh),
@@ -125,16 +105,47 @@ def evaluate_weights(
         )
     if extras.any:
         training_clips = _training_clips(config, predict, mesh, extras) if extras.needs_training_clips else None
-        result |= run_extras(collector.clip_set(), training_clips, extras=extras, bootstrap=bootstrap)
+        result |= run_extras(collector.clip_set(), training_clips, extras=extras, bootstrap=options.bootstrap)
     out_dir = pathlib.Path(out_dir)
-    write_json(out_dir / "evaluation.json", result)
+    write_result(out_dir / "evaluation.json", result)
     history = read_history(workdir) if workdir else None
-    title = title or f"Evaluation of {weights.name}"
-    write_report(out_dir / "report.html", result, gallery.clips(), history=history, title=title)
+    write_report(
+        out_dir / "report.html", result, gallery.clips(), history=history, title=f"Evaluation of {weights.name}"
+    )
     return result
 
 
-def _predictor(weights: GeneratorWeights, mesh: Mesh) -> Callable[[Any], Any]:
+def _options(
+    config: ml_collections.ConfigDict,
+    weights: GeneratorWeights,
+    source: RecordSource,
+    split: str,
+    net: PerceptualNet | None,
+    mesh: Mesh,
+) -> EvaluateOptions:
+    """What is run beside the model, and every setting that a reader of the scores must know."""
+    draws, net_frames = config.eval.speckle_draws, config.eval.perceptual_frames
+    return EvaluateOptions(
+        bootstrap=Bootstrap(resamples=config.eval.bootstrap),
+        expected_clips=len(source),
+        redraw=redraw_from(source, count=draws, frames=config.eval.frames, size=config.data.size),
+        net=jax.device_put(net or feature_net(), replicated(mesh)) if net_frames else None,
+        net_frames=net_frames,
+        settings={
+            "model": weights.name,
+            "weights_digest": weights.digest,
+            "split": split,
+            "data_digest": source.digest,
+            "frames": config.eval.frames,
+            "size": config.data.size,
+            "speckle_draws": draws,
+            "perceptual_frames": net_frames,
+        },
+    )
+
+
+def predictor(weights: GeneratorWeights, mesh: Mesh) -> Predict:
+    """The jitted prediction of ``weights``, their parameters on every device of ``mesh``."""
     predict = jax.jit(make_predict(weights.spec, feather=weights.settings["feather"]))
     return functools.partial(predict, jax.device_put(weights.params, replicated(mesh)))
 
@@ -163,7 +174,7 @@ def build_reader_study(
     # More than are shown, so that real and translated can be balanced within views.
     collector = StudyCollector(keep=2 * options.items, seed=options.seed)
     batches = evaluation_batches(config, source, mesh)
-    translate_to([collector], _predictor(weights, mesh), batches, functools.partial(clip_facts, source))
+    translate_to([collector], predictor(weights, mesh), batches, functools.partial(clip_facts, source))
     return build_study(folder, collector.clips(), options=options)
 
 
@@ -211,7 +222,7 @@ def leave_one_domain_out(
     else:
         table = leave_one_out(run, domains=domains)
     outcome = {"trained_on": list(trained_on) or None, "domains": table}
-    write_json(workdir / "domains.json", outcome)
+    write_result(workdir / "domains.json", outcome)
     return outcome
 
 

@@ -19,7 +19,8 @@ from cfd2gray.metrics.confidence import confidence_counts
 from cfd2gray.metrics.motion import find_motion, motion_residual
 from cfd2gray.metrics.perceptual import PerceptualNet
 from cfd2gray.metrics.strata import colour_fraction
-from cfd2gray.translation.predict import TOLERANCE
+from cfd2gray.models.fill import luma
+from cfd2gray.runtimes.confidence import TOLERANCE
 from data_pipeline.schema import BOX, OUTLINE, SECTOR
 
 Batch = Mapping[str, jax.Array]
@@ -32,8 +33,6 @@ one's); optionally ``confidence``. It should be jitted by whoever makes it, with
 
 OUTPUTS = {"composited": "composited", "grey": "raw", "anatomy": "anatomy"}
 """Key in the prediction -> name in the results."""
-
-LUMA_BT601 = (0.299, 0.587, 0.114)
 
 
 def make_eval_step(
@@ -73,7 +72,7 @@ def prepare(batch: Batch, net: PerceptualNet | None = None, *, net_frames: int =
         "motion": motion,
         "motion_residual": motion_residual(truth, motion, mask=masks),
         "features": None if net is None else perceptual.deep_features(net, truth, frames=net_frames),
-        "luma": luma(batch["cfd"]),
+        "luma": luma(to_float(batch["cfd"])),
         "hidden": batch["hidden"] > 0,
         "outline": (batch["strata"] & OUTLINE) > 0,
         "texture_std": image.texture_std(truth, mask=masks),
@@ -121,7 +120,9 @@ def score(
 @jax.jit
 def _facts(composited: jax.Array, batch: Batch) -> dict[str, jax.Array]:
     """What the tables are stratified by, and by how many grey levels pixels outside the box were changed at most."""
-    difference = jnp.abs(as_uint8(composited).astype(jnp.int32) - as_uint8(luma(batch["cfd"])).astype(jnp.int32))
+    difference = jnp.abs(
+        as_uint8(composited).astype(jnp.int32) - as_uint8(luma(to_float(batch["cfd"]))).astype(jnp.int32)
+    )
     untouched = (batch["hidden"] == 0) & ((batch["strata"] & BOX) == 0)
     return {
         "colour_fraction": colour_fraction(batch["strata"]),
@@ -171,12 +172,6 @@ def as_uint8(frames: jax.Array) -> jax.Array:
 def to_float(frames: jax.Array) -> jax.Array:
     """uint8 -> float32 in [0, 1]."""
     return frames.astype(jnp.float32) / 255
-
-
-def luma(cfd: jax.Array) -> jax.Array:
-    """BT.601 luma of uint8 ``[N, T, H, W, 3]`` -> float32 ``[N, T, H, W, 1]`` in [0, 1]."""
-    red, green, blue = (cfd[..., i : i + 1].astype(jnp.float32) for i in range(3))
-    return (LUMA_BT601[0] * red + LUMA_BT601[1] * green + LUMA_BT601[2] * blue) / 255
 
 
 def check_prediction(prediction: Mapping[str, jax.Array], batch: Batch) -> None:

@@ -21,7 +21,7 @@ def choose_frames(key: Array, clips: Sequence[Array], *, count: int) -> tuple[Ar
     return tuple(pick(clip, order).reshape((-1, *clip.shape[2:])) for clip in clips)
 
 
-def perceptual_distance(
+def perceptual_error(
     vgg: VGG, predicted: Array, truth: Array, weights: Array, *, layers: Sequence[str], dtype: jnp.dtype = jnp.float32
 ) -> Array:
     """Mean absolute feature difference relative to truth's mean activation, averaged over layers.

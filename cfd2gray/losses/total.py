@@ -69,7 +69,7 @@ def reconstruction_terms(
     if spec.perceptual:
         fake, real = perceptual.choose_frames(key, (out.grey, truth), count=spec.perceptual_frames)
         counts = jnp.repeat(mask, fake.shape[0] // mask.shape[0])
-        terms["perceptual"] = perceptual.perceptual_distance(
+        terms["perceptual"] = perceptual.perceptual_error(
             vgg, fake, real, counts, layers=spec.perceptual_layers, dtype=dtype
         )
     if spec.temporal:

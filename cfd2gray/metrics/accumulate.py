@@ -68,11 +68,10 @@ def summarise(values: np.ndarray, patients: Sequence[str], *, bootstrap: Bootstr
     np.add.at(counts, owner, known)
     draws = draw_patients(len(names), bootstrap=bootstrap)  # [resamples, patients]
     means = _ratio(draws @ sums, draws @ counts)
-    tail = 50 * (1 - bootstrap.level)
     low, high = np.full((2, values.shape[1]), np.nan)
     some = (counts > 0).sum(axis=0) > 1  # an interval over one patient would be a point
     if some.any():
-        low[some], high[some] = np.nanpercentile(means[:, some], [tail, 100 - tail], axis=0)
+        low[some], high[some] = percentile_interval(means[:, some], level=bootstrap.level)
     return Summary(mean=mean, sd=sd, low=low, high=high, n=n)
 
 
@@ -80,6 +79,12 @@ def draw_patients(n_patients: int, *, bootstrap: Bootstrap) -> np.ndarray:
     """How often each patient is drawn: float64 ``[resamples, n_patients]``, each row summing to ``n_patients``."""
     rng = np.random.default_rng(bootstrap.seed)
     return rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=bootstrap.resamples).astype(np.float64)
+
+
+def percentile_interval(drawn: np.ndarray, *, level: float = 0.95) -> list[np.ndarray]:
+    """Ends of the interval that holds ``level`` of the draws ``[resamples, ...]``; NaN draws are left out."""
+    tail = 50 * (1 - level)
+    return np.nanpercentile(drawn, [tail, 100 - tail], axis=0).tolist()
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

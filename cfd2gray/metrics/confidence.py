@@ -48,13 +48,17 @@ def confidence_counts(
     }
 
 
-def reliability(counts: dict[str, np.ndarray], *, bins: int = 16) -> dict[str, list[float] | float]:
+BINS = 16
+"""Of claimed confidence, in the reliability curve."""
+
+
+def reliability(counts: dict[str, np.ndarray]) -> dict[str, list[float] | float]:
     """Claimed against found share of hits from summed counts ``[LEVELS]``, and the expected calibration error.
 
     Returns:
       ``{"claimed": [...], "found": [...], "share": [...], "ece": float}`` over the bins that hold pixels.
     """
-    grouped = {k: np.asarray(v, np.float64).reshape(bins, -1).sum(axis=1) for k, v in counts.items()}
+    grouped = {k: np.asarray(v, np.float64).reshape(BINS, -1).sum(axis=1) for k, v in counts.items()}
     pixels = grouped["pixels"]
     some = pixels > 0
     claimed, found = grouped["claimed"][some] / pixels[some], grouped["hits"][some] / pixels[some]
@@ -67,7 +71,7 @@ def reliability(counts: dict[str, np.ndarray], *, bins: int = 16) -> dict[str, l
     }
 
 
-def sparsification(counts: dict[str, np.ndarray], *, points: int = 21) -> dict[str, list[float] | float]:
+def sparsification(counts: dict[str, np.ndarray]) -> dict[str, list[float] | float]:
     """Mean error of what remains as the least trusted pixels are taken away.
 
     Returns:
@@ -75,7 +79,7 @@ def sparsification(counts: dict[str, np.ndarray], *, points: int = 21) -> dict[s
       two over the area between no order and the oracle}``. An ``ause`` of 0 is a perfect order, 1 is no better than
       chance, above 1 is worse than chance.
     """
-    removed = np.linspace(0, 0.95, points)
+    removed = np.linspace(0, 0.95, 21)
     error = _remaining(counts["pixels"][::-1], counts["error"][::-1], removed)
     oracle = _remaining(counts["oracle_pixels"], counts["oracle_error"], removed)
     gap, whole = np.trapezoid(error - oracle, removed), np.trapezoid(error[0] - oracle, removed)

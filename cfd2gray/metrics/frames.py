@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import jax
 import jax.numpy as jnp
 
-_FRAMES_PER_PASS = 8
-"""Frames handled together by a processor's device; accelerators take 32 times as many."""
+_FRAMES_PER_PASS = 2
+"""Frames handled together by a processor's device; accelerators take 128 times as many."""
 _machine: contextvars.ContextVar[tuple[str, int] | None] = contextvars.ContextVar("machine", default=None)
 
 
@@ -51,7 +51,7 @@ def map_frames(function: Callable[..., jax.Array], *clips: jax.Array) -> jax.Arr
     """
     n, t = clips[0].shape[:2]
     backend, devices = _machine.get() or (jax.default_backend(), jax.device_count())
-    per_pass = devices * (_FRAMES_PER_PASS if backend == "cpu" else 32 * _FRAMES_PER_PASS)
+    per_pass = devices * (_FRAMES_PER_PASS if backend == "cpu" else 128 * _FRAMES_PER_PASS)
     if n * t <= per_pass:
         return function(*clips)
     if devices == 1:

@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cfd2gray.metrics.frames import as_frames, check_pair, masked_mean
-from cfd2gray.metrics.image import ratio
+from cfd2gray.metrics.frames import as_frames, masked_mean
 from cfd2gray.metrics.window import gaussian_blur
 
 REACH = 4
@@ -63,10 +62,3 @@ def motion_residual(clip: jax.Array, motion: jax.Array, *, mask: jax.Array | Non
     clip = as_frames(clip, name="the clip")
     change = jnp.abs(clip[:, 1:] - follow(clip[:, :-1], motion))
     return masked_mean(change, None if mask is None else mask[..., 1:, :, :])
-
-
-def motion_residual_ratio(a: jax.Array, b: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
-    """`motion_residual` of ``a`` over that of the truth ``b``, both along the motion of ``b``; 1 is right."""
-    a, b = check_pair(a, b)
-    motion = find_motion(b)
-    return ratio(motion_residual(a, motion, mask=mask), motion_residual(b, motion, mask=mask))

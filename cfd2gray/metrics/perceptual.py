@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cfd2gray.metrics.frames import as_frames, check_pair
+from cfd2gray.metrics.frames import as_frames
 from cfd2gray.models.vgg import VGG, features
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_3")
@@ -37,22 +37,6 @@ class PerceptualNet:
 
 
 jax.tree_util.register_dataclass(PerceptualNet, ["vgg", "linear"], [])
-
-
-def perceptual_distance(
-    net: PerceptualNet, a: jax.Array, b: jax.Array, *, mask: jax.Array | None = None, frames: int = 1
-) -> jax.Array:
-    """Feature distance -> ``[..., N]``, 0 for identical images.
-
-    Args:
-      net: weights; pass them as an argument of the jitted caller.
-      a, b: float ``[N, T, H, W]`` or ``[N, T, H, W, 1]`` in [0, 1].
-      mask: bool or 0/1 float ``[..., N, T, H, W]``; a feature position counts by the share of it that is masked.
-      frames: how many evenly spaced frames of each clip are compared (deep features are dear).
-    """
-    a, b = check_pair(a, b)
-    mask = None if mask is None else mask[..., evenly(a.shape[1], frames), :, :]
-    return feature_distance(net, deep_features(net, a, frames=frames), deep_features(net, b, frames=frames), mask=mask)
 
 
 def deep_features(net: PerceptualNet, clip: jax.Array, *, frames: int) -> dict[str, jax.Array]:

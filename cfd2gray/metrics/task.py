@@ -7,6 +7,7 @@ a positive outranks a negative, ties counting half).
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import rankdata
 
 
 def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, *, n_classes: int) -> np.ndarray:
@@ -22,12 +23,16 @@ def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, *, n_classes: int
     return np.bincount(truth * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
+def overlap(matrices: np.ndarray) -> np.ndarray:
+    """Dice (and F1, which is the same) of each class from counts ``[..., C, C]`` -> ``[..., C]``; NaN where it is absent."""
+    hits = np.diagonal(matrices, axis1=-2, axis2=-1).astype(float)
+    size = matrices.sum(axis=-1) + matrices.sum(axis=-2)
+    return np.where(size > 0, 2 * hits / np.maximum(size, 1e-12), np.nan)
+
+
 def f1_per_class(truth: np.ndarray, predicted: np.ndarray, *, n_classes: int) -> np.ndarray:
     """F1 of each class ``[n_classes]``; NaN for classes that neither occur nor are predicted."""
-    matrix = confusion_matrix(truth, predicted, n_classes=n_classes)
-    hits = np.diag(matrix).astype(float)
-    total = matrix.sum(axis=0) + matrix.sum(axis=1)
-    return np.where(total > 0, 2 * hits / np.maximum(total, 1), np.nan)
+    return overlap(confusion_matrix(truth, predicted, n_classes=n_classes))
 
 
 def dice_per_class(a: np.ndarray, b: np.ndarray, *, n_classes: int) -> np.ndarray:
@@ -35,32 +40,25 @@ def dice_per_class(a: np.ndarray, b: np.ndarray, *, n_classes: int) -> np.ndarra
 
     NaN where a class is in neither map of an example.
     """
-    if a.shape != b.shape:
-        raise ValueError(f"label maps must have the same shape, got {list(a.shape)} and {list(b.shape)}")
-    n = a.shape[0]
-    result = np.full((n, n_classes), np.nan)
-    for example in range(n):
-        matrix = confusion_matrix(a[example].ravel(), b[example].ravel(), n_classes=n_classes)
-        size = matrix.sum(axis=0) + matrix.sum(axis=1)
-        result[example] = np.where(size > 0, 2 * np.diag(matrix) / np.maximum(size, 1), np.nan)
-    return result
+    return overlap(_counts(a, b, n_classes))
 
 
-def dice_overall(a: np.ndarray, b: np.ndarray, *, n_classes: int, background: int = 0) -> np.ndarray:
-    """Dice overlap of two label maps ``[N, ...]`` over all labels but the background together, per example: ``[N]``.
+def dice_overall(a: np.ndarray, b: np.ndarray, *, n_classes: int) -> np.ndarray:
+    """Dice overlap of two label maps ``[N, ...]`` over all labels but the background (0) together, per example: ``[N]``.
 
     Labels count by their size, so that a valve of ten pixels does not decide the score. NaN where both are empty.
     """
+    counts = _counts(a, b, n_classes)
+    hits = np.diagonal(counts, axis1=1, axis2=2)[:, 1:].sum(axis=1)
+    size = (counts.sum(axis=1) + counts.sum(axis=2))[:, 1:].sum(axis=1)
+    return np.where(size > 0, 2 * hits / np.maximum(size, 1), np.nan)
+
+
+def _counts(a: np.ndarray, b: np.ndarray, n_classes: int) -> np.ndarray:
+    """A confusion matrix for each example ``[N, C, C]``."""
     if a.shape != b.shape:
         raise ValueError(f"label maps must have the same shape, got {list(a.shape)} and {list(b.shape)}")
-    result = np.full(a.shape[0], np.nan)
-    for example in range(a.shape[0]):
-        matrix = confusion_matrix(a[example].ravel(), b[example].ravel(), n_classes=n_classes)
-        hits, size = np.diag(matrix), matrix.sum(axis=0) + matrix.sum(axis=1)
-        keep = np.arange(n_classes) != background
-        if size[keep].sum():
-            result[example] = 2 * hits[keep].sum() / size[keep].sum()
-    return result
+    return np.stack([confusion_matrix(x.ravel(), y.ravel(), n_classes=n_classes) for x, y in zip(a, b)])
 
 
 def auc(scores: np.ndarray, positive: np.ndarray) -> float:
@@ -72,10 +70,7 @@ def auc(scores: np.ndarray, positive: np.ndarray) -> float:
     n_negative = positive.size - n_positive
     if not n_positive or not n_negative:
         raise ValueError(f"AUC needs both classes, got {n_positive} positive and {n_negative} negative examples")
-    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    del values
-    midranks = np.cumsum(counts) - (counts - 1) / 2
-    rank_sum = midranks[inverse][positive].sum()
+    rank_sum = rankdata(scores)[positive].sum()
     return float((rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 

@@ -14,6 +14,7 @@ from cfd2gray.models.layers import (
     activation,
     depth_to_space,
     fold_time,
+    middle,
     space_to_depth,
     unfold_time,
 )
@@ -60,18 +61,22 @@ class AnatomyNet(nnx.Module):
             setattr(self, f"decoder{i}", Stage(channels[i], temporal=False, **stage))
         self.head = Conv3x3(width, 4, dtype=dtype, rngs=rngs, zero=True)
 
-    def __call__(self, evidence: Array, guess: Array, recall: Recall | None = None) -> tuple[Array, Array]:
+    def __call__(
+        self, evidence: Array, guess: Array, recall: Recall | None = None, *, trim: bool = False
+    ) -> tuple[Array, Array]:
         """``evidence [N, T, H, W, c_in]``, ``guess [N, T, H, W, 1]`` -> (anatomy ``[N, T, H, W, 1]`` float32,
-        features ``[N, T, H/2, W/2, width]``). With ``recall`` the temporal layers are causal."""
+        features ``[N, T, H/2, W/2, width]``). With ``recall`` the temporal layers are causal; with
+        ``trim`` each leaves out the first and the last frame, and so does the result (see `TemporalMix`)."""
         frames = evidence.shape[1]
         x = unfold_time(self.stem(fold_time(space_to_depth(evidence))), frames)
         skips = []
         for i in range(self.levels + 1):
-            x = getattr(self, f"encoder{i}")(x, recall)
+            x = getattr(self, f"encoder{i}")(x, recall, trim=trim)
             if i < self.levels:
                 skips.append(x)
                 x = getattr(self, f"down{i}")(x)
         for i in reversed(range(self.levels)):
-            x = getattr(self, f"decoder{i}")(getattr(self, f"up{i}")(x) + skips[i])
+            x = getattr(self, f"decoder{i}")(getattr(self, f"up{i}")(x) + middle(skips[i], x.shape[1]))
+        frames = x.shape[1]
         change = self.head(fold_time(activation(x)))
-        return guess + depth_to_space(unfold_time(change, frames)).astype(jnp.float32), x
+        return middle(guess, frames) + depth_to_space(unfold_time(change, frames)).astype(jnp.float32), x

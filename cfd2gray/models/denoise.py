@@ -6,7 +6,16 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from cfd2gray.models.layers import Conv3x3, Stage, activation, depth_to_space, fold_time, space_to_depth, unfold_time
+from cfd2gray.models.layers import (
+    Conv3x3,
+    Stage,
+    activation,
+    depth_to_space,
+    fold_time,
+    middle,
+    space_to_depth,
+    unfold_time,
+)
 from cfd2gray.models.recall import Recall
 
 Array = jax.Array
@@ -44,15 +53,18 @@ class DenoiseNet(nnx.Module):
         self.weigh = Conv3x3(width, width, dtype=dtype, rngs=rngs)
         self.doubt = Conv3x3(width, 4, dtype=dtype, rngs=rngs, zero=True)
 
-    def __call__(self, anatomy: Array, evidence: Array, recall: Recall | None = None) -> tuple[Array, Array]:
+    def __call__(
+        self, anatomy: Array, evidence: Array, recall: Recall | None = None, *, trim: bool = False
+    ) -> tuple[Array, Array]:
         """``anatomy [N, T, H, W, 1]``, ``evidence [N, T, H, W, c_in]`` -> (grey, log scale), both float32
         ``[N, T, H, W, 1]``. The log scale is that of a Laplace distribution of the error of ``grey``; learning it does
-        not steer ``grey`` (its gradient stops at the features)."""
+        not steer ``grey`` (its gradient stops at the features). ``trim``: as in AnatomyNet."""
         frames = anatomy.shape[1]
         x = space_to_depth(jnp.concatenate([anatomy.astype(evidence.dtype), evidence], axis=-1))
-        x = self.body(unfold_time(self.stem(fold_time(x)), frames), recall)
+        x = self.body(unfold_time(self.stem(fold_time(x)), frames), recall, trim=trim)
+        frames = x.shape[1]
         x = fold_time(activation(x))
-        grey = anatomy + depth_to_space(unfold_time(self.head(x), frames)).astype(jnp.float32)
+        grey = middle(anatomy, frames) + depth_to_space(unfold_time(self.head(x), frames)).astype(jnp.float32)
         doubt = self.doubt(activation(self.weigh(jax.lax.stop_gradient(x))))
         log_scale = depth_to_space(unfold_time(doubt, frames)).astype(jnp.float32)
         return grey, log_scale - 3.0  # a fresh network expects errors of about 5 % of full scale

@@ -9,6 +9,7 @@ but has less of the speckle of single frames.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -44,17 +45,40 @@ def luma(rgb: Array) -> Array:
 
 def _halve(x: Array) -> Array:
     *lead, h, w, c = x.shape
+    if not isinstance(h, int):
+        return _resized(x, _averages)
     return jnp.mean(x.reshape((*lead, h // 2, 2, w // 2, 2, c)), axis=(-4, -2))
 
 
 def _double(x: Array) -> Array:
     """Bilinear doubling of height and width with edges repeated, as four weighted shifts."""
+    if not isinstance(x.shape[-3], int):
+        return _resized(x, _between)
     up = jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [(1, 1), (0, 0), (0, 0)], mode="edge")
     rows = jnp.stack([0.25 * up[..., :-2, :, :] + 0.75 * x, 0.75 * x + 0.25 * up[..., 2:, :, :]], axis=-3)
     rows = rows.reshape((*x.shape[:-3], 2 * x.shape[-3], *x.shape[-2:]))
     side = jnp.pad(rows, [(0, 0)] * (x.ndim - 2) + [(1, 1), (0, 0)], mode="edge")
     columns = jnp.stack([0.25 * side[..., :-2, :] + 0.75 * rows, 0.75 * rows + 0.25 * side[..., 2:, :]], axis=-2)
     return columns.reshape((*rows.shape[:-2], 2 * rows.shape[-2], rows.shape[-1]))
+
+
+def _resized(x: Array, matrix: Callable[[int], Array]) -> Array:
+    """`_halve` and `_double` as two matrix products, for sizes that are not known yet (`cfd2gray.runtimes`): runtimes that
+    do not fuse operators would do every shift by itself."""
+    rows = jnp.einsum("hk,ntkw->nthw", matrix(x.shape[2]), x[..., 0])
+    return jnp.einsum("wk,nthk->nthw", matrix(x.shape[3]), rows)[..., None]
+
+
+def _averages(size: int) -> Array:
+    """``[size / 2, size]``: the mean of two neighbours."""
+    apart = jnp.arange(size) - 2 * jnp.arange(size // 2)[:, None]
+    return 0.5 * ((apart == 0) | (apart == 1)).astype(jnp.float32)
+
+
+def _between(size: int) -> Array:
+    """``[2 * size, size]``: three quarters of what lies there, one quarter of the neighbour beyond."""
+    at = jnp.clip(0.5 * jnp.arange(2 * size, dtype=jnp.float32) - 0.25, 0.0, jnp.asarray(size - 1, jnp.float32))
+    return jnp.maximum(1.0 - jnp.abs(at[:, None] - jnp.arange(size, dtype=jnp.float32)), 0.0)
 
 
 def last_sight(values: Array, visible: Array, *, radius: int, reverse: bool = False) -> tuple[Array, Array]:
@@ -70,8 +94,24 @@ def last_sight(values: Array, visible: Array, *, radius: int, reverse: bool = Fa
       ``(value, trust)``: the value (0 where there is none) and ``1 / (1 + age in frames)`` (1 where the pixel is visible
       in the frame itself, 0 where it was not seen).
     """
+    if not isinstance(values.shape[1], int):
+        return _nearest_sight(values, visible, radius=radius, reverse=reverse)
     value, trust, _ = follow_sight(values, visible, _no_sight(values[:, 0]), radius=radius, reverse=reverse)
     return value, trust
+
+
+def _nearest_sight(values: Array, visible: Array, *, radius: int, reverse: bool) -> tuple[Array, Array]:
+    """`last_sight` from the number of the frame of each sight, without going through the clip frame by frame."""
+    frames = values.shape[1]
+    at = jnp.arange(frames)[None, :, None, None, None]
+    at = (frames - 1 - at if reverse else at).astype(values.dtype)  # counted the way that is looked
+    seen = jnp.where(visible > 0.5, at, -1.0)
+    ends = (0, radius) if reverse else (radius, 0)
+    latest = _running(jnp.maximum, jnp.pad(seen, [(0, 0), ends, *[(0, 0)] * 3], constant_values=-1.0), radius + 1)
+    known = latest >= 0.0
+    where = jnp.where(known, latest, at).astype(jnp.int32)
+    value = jnp.take_along_axis(values, frames - 1 - where if reverse else where, axis=1, mode="promise_in_bounds")
+    return jnp.where(known, value, 0.0), jnp.where(known, 1.0 / (1.0 + at - latest), 0.0)
 
 
 def never_seen(frame: Array, *, radius: int) -> Seen:
@@ -124,23 +164,23 @@ def usual_sight(
     kept = slice(max(0, spare[0]), values.shape[1] - max(0, spare[1]))
     ends = [(0, 0), (max(0, -spare[0]), max(0, -spare[1])), (0, 0), (0, 0), (0, 0)]
     width = before + 1 + after
-    total, count = (_running_sum(jnp.pad(x[:, kept], ends), width) for x in (values, visible))
+    total, count = (_running(jnp.add, jnp.pad(x[:, kept], ends), width) for x in (values, visible))
     return total / jnp.maximum(count, 1.0), count / width
 
 
-def _running_sum(x: Array, width: int) -> Array:
-    """Sums over ``width`` frames, ``[N, T, ...] -> [N, T - width + 1, ...]``.
+def _running(join: Callable[[Array, Array], Array], x: Array, width: int) -> Array:
+    """Sums (or maxima, ...) over ``width`` frames, ``[N, T, ...] -> [N, T - width + 1, ...]``.
 
-    Sums of 1, 2, 4, ... frames are put together: a frame's result does not depend on where the clip starts, as that of a
+    Those of 1, 2, 4, ... frames are put together: a frame's result does not depend on where the clip starts, as that of a
     cumulative sum would in its last digits.
     """
     kept, offset, reach, total = x.shape[1] - width + 1, 0, 1, None
     while offset < width:
         if width & reach:
             part = x[:, offset : offset + kept]
-            total, offset = part if total is None else total + part, offset + reach
+            total, offset = part if total is None else join(total, part), offset + reach
         if offset < width:
-            x = x[:, :-reach] + x[:, reach:]
+            x = join(x[:, :-reach], x[:, reach:])
             reach *= 2
     return total
 

@@ -11,64 +11,12 @@ from flax import nnx
 from cfd2gray.models.anatomy import AnatomyNet
 from cfd2gray.models.denoise import DenoiseNet
 from cfd2gray.models.fill import FirstGuess, Seen, first_guess, guess_so_far, luma, never_seen
-from cfd2gray.models.recall import DEPTH, Recall
+from cfd2gray.models.layers import middle
+from cfd2gray.models.recall import Recall
+from cfd2gray.models.spec import GeneratorSpec
 
 Array = jax.Array
 EVIDENCE_CHANNELS = 12
-
-
-@dataclasses.dataclass(frozen=True)
-class GeneratorSpec:
-    """What decides the generator's parameters and its reach. Stored with every checkpoint and weights file.
-
-    Attributes:
-      width: Channels of AnatomyNet at half resolution; 0 leaves it out (an ablation: DenoiseNet works on the first guess).
-      levels: Halvings below half resolution.
-      blocks: Residual blocks per stage of AnatomyNet.
-      denoise_width: Channels of DenoiseNet.
-      denoise_blocks: Residual blocks of DenoiseNet; 0 leaves it out (an ablation: the output is AnatomyNet's).
-      fill_radius: Frames either way in which the first guess looks for a sight of what is hidden.
-      temporal: Whether frames see their neighbours at all.
-      dtype: Compute dtype, ``float32`` or ``bfloat16``; parameters are always float32.
-      causal: Whether frames see earlier frames only, which is what streaming needs. Parameters have the same shapes.
-      remat: Whether the gradient recomputes each stage instead of keeping its activations. Changes no result.
-    """
-
-    width: int
-    levels: int
-    blocks: int
-    denoise_width: int
-    denoise_blocks: int
-    fill_radius: int
-    temporal: bool
-    dtype: str
-    causal: bool = False
-    remat: bool = False
-
-    def __post_init__(self) -> None:
-        if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"model.dtype must be 'float32' or 'bfloat16', got {self.dtype!r}")
-        for name, least in (("width", 0), ("levels", 1), ("blocks", 1), ("denoise_width", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"model.{name} must be at least {least}, got {getattr(self, name)}")
-
-    @property
-    def multiple(self) -> int:
-        """Height and width of the frames must be multiples of this; `translation` pads, `training` checks."""
-        return 2 ** (self.levels + 1)
-
-    @property
-    def margin(self) -> int:
-        """Frames either way that a frame's evidence comes from, before any network."""
-        return self.fill_radius if self.temporal else 0
-
-    @property
-    def radius(self) -> int:
-        """Reach in time: frames either way (back only, when causal) that can change a frame's result."""
-        if not self.temporal:
-            return 0
-        layers = (self.levels + 1 if self.width else 0) + (1 if self.denoise_blocks else 0)
-        return self.margin + layers * (DEPTH if self.causal else 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,10 +90,12 @@ class Generator(nnx.Module):
             EVIDENCE_CHANNELS, width=spec.denoise_width, blocks=max(spec.denoise_blocks, 1), **common
         )
 
-    def __call__(self, cfd: Array, hidden: Array, *, margin: int = 0) -> Translation:
+    def __call__(self, cfd: Array, hidden: Array, *, margin: int = 0, trim: bool = False) -> Translation:
         """Shapes as in `evidence`; H and W must be multiples of ``spec.multiple``.
 
         The first and last ``margin`` frames are evidence only: the result has ``T - 2 * margin`` frames.
+        With ``trim`` those whose neighbours are missing are left out as well: ``T - 2 * spec.radius`` frames for a margin of
+        ``spec.margin``, each as in any longer clip. Networks that do not see their neighbours both ways have none.
         """
         frames = cfd.shape[1]
         self._check_size(cfd)
@@ -158,7 +108,7 @@ class Generator(nnx.Module):
             kept = slice(margin, frames - margin)
             return self._translate(_stacked(cfd, hidden, found)[:, kept], found.guess[:, kept], Recall())
         seen, guess = evidence(cfd, hidden, fill_radius=self.spec.margin, levels=self.spec.levels + 1, margin=margin)
-        return self._translate(seen, guess, None)
+        return self._translate(seen, guess, None, trim=trim)
 
     def advance(self, cfd: Array, hidden: Array, memory: Memory) -> tuple[Translation, Memory]:
         """The next frames of a stream: what a call on the whole clip returns for them, at the cost of these frames alone.
@@ -199,10 +149,13 @@ class Generator(nnx.Module):
         if h % self.spec.multiple or w % self.spec.multiple:
             raise ValueError(f"frames must be multiples of {self.spec.multiple} px for this model, got {h}x{w}")
 
-    def _translate(self, seen: Array, guess: Array, recall: Recall | None) -> Translation:
+    def _translate(self, seen: Array, guess: Array, recall: Recall | None, *, trim: bool = False) -> Translation:
         seen = seen.astype(self.spec.dtype)
-        anatomy = self.anatomy(seen, guess, recall)[0] if self.spec.width else guess
-        grey, log_scale = self.denoise(anatomy, seen, recall)
+        anatomy = self.anatomy(seen, guess, recall, trim=trim)[0] if self.spec.width else guess
+        frames = anatomy.shape[1]
+        trim = trim and self.spec.denoise_blocks > 0
+        grey, log_scale = self.denoise(anatomy, middle(seen, frames), recall, trim=trim)
         if not self.spec.denoise_blocks:
             grey = anatomy
+        anatomy = middle(anatomy, grey.shape[1])
         return Translation(anatomy=anatomy, grey=grey, log_scale=log_scale)

@@ -51,6 +51,12 @@ def depth_to_space(x: Array, block: int = 2) -> Array:
     return x.reshape((*lead, h * block, w * block, c // (block * block)))
 
 
+def middle(x: Array, frames: int) -> Array:
+    """The ``frames`` frames in the middle of ``x [N, T, ...]``."""
+    cut = (x.shape[1] - frames) // 2
+    return x[:, cut : cut + frames]
+
+
 def shift_time(x: Array, offset: int) -> Array:
     """Frame ``t`` becomes frame ``t + offset`` of ``x [N, T, ...]``; the first and last frames are repeated at the ends."""
     if offset == 0:
@@ -85,20 +91,24 @@ class TemporalMix(nnx.Module):
     A residual (3, 1, 1) convolution written as one matrix product over the three stacked frames; zero at the start of
     training, so that a fresh network begins as a per-frame one. Its reach in time is one frame either way; with a
     `Recall` it is causal, and the taps of the next frame look at the frame before the previous one instead, so that
-    parameters keep their shape and, but for that, their meaning.
+    parameters keep their shape and, but for that, their meaning. With ``trim`` the first and the last frame are left out
+    of the result, since their neighbours are missing: what lies at the ends of a window is not computed in vain.
     """
 
     def __init__(self, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
         init = nnx.initializers.zeros
         self.mix = nnx.Linear(3 * channels, channels, dtype=dtype, kernel_init=init, rngs=rngs)
 
-    def __call__(self, x: Array, recall: Recall | None = None) -> Array:
+    def __call__(self, x: Array, recall: Recall | None = None, *, trim: bool = False) -> Array:
+        y = activation(x)
+        if trim:
+            return x[:, 1:-1] + self.mix(jnp.concatenate([y[:, :-2], y[:, 1:-1], y[:, 2:]], axis=-1))
         if recall is None:
-            stacked = jnp.concatenate([shift_time(x, -1), x, shift_time(x, 1)], axis=-1)
+            stacked = jnp.concatenate([shift_time(y, -1), y, shift_time(y, 1)], axis=-1)
         else:
-            known = recall.extend(x)
-            stacked = jnp.concatenate([known[:, 1:-1], x, known[:, :-2]], axis=-1)
-        return x + self.mix(activation(stacked))
+            known = recall.extend(y)
+            stacked = jnp.concatenate([known[:, 1:-1], y, known[:, :-2]], axis=-1)
+        return x + self.mix(stacked)
 
 
 class ResidualBlock(nnx.Module):
@@ -127,18 +137,21 @@ class Stage(nnx.Module):
         if temporal:
             self.time = TemporalMix(channels, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: Array, recall: Recall | None = None) -> Array:
-        if self.remat and recall is None:
-            return nnx.remat(Stage._run)(self, x)
-        return self._run(x, recall)
+    def __call__(self, x: Array, recall: Recall | None = None, *, trim: bool = False) -> Array:
+        if self.remat and recall is None and not trim:
+            return nnx.remat(Stage._plain)(self, x)
+        return self._run(x, recall, trim=trim)
 
-    def _run(self, x: Array, recall: Recall | None = None) -> Array:
+    def _plain(self, x: Array) -> Array:
+        return self._run(x, None, trim=False)
+
+    def _run(self, x: Array, recall: Recall | None, *, trim: bool) -> Array:
         frames = x.shape[1]
         y = fold_time(x)
         for i in range(self.n_blocks):
             y = getattr(self, f"block{i}")(y)
         y = unfold_time(y, frames)
-        return self.time(y, recall) if self.temporal else y
+        return self.time(y, recall, trim=trim) if self.temporal else y
 
 
 class Down(nnx.Module):

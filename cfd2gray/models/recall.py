@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from cfd2gray.models.spec import DEPTH
+
 Array = jax.Array
-DEPTH = 2
-"""Frames that a causal temporal layer looks back."""
 
 
 class Recall:

@@ -47,8 +47,8 @@ class Dot:
 
     label: str
     value: float | None
-    low: float | None = None
-    high: float | None = None
+    ends: Sequence[float] | None = None
+    """Of the interval, where one is known."""
     kind: str = "plain"
     """``model``, ``plain`` or ``ceiling``."""
 
@@ -67,8 +67,8 @@ class Line:
     """One curve; NaN breaks it."""
 
     label: str
-    x: np.ndarray
-    y: np.ndarray
+    x: Sequence[float] | np.ndarray
+    y: Sequence[float] | np.ndarray
 
 
 class _Drawing:
@@ -113,8 +113,11 @@ class _Drawing:
 
 
 @mpl.rc_context(_RC)
-def interval_plot(facets: Sequence[Facet], *, digits: int = 3, shared: bool = True, width: int = 1040) -> Markup:
-    """Dots with intervals, one row per label and one panel per facet, on a shared scale unless ``shared`` is false."""
+def interval_plot(
+    facets: Sequence[Facet], *, digits: int = 3, shared: bool = True, width: int = 1040, page: bool = True
+) -> Markup:
+    """Dots with intervals, one row per label and one panel per facet, on a shared scale unless ``shared`` is false; as a
+    file that stands alone with ``page=False``."""
     names = [dot.label for dot in facets[0].dots]
     drawing = _Drawing(width, 70 + 24 * len(names), len(facets), share_x=shared)
     for k, (axes, facet) in enumerate(zip(drawing.axes, facets)):
@@ -130,7 +133,7 @@ def interval_plot(facets: Sequence[Facet], *, digits: int = 3, shared: bool = Tr
     for label, dot in zip(drawing.axes[0].get_yticklabels(), facets[0].dots):
         label.set_color(COLOURS["accent" if dot.kind == "model" else "ceiling" if dot.kind == "ceiling" else "ink"])
         label.set_fontweight("bold" if dot.kind == "model" else "normal")
-    return drawing.svg("interval plot of " + ", ".join(facet.title for facet in facets))
+    return drawing.svg("interval plot of " + ", ".join(facet.title for facet in facets), page=page)
 
 
 def _draw_dot(drawing: _Drawing, axes, row: int, dot: Dot, title: str, digits: int) -> None:
@@ -138,17 +141,16 @@ def _draw_dot(drawing: _Drawing, axes, row: int, dot: Dot, title: str, digits: i
         axes.text(0.02, row, "no such pixels", transform=axes.get_yaxis_transform(), va="center", color=COLOURS["soft"])
         return
     colour = COLOURS[_KINDS[dot.kind]]
-    ends = None if dot.low is None or dot.high is None else (dot.low, dot.high)
-    if ends:
-        axes.plot(ends, (row, row), color=colour, linewidth=2, solid_capstyle="round")
+    if dot.ends:
+        axes.plot(dot.ends, (row, row), color=colour, linewidth=2, solid_capstyle="round")
     (mark,) = axes.plot([dot.value], [row], "o", color=colour, markersize=7.5 if dot.kind == "model" else 6)
-    drawing.say(mark, f"{dot.label}, {title}: {with_interval(dot.value, ends, digits)}")
+    drawing.say(mark, f"{dot.label}, {title}: {with_interval(dot.value, dot.ends, digits)}")
 
 
 @mpl.rc_context(_RC)
-def line_plot(title: str, lines: Sequence[Line], *, x_label: str, width: int = 500, height: int = 270) -> Markup:
+def line_plot(title: str, lines: Sequence[Line], *, x_label: str) -> Markup:
     """Curves over a common x axis, with a legend."""
-    drawing = _Drawing(width, height)
+    drawing = _Drawing(500, 270)
     _draw_lines(drawing, drawing.axes[0], title, lines, x_label)
     return drawing.svg(title)
 
@@ -177,9 +179,9 @@ def _draw_lines(drawing: _Drawing, axes, title: str, lines: Sequence[Line], x_la
 
 
 @mpl.rc_context(_RC)
-def strip_plot(title: str, groups: Sequence[tuple[str, Sequence[float], str]], *, width: int = 500) -> Markup:
+def strip_plot(title: str, groups: Sequence[tuple[str, Sequence[float], str]]) -> Markup:
     """Every value as a point, one row per ``(label, values, kind)``, with median and quartiles drawn over them."""
-    drawing = _Drawing(width, 70 + 38 * len(groups))
+    drawing = _Drawing(500, 70 + 38 * len(groups))
     axes = drawing.axes[0]
     axes.set_title(title)
     axes.set_yticks(range(len(groups)), [name for name, _, _ in groups])
@@ -201,11 +203,9 @@ def strip_plot(title: str, groups: Sequence[tuple[str, Sequence[float], str]], *
 
 
 @mpl.rc_context(_RC)
-def scatter_plot(
-    title: str, groups: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, x_label: str, width: int = 500
-) -> Markup:
+def scatter_plot(title: str, groups: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, x_label: str) -> Markup:
     """Points of several groups ``(label, [(x, y)])``, coloured by group."""
-    drawing = _Drawing(width, 320)
+    drawing = _Drawing(500, 320)
     axes = drawing.axes[0]
     axes.set_title(title)
     axes.set_xlabel(x_label)

@@ -44,9 +44,9 @@ def _families(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Line
     ]
 
 
-def _curve(rows: Sequence[Mapping[str, Any]], name: str, *, points: int = 240) -> Line:
-    """One metric over steps, averaged into at most ``points`` bins."""
+def _curve(rows: Sequence[Mapping[str, Any]], name: str) -> Line:
+    """One metric over steps, averaged into at most 240 bins."""
     pairs = np.array([(row["step"], row[name]) for row in rows if isinstance(row.get(name), int | float)], float)
-    bins = np.array_split(pairs, min(len(pairs), points))
+    bins = np.array_split(pairs, min(len(pairs), 240))
     x, y = np.array([b.mean(axis=0) for b in bins]).T
     return Line(label=name.rpartition("/")[2].replace("_", " "), x=x, y=y)

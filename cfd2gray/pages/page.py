@@ -12,8 +12,8 @@ from typing import Any
 
 import jinja2
 
-from cfd2gray.files import atomic_path
 from cfd2gray.pages.blocks import Section
+from data_pipeline.files import write_atomically
 
 NOT_FOR_DIAGNOSIS = "Research use only: translated clips are synthetic and not for diagnosis."
 
@@ -36,8 +36,7 @@ def write_page(
     shown = [section for section in sections if section is not None]
     text = render("page.html", title=title, facts=facts, eyebrow=eyebrow, sections=shown, clips=list(clips),
                   note=NOT_FOR_DIAGNOSIS)  # fmt: skip
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_atomically(path, text)
     return path
 
 

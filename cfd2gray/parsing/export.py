@@ -14,8 +14,11 @@ import numpy as np
 from cfd2gray.parsing.network import WIDTHS, Params
 from data_pipeline.files import atomic_path
 from data_pipeline.screen.parser.features import CHANNELS
+from data_pipeline.screen.parser.network import WEIGHTS
 
 OPSET = 13
+TOLERANCE = 1e-4
+"""Of full scale (planes) and of logits: how far the graph may be from JAX."""
 
 
 def read_params(path: str | pathlib.Path) -> Params:
@@ -98,6 +101,64 @@ def to_onnx(params: Params) -> bytes:
     model.ir_version = 8
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def stored_params(graph: bytes) -> Params:
+    """The parameters of a graph that `to_onnx` made."""
+    import onnx
+    from onnx import numpy_helper
+
+    params: dict[str, dict[str, np.ndarray]] = {}
+    for tensor in onnx.load_from_string(graph).graph.initializer:
+        name, _, part = tensor.name.rpartition(".")
+        array = numpy_helper.to_array(tensor).astype(np.float32)
+        if part == "half":
+            params.setdefault(name, {})["kernel"] = array.transpose(2, 3, 1, 0)
+        elif part == "bias":
+            params.setdefault(name, {})["bias"] = array
+    return params
+
+
+def compare(graph: bytes) -> dict[str, float]:
+    """The largest difference of ONNX Runtime's result from that of `network.apply`, per output, on noise of two sizes."""
+    import jax
+    import onnxruntime
+
+    from cfd2gray.parsing import network
+
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    params, worst = stored_params(graph), {"planes": 0.0, "whole": 0.0}
+    for seed, (height, width) in enumerate(((48, 64), (80, 32))):
+        rng = np.random.default_rng(seed)
+        features = rng.random((2, height, width, CHANNELS), np.float32)
+        seen = np.ones((2, height, width, 1), np.float32)
+        seen[:, height - 8 :] = 0
+        planes, whole = network.apply(params, features, seen)
+        expected = (np.asarray(jax.nn.sigmoid(planes) * seen).transpose(0, 3, 1, 2), np.asarray(whole))
+        feed = {"features": features.transpose(0, 3, 1, 2), "seen": seen.transpose(0, 3, 1, 2)}
+        for name, ours, theirs in zip(worst, session.run(list(worst), feed), expected):
+            worst[name] = max(worst[name], float(np.abs(ours - theirs).max()))
+    return worst
+
+
+def write_shipped(path: pathlib.Path) -> dict[str, float]:
+    """Write the parser that ships to ``path``, after ONNX Runtime has shown that it computes what JAX does.
+
+    Returns:
+      The largest difference from JAX per output.
+
+    Raises:
+      ValueError: When the file exists or the graph differs from JAX by more than `TOLERANCE`.
+    """
+    if path.exists():
+        raise ValueError(f"{path} exists and is not overwritten; remove it or name another file")
+    graph = WEIGHTS.read_bytes()
+    found = compare(graph)
+    if not max(found.values()) <= TOLERANCE:
+        raise ValueError(f"the screen parser's graph differs from JAX ({found}, allowed {TOLERANCE}); not written")
+    with atomic_path(path) as part:
+        part.write_bytes(graph)
+    return found
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import pathlib
 from typing import Any
 
 import orbax.checkpoint as ocp
+from flax.traverse_util import flatten_dict
 
 from cfd2gray.models.generator import GeneratorSpec
 from cfd2gray.training.state import TrainState
@@ -74,7 +75,7 @@ class Checkpoints:
 
 def check_same_run(found: dict[str, Any], expected: dict[str, Any], *, where: pathlib.Path) -> None:
     """Raise ``ValueError`` that lists every key whose value differs between a checkpoint and this run."""
-    old, new = _flat(found), _flat(json.loads(json.dumps(expected)))
+    old, new = flatten_dict(found, sep="."), flatten_dict(json.loads(json.dumps(expected)), sep=".")
     names = sorted(set(old) | set(new))
     differences = [f"{k}: checkpoint {old.get(k)!r}, now {new.get(k)!r}" for k in names if old.get(k) != new.get(k)]
     if differences:
@@ -82,9 +83,3 @@ def check_same_run(found: dict[str, Any], expected: dict[str, Any], *, where: pa
             f"{where} was made by a different run; resume it with the same settings or use a new --workdir. "
             + "; ".join(differences)
         )
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
-        return {k: v for name, item in value.items() for k, v in _flat(item, f"{prefix}{name}.").items()}
-    return {prefix.rstrip("."): value}

@@ -38,7 +38,7 @@ def _records(config: ml_collections.ConfigDict, split: str) -> RecordSource:
 
 def _generated(kind: str) -> Callable[[ml_collections.ConfigDict, str], RecordSource]:
     def make(config: ml_collections.ConfigDict, split: str) -> RecordSource:
-        from data_pipeline.simulation import sources
+        from data_pipeline.simulation import on_the_fly
 
         unknown = [view for view in config.data.views if view not in VIEWS]
         if unknown:
@@ -46,8 +46,8 @@ def _generated(kind: str) -> Callable[[ml_collections.ConfigDict, str], RecordSo
         check_targets(config.data.targets)
         shared = {"any": {}, "shared": {"shared_share": 1.0}, "restored": {"shared_share": 0.0}}[config.data.targets]
         source, own = {
-            "simulation": (sources.SimulationSource, {"options": sources.SimulationOptions(**shared)}),
-            "painted": (sources.PaintedSource, shared),
+            "simulation": (on_the_fly.SimulationSource, {"options": on_the_fly.SimulationOptions(**shared)}),
+            "painted": (on_the_fly.PaintedSource, shared),
         }[kind]
         return source(
             **own,

@@ -29,10 +29,13 @@ from cfd2gray.training.state import TrainSpec, TrainState, optimizers
 Array = jax.Array
 Step = Callable[[TrainState, Mapping[str, Array], VGG], tuple[TrainState, dict[str, Array]]]
 
+Gradients = tuple[Any, Any, dict[str, Array]]
+"""Of the generator, of the discriminator, and the metrics."""
+
 
 def _gradients(
     spec: TrainSpec, state: TrainState, batch: Mapping[str, Array], vgg: VGG, key: Array, *, with_critics: bool
-) -> tuple[Any, Any, dict[str, Array]]:
+) -> Gradients:
     """(generator gradients, discriminator gradients, metrics) of one micro-batch."""
     whole = to_inputs(batch)
     inputs = without_margin(whole, spec.margin)
@@ -104,22 +107,11 @@ def make_train_step(spec: TrainSpec, mesh: Mesh, shardings: TrainState, *, with_
     def step(state: TrainState, batch: Mapping[str, Array], vgg: VGG) -> tuple[TrainState, dict[str, Array]]:
         key = jax.random.fold_in(state.rng, state.step)
 
-        def micro(part: Mapping[str, Array], index: Array | int) -> tuple[Any, Any, dict[str, Array]]:
+        def micro(part: Mapping[str, Array], index: Array | int) -> Gradients:
             part_key = jax.random.fold_in(key, index)
             return _gradients(spec, state, part, vgg, part_key, with_critics=with_critics)
 
-        if spec.accumulate == 1:
-            generator_grads, discriminator_grads, metrics = micro(batch, 0)
-        else:
-            parts = jax.tree.map(lambda x: _split(x, spec.accumulate, mesh), dict(batch))
-
-            def body(total: Any, item: tuple[Any, Array]) -> tuple[Any, None]:
-                return jax.tree.map(jnp.add, total, micro(*item)), None
-
-            zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(micro, batch, 0))
-            summed, _ = jax.lax.scan(body, zero, (parts, jnp.arange(spec.accumulate)))
-            generator_grads, discriminator_grads, metrics = jax.tree.map(lambda x: x / spec.accumulate, summed)
-
+        generator_grads, discriminator_grads, metrics = _mean_over_parts(micro, batch, spec.accumulate, mesh)
         updates, generator_opt = generator_tx.update(generator_grads, state.generator_opt, state.generator)
         generator = optax.apply_updates(state.generator, updates)
         discriminator, discriminator_opt = state.discriminator, state.discriminator_opt
@@ -149,6 +141,20 @@ def make_train_step(spec: TrainSpec, mesh: Mesh, shardings: TrainState, *, with_
         out_shardings=(shardings, replicated(mesh)),
         donate_argnums=0,
     )
+
+
+def _mean_over_parts(micro: Callable[..., Gradients], batch: Mapping[str, Array], parts: int, mesh: Mesh) -> Gradients:
+    """The mean of ``micro(part, index)`` over equal parts of a batch, one after another."""
+    if parts == 1:
+        return micro(batch, 0)
+
+    def body(total: Any, item: tuple[Any, Array]) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, micro(*item)), None
+
+    split = jax.tree.map(lambda x: _split(x, parts, mesh), dict(batch))
+    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(micro, batch, 0))
+    summed, _ = jax.lax.scan(body, zero, (split, jnp.arange(parts)))
+    return jax.tree.map(lambda x: x / parts, summed)
 
 
 def _split(x: Array, parts: int, mesh: Mesh) -> Array:

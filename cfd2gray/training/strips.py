@@ -6,17 +6,19 @@ from collections.abc import Mapping
 
 import numpy as np
 
+ROWS = 4
+"""Clips in the picture at most."""
 
-def image_strip(batch: Mapping[str, np.ndarray], predicted: Mapping[str, np.ndarray], *, rows: int = 4) -> np.ndarray:
-    """uint8 RGB ``[rows * H, 5 * W, 3]`` of the middle frame of the first clips: input, anatomy, output, truth, error x 2.
+
+def image_strip(batch: Mapping[str, np.ndarray], predicted: Mapping[str, np.ndarray]) -> np.ndarray:
+    """uint8 RGB ``[ROWS * H, 5 * W, 3]`` of the middle frame of the first clips: input, anatomy, output, truth, error x 2.
 
     Args:
       batch: ``cfd``, ``grey`` uint8 as in `data_pipeline.schema.BATCH_KEYS`.
       predicted: ``anatomy`` and ``composited`` float ``[N, T, H, W, 1]`` in [0, 1].
-      rows: At most this many clips.
     """
     lines = []
-    for n in range(min(rows, batch["cfd"].shape[0])):
+    for n in range(min(ROWS, batch["cfd"].shape[0])):
         t = batch["cfd"].shape[1] // 2
         truth = batch["grey"][n, t, ..., 0].astype(np.float32)
         anatomy, output = (255.0 * predicted[key][n, t, ..., 0] for key in ("anatomy", "composited"))

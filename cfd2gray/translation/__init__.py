@@ -1,3 +1,3 @@
-"""Clips to greyscale: windows, composite, grain, files and folders, long clips and live frames.
+"""Clips to greyscale: composite, files and folders, long clips and live frames.
 
-Enter with `translation.translator.Translator`; above models and weights. Never loads losses or optimisers."""
+Enter with `translation.translator.Translator`; above models, weights and runtimes. Never loads losses or optimisers."""

@@ -14,8 +14,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import jax
-
 from cfd2gray.translation.files import HELD_BYTES, OUTPUTS, Output, translate_file
 from cfd2gray.translation.gallery import THUMBNAILS, save_thumbnail, write_gallery
 from cfd2gray.translation.in_flight import UNFINISHED, ByteRoom, content_digest, decoded_bytes, only_one
@@ -26,10 +24,8 @@ from data_pipeline.readers import IngestError
 from data_pipeline.readers.walk import Source, find_sources
 from data_pipeline.screen.deidentify import KeyedHasher
 
-__all__ = ["AT_ONCE", "Batch", "read_key", "translate_files"]
+__all__ = ["Batch", "read_key", "translate_files"]
 
-AT_ONCE = 16
-"""Cores that are used as devices: each works on a file."""
 IN_FLIGHT_BYTES = HELD_BYTES
 """Decoded bytes of the clips that are worked on at one time: the peak is about eight times that, and what JAX needs."""
 TRANSIENT = ("not_found", "too_large", "missing_dependency", "disk", "defect")
@@ -154,7 +150,7 @@ class _Folder:
     def __init__(self, translator: Translator, out: pathlib.Path, output: Output, batch: Batch) -> None:
         self.out, self.output, self.batch = out, output, batch
         self.out.mkdir(parents=True, exist_ok=True)
-        self.translators = [Translator(translator.weights, devices=[device]) for device in jax.local_devices()]
+        self.translators = translator.workers()
         self.weights = translator.weights.digest
         self.room = ByteRoom(IN_FLIGHT_BYTES)
         self.names: dict[str, str] = {}

@@ -9,25 +9,24 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import cv2
 import numpy as np
 
 import cfd2gray
 from cfd2gray.translation.cleaning import Cleaning
-from cfd2gray.translation.long_clip import LIMITS, sampled, translate_pieces
+from cfd2gray.translation.consoles import keep_sector, with_known_sectors
+from cfd2gray.translation.long_clip import LIMITS, sampled_and_held, translate_pieces
 from cfd2gray.translation.output.array import growing_array
 from cfd2gray.translation.output.dicom import ENCODINGS, growing_dicom
 from cfd2gray.translation.output.dicom_modules import Statement
 from cfd2gray.translation.output.video import CODECS, described, growing_video, write_sidecar
 from cfd2gray.translation.square import analyse_square
-from cfd2gray.translation.translator import Translated, Translator, luma_of
-from data_pipeline.files import atomic_path
+from cfd2gray.translation.translator import Translated, Translator
+from data_pipeline.pixels import luma
 from data_pipeline.readers import ClipStream, IngestError, open_clip, read_clip
 from data_pipeline.readers.stream import check_signal
 from data_pipeline.schema import SECTOR, ClipInfo
-from data_pipeline.screen.analysis import NOTHING, FlowAnalysis
+from data_pipeline.screen.analysis import NOTHING
 from data_pipeline.screen.deidentify import KeyedHasher
-from data_pipeline.screen.explain import explain_picture
 from data_pipeline.screen.hidden import hidden_mask
 from data_pipeline.screen.said import Said
 
@@ -54,6 +53,7 @@ class Output:
       salvage: translate the whole frames of a truncated file.
       follow_links: read symbolic links.
       any_modality: read DICOM captures of other modalities than US.
+      said: what a person knows better of the screen. remember: file of the sectors of consoles.
     """
 
     format: str
@@ -68,6 +68,7 @@ class Output:
     follow_links: bool = False
     any_modality: bool = False
     said: Said = NOTHING
+    remember: pathlib.Path | None = None
 
     def __post_init__(self) -> None:
         if self.format not in OUTPUTS:
@@ -142,13 +143,12 @@ def translate_file(
         if only_colour and not _coloured(first):
             return describe_result(translator, info, first) | {"written": False}
         cleaning = Cleaning.of(samples, first.analysis) if output.cleans else None
-        shares, hidden = [], []
+        shares, hidden, seen = [], [], None
         with _results(target, stream, first, translator, output, cleaning, tell) as (add, add_confidence):
-            beginning = [first]
-            first = _in_brief(first)
-            for piece in itertools.chain(_emptied(beginning), pieces):
+            for piece in itertools.chain([first], pieces):
                 shares.append(piece.synthesised)
-                hidden.append(_hidden_share(piece))
+                hidden.append(hidden[-1] if piece.analysis is seen else _hidden_share(piece))
+                seen = piece.analysis
                 if np.mean(hidden) > MOST_HIDDEN and not output.whole_frame:
                     raise IngestError(
                         "unsupported_layout",
@@ -162,7 +162,7 @@ def translate_file(
                     add(frame if cleaning is None else cleaning(frame))
                 for frame in piece.confidence:
                     add_confidence(np.rint(255.0 * frame).astype(np.uint8))
-                del piece
+        keep_sector(output.remember, stream, first.analysis, output.said)
         total = dataclasses.replace(first, synthesised=np.concatenate(shares))
         facts = describe_result(translator, stream.info, total)
         facts |= {"cleaned": cleaning is not None, "text_may_remain": cleaning is None or cleaning.doubtful}
@@ -173,43 +173,26 @@ def translate_file(
 
 def _pieces(translator: Translator, stream: ClipStream, output: Output) -> tuple[np.ndarray, Iterator[Translated]]:
     """Frames that are spread over the clip, and its translation: all at once where the clip is held, else by pieces."""
-    samples = sampled(stream)
+    samples, frames = sampled_and_held(stream, most_bytes=HELD_BYTES)
     check_signal(stream.path, samples)
-    info = stream.info
-    if info.n_frames * info.height * info.width * 3 > HELD_BYTES:
+    info, said = stream.info, with_known_sectors(output.said, stream, output.remember)
+    if frames is None:
         return samples, translate_pieces(
             translator,
             stream,
             whole_frame=output.whole_frame,
             confidence=output.confidence,
             samples=samples,
-            said=output.said,
+            said=said,
         )
 
     def whole() -> Iterator[Translated]:
-        frames = samples if len(samples) == info.n_frames else np.stack(list(stream))
-        analysis = analyse_square(frames, regions=info.regions, aspect=info.pixel_aspect, said=output.said)
-        yield translator.translate(
-            frames, analysis=analysis, whole_frame=output.whole_frame, confidence=output.confidence
-        )
+        analysis = analyse_square(frames, regions=info.regions, aspect=info.pixel_aspect, said=said)
+        options = {"whole_frame": output.whole_frame, "confidence": output.confidence}
+        for _, piece in translator.pieces(frames, analysis=analysis, **options):
+            yield piece
 
     return samples, whole()
-
-
-def _emptied(pieces: list[Translated]) -> Iterator[Translated]:
-    """The pieces, which nothing holds any longer once they are given."""
-    while pieces:
-        yield pieces.pop(0)
-
-
-def _in_brief(result: Translated) -> Translated:
-    """What was found, with the pixels of one frame only."""
-    return dataclasses.replace(
-        result,
-        grey=result.grey[:1].copy(),
-        confidence=result.confidence[:0].copy(),
-        analysis=dataclasses.replace(result.analysis, strata=result.analysis.strata[:1].copy()),
-    )
 
 
 def _coloured(result: Translated) -> bool:
@@ -328,22 +311,4 @@ def describe_result(translator: Translator, info: ClipInfo, result: Translated) 
 def luma_clip(source: pathlib.Path) -> tuple[np.ndarray, ClipInfo]:
     """A greyscale clip as uint8 ``[T, H, W]``, with what its file says of it."""
     clip = read_clip(source)
-    return luma_of(clip.frames), clip.info
-
-
-def explain_file(source: pathlib.Path, picture: pathlib.Path, output: Output) -> FlowAnalysis:
-    """Write a picture of what was seen in a clip, and translate nothing.
-
-    Raises:
-      ValueError: For unreadable input, and a picture that exists.
-    """
-    if picture.exists():
-        raise ValueError(f"{picture} exists and is not overwritten; remove it or name another file")
-    with output.open(source) as stream:
-        frames = sampled(stream)
-        info = stream.info
-        found = analyse_square(frames, regions=info.regions, aspect=info.pixel_aspect, said=output.said)
-    _, data = cv2.imencode(picture.suffix, explain_picture(frames, found)[..., ::-1])
-    with atomic_path(picture) as part:
-        part.write_bytes(data.tobytes())
-    return found
+    return luma(clip.frames), clip.info

@@ -10,9 +10,9 @@ import cv2
 import jinja2
 import numpy as np
 
-from cfd2gray.files import atomic_path
 from cfd2gray.translation.files import Look
 from cfd2gray.translation.private_map import Row
+from data_pipeline.files import atomic_path
 
 THUMBNAILS = ".thumbnails"
 """Folder of the pictures, below the results."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -24,7 +25,7 @@ SAMPLES = 24
 """Frames that sector, box and kind are decided on, evenly spread over the clip."""
 
 
-def sampled(stream: ClipStream, *, count: int = SAMPLES) -> np.ndarray:
+def sampled(stream: Iterable[np.ndarray], *, count: int = SAMPLES) -> np.ndarray:
     """Between ``count / 2`` and ``count`` evenly spread frames of a clip of unknown length; all of a shorter one."""
     kept: list[np.ndarray] = []
     every = 1
@@ -37,6 +38,22 @@ def sampled(stream: ClipStream, *, count: int = SAMPLES) -> np.ndarray:
                 continue
         kept.append(frame)
     return np.stack(kept)
+
+
+def sampled_and_held(stream: ClipStream, *, most_bytes: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """`sampled`, and the whole clip ``[T, H, W, 3]`` unless it is larger than ``most_bytes``, decoded once for both."""
+    held: list[np.ndarray] | None = []
+
+    def passing() -> Iterator[np.ndarray]:
+        nonlocal held
+        for frame in stream:
+            if held is not None:
+                held.append(frame)
+                held = held if len(held) * frame.nbytes <= most_bytes else None
+            yield frame
+
+    samples = sampled(passing())
+    return samples, None if held is None else np.stack(held)
 
 
 def piece_frames(height: int, width: int) -> int:
@@ -72,17 +89,17 @@ def translate_pieces(
         held += itertools.islice(frames, before + piece + radius - len(held))
         last = len(held) < before + piece + radius
         until = len(held) if last else before + piece
-        part = slice(before, until)
         if until > before:
-            analysis = masks.analysis(held)
+            analysis, only = masks.analysis(held), slice(before, until)
             together = np.stack(held)
             gone = max(0, until - radius)
-            held, before = [frame.copy() for frame in together[gone:]], until - gone  # the rest is held once
-            done = translator.translate(
-                together, analysis=analysis, whole_frame=whole_frame, view=view, confidence=confidence, part=part
+            held, before = [frame.copy() for frame in together[gone:]], until - gone  # the others are held once
+            pieces = translator.pieces(
+                together, analysis=analysis, whole_frame=whole_frame, view=view, confidence=confidence, only=only
             )
-            del together, analysis
-            yield done
-            del done
+            for part, found in pieces:
+                own = dataclasses.replace(analysis, strata=analysis.strata[part])
+                yield dataclasses.replace(found, analysis=own)
+            del together, analysis, pieces, found, own
         if last:
             return

@@ -13,18 +13,12 @@ from cfd2gray.models.fill import luma
 from cfd2gray.models.generator import Generator, GeneratorSpec
 from cfd2gray.models.inputs import to_inputs
 from cfd2gray.models.pure import graph_of
+from cfd2gray.runtimes.confidence import confidence_of
+from cfd2gray.runtimes.grain import match_grain
 from cfd2gray.translation.composite import blend_weights, composite
-from cfd2gray.translation.grain import match_grain
 from data_pipeline.schema import BOX
 
 Array = jax.Array
-TOLERANCE = 0.1
-"""Confidence is the probability that a pixel lies within this fraction of full scale of the truth."""
-
-
-def confidence_of(log_scale: Array) -> Array:
-    """``P(|error| < TOLERANCE)`` of a Laplace distribution of the given log scale: ``1 - exp(-TOLERANCE / scale)``."""
-    return 1.0 - jnp.exp(-TOLERANCE * jnp.exp(-log_scale))
 
 
 def make_predict(spec: GeneratorSpec, *, feather: int) -> Callable[[Any, Mapping[str, Array]], dict[str, Array]]:

@@ -13,7 +13,7 @@ import secrets
 import threading
 from typing import Any
 
-from cfd2gray.files import atomic_path
+from data_pipeline.files import atomic_path
 
 COLUMNS = ("source", "output", "state", "kind", "share", "certainty", "reason", "code", "sha256")
 STATES = ("translated", "copied", "left out", "refused")

@@ -35,7 +35,7 @@ def analyse_square(
     size = square_size(*frames.shape[1:3], aspect)
     if size == frames.shape[1:3]:
         return analyse(frames, regions=tuple(regions), said=said)
-    said = _scaled_box(said, size[1] / frames.shape[2], size[0] / frames.shape[1])
+    said = said.scaled(size[1] / frames.shape[2], size[0] / frames.shape[1])
     square = np.stack([_resized(frame, size) for frame in frames])
     found = analyse(square, regions=_scaled(regions, frames, size), said=said)
     back = frames.shape[1:3]
@@ -55,7 +55,7 @@ class SquareMasks:
         self._same = self._size == self._shape
         square = frames if self._same else np.stack([_resized(frame, self._size) for frame in frames])
         self._geometry = fit_fan(square).geometry
-        said = _scaled_box(said, self._size[1] / self._shape[1], self._size[0] / self._shape[0])
+        said = said.scaled(self._size[1] / self._shape[1], self._size[0] / self._shape[0])
         self._masks = LiveMasks(square, regions=_scaled(regions, frames, self._size), said=said)
         self.kind, self.reason = self._masks.kind, self._masks.reason
         self.sector, self.box = (
@@ -79,10 +79,6 @@ class SquareMasks:
         if self._same:
             return self._masks.strata(frame)
         return _masked(self._masks.strata(_resized(frame, self._size)), self._shape)
-
-
-def _scaled_box(said: Said, x: float, y: float) -> Said:
-    return said if said.box is None else dataclasses.replace(said, box=tuple((a * x, b * y) for a, b in said.box))
 
 
 def _resized(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:

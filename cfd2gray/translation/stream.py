@@ -2,121 +2,126 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any
+import dataclasses
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import cv2
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
-from cfd2gray.models.fill import luma
-from cfd2gray.models.generator import Generator, GeneratorSpec, Memory
-from cfd2gray.models.pure import graph_of
+from cfd2gray.runtimes.network import Advance, Network
 from cfd2gray.translation.composite import blend_weights, composite
-from cfd2gray.translation.grain import match_grain
 from cfd2gray.translation.view import COLOURED, View
-from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.schema import BOX
 from data_pipeline.screen.analysis import LiveMasks
 from data_pipeline.screen.hidden import hidden_mask
 
 REVIEW = 24
 """Frames after which the first decisions about sector and box are made again, and again while no colour is seen."""
+LAG = 12
+"""Frames after which such decisions hold: another thread makes them and readies the network while frames go on."""
 
 
-@functools.cache
-def compiled_advance(spec: GeneratorSpec):
-    """The jitted ``(params, cfd [k, H, W, 3] uint8, hidden [k, H, W] uint8, memory) -> (grey [k, H, W], memory)``; the
-    memory is donated."""
-    graph = graph_of(Generator, spec)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Decision:
+    """What a stream was taken for; nothing is translated without a ``view``."""
 
-    @functools.partial(jax.jit, donate_argnums=3)
-    def run(params: Any, cfd: jax.Array, hidden: jax.Array, memory: Memory) -> tuple[jax.Array, Memory]:
-        cfd, hidden = cfd.astype(jnp.float32)[None] / 255.0, hidden.astype(jnp.float32)[None, ..., None]
-        out, memory = nnx.merge(graph, params).advance(cfd, hidden, memory)
-        return jnp.clip(match_grain(out.grey, luma(cfd), hidden)[0, ..., 0], 0.0, 1.0), memory
-
-    return run
-
-
-def fresh_memory(params: Any, spec: GeneratorSpec, *, height: int, width: int) -> Memory:
-    """The memory of a stream of this working size before its first frame."""
-    return nnx.merge(graph_of(Generator, spec), params).start(height, width)
+    masks: LiveMasks
+    view: View | None = None
+    advance: Advance | None = None
 
 
 class Stream:
     """One live clip. ``stream.push(frame)`` returns the translation of that very frame: the delay is one frame.
 
     Sector, box and tint are decided on ``example`` (a few seconds of the same view, if there are any), else on the first
-    frame and once more after `REVIEW` frames; a view without colour is looked at again every `REVIEW` frames. The box is
-    taken to stand still in between. Frames without colour pass through as luma.
+    frame and once more on the first `REVIEW` frames; a view without colour is looked at again every `REVIEW` frames. The
+    box is taken to stand still in between. Frames without colour pass through as luma.
 
     Args:
-      weights: Of a causal network.
-      params: The same parameters, on the device.
+      network: A causal one.
+      size: Height and width of the frames to come: the network is made ready for them before the first one.
       example: uint8 ``[T, H, W, 3]`` RGB.
 
     Raises:
       ValueError: For weights of a network that sees the future.
     """
 
-    def __init__(self, weights: GeneratorWeights, params: Any, *, example: np.ndarray | None = None):
+    def __init__(self, network: Network, *, size: tuple[int, int] | None = None, example: np.ndarray | None = None):
+        weights = network.weights
         if not weights.spec.causal:
             raise ValueError(
                 f"{weights.name}: this network looks at later frames, so it cannot stream; train one with "
                 "--config.model.causal=True (--config.init=RUN starts it from these weights)"
             )
-        self._weights, self._params = weights, params
-        self._run = compiled_advance(weights.spec)
+        self._network = network
+        self._decision: _Decision | None = None
         self._recent: list[np.ndarray] = []
-        self._count, self._masks, self._view, self._memory = 0, None, None, None
+        self._reviewed = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="review")
+        self._coming: tuple[int, Future[_Decision]] | None = None
+        """Frames until the next decision holds, and the decision."""
+        if size is not None:
+            self._prepare(*size)
         if example is not None:
-            self._decide(np.asarray(example))
-            self._count = REVIEW  # nothing to review
+            self._decision = self._decided(np.asarray(example), None)
+            self._reviewed = True
 
     @property
     def kind(self) -> str:
         """What the stream was last taken for; see `data_pipeline.screen.analysis.FlowAnalysis`."""
-        return "unknown" if self._masks is None else self._masks.kind
+        return "unknown" if self._decision is None else self._decision.masks.kind
 
     def push(self, frame: np.ndarray) -> np.ndarray:
         """uint8 ``[H, W, 3]`` RGB -> uint8 ``[H, W]``; every frame of a stream has the same size."""
         frame = np.ascontiguousarray(frame)
-        if self._masks is None:
-            self._decide(frame[None])
-        self._review(frame)
-        strata = self._masks.strata(frame)
+        if self._decision is None:
+            self._decision = self._decided(frame[None], None)
+        strata = self._decision.masks.strata(frame)  # before the review: it says so if the size is another one
+        if self._review(frame):
+            strata = self._decision.masks.strata(frame)
         untouched = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        if self._view is None:
+        view, advance = self._decision.view, self._decision.advance
+        if view is None or advance is None:
             return untouched
-        hidden, view = hidden_mask(strata[None]), self._view
-        small = view.shrink(frame[None], hidden, sector=self._masks.sector)
-        grey, self._memory = self._run(self._params, *small, self._memory)
+        masks = self._decision.masks
+        hidden = hidden_mask(strata[None], frame[None], tint=masks.tint)
+        grey = advance(*view.shrink(frame[None], hidden, sector=masks.sector))
         y, x = view.rows, view.columns
-        feather = max(1, round(self._weights.settings["feather"] / view.scale))
+        feather = max(1, round(self._network.weights.settings["feather"] / view.scale))
         weights = blend_weights(hidden[:, y, x], strata[None, y, x] & BOX, feather=feather)
-        merged = composite(untouched[None, y, x].astype(np.float32), 255.0 * view.enlarge(np.asarray(grey)), weights)
+        merged = composite(untouched[None, y, x].astype(np.float32), 255.0 * view.enlarge(grey), weights)
         result = untouched.copy()
         result[y, x] = np.rint(np.clip(merged[0], 0, 255)).astype(np.uint8)
         return result
 
-    def _review(self, frame: np.ndarray) -> None:
-        self._count += 1
-        if self._count > REVIEW and self._view is not None:
-            return
-        self._recent.append(frame)
-        if len(self._recent) == REVIEW:
-            self._decide(np.stack(self._recent))
-            self._recent.clear()
+    def _prepare(self, height: int, width: int) -> None:
+        """Make the network ready for a box over the middle half of either axis; other sizes are quicker afterwards too."""
+        box = np.zeros((height, width), bool)
+        box[height // 4 : -(-3 * height // 4), width // 4 : -(-3 * width // 4)] = True
+        view = View.around(box, np.ones_like(box), self._network.weights)
+        self._network.live(view.height, view.width)
 
-    def _decide(self, frames: np.ndarray) -> None:
-        self._masks = LiveMasks(frames)
-        if self._masks.kind not in COLOURED or not self._masks.box.any():
-            self._view = self._memory = None
-            return
-        view = View.around(self._masks.box, self._masks.sector, self._weights)
-        if view != self._view:  # what was remembered lies elsewhere
-            self._view = view
-            self._memory = fresh_memory(self._params, self._weights.spec, height=view.height, width=view.width)
+    def _review(self, frame: np.ndarray) -> bool:
+        """Collect frames and have them looked at; True where another decision holds from this frame on."""
+        if self._coming is not None:
+            left, decision = self._coming
+            self._coming = (left - 1, decision) if left > 1 else None
+            if self._coming is None:
+                self._decision = decision.result()
+                return True
+        elif not self._reviewed or self._decision.view is None:
+            self._recent.append(frame)
+            if len(self._recent) == REVIEW:
+                self._coming = LAG, self._thread.submit(self._decided, np.stack(self._recent), self._decision)
+                self._recent, self._reviewed = [], True
+        return False
+
+    def _decided(self, frames: np.ndarray, before: _Decision | None) -> _Decision:
+        masks = LiveMasks(frames)
+        if masks.kind not in COLOURED or not masks.box.any():
+            return _Decision(masks=masks)
+        view = View.around(masks.box, masks.sector, self._network.weights)
+        if before is not None and view == before.view:
+            return _Decision(masks=masks, view=view, advance=before.advance)
+        # What was remembered lies elsewhere.
+        return _Decision(masks=masks, view=view, advance=self._network.live(view.height, view.width))

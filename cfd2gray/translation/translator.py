@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import cv2
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jax.sharding import NamedSharding
 
-from cfd2gray.mesh import batch_sharding, make_mesh, replicated
-from cfd2gray.models.fill import luma
-from cfd2gray.models.generator import Generator, GeneratorSpec
-from cfd2gray.models.pure import graph_of
+from cfd2gray.runtimes.choose import open_network
+from cfd2gray.runtimes.network import Network, Windows
 from cfd2gray.translation.composite import blend_weights, composite
-from cfd2gray.translation.grain import match_grain
-from cfd2gray.translation.predict import confidence_of
 from cfd2gray.translation.stream import Stream
 from cfd2gray.translation.view import COLOURED, View
-from cfd2gray.translation.windows import lanes_for, run_windows
-from cfd2gray.weights.find import checkpoint_weights
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
+from data_pipeline import pixels
 from data_pipeline.schema import BOX, Region, check_frames
 from data_pipeline.screen.analysis import FlowAnalysis, analyse
 from data_pipeline.screen.hidden import hidden_mask
@@ -50,37 +39,6 @@ class Translated:
     analysis: FlowAnalysis
 
 
-AT_FULL_SIZE = 8
-"""Frames that are put together at full size at once: in floating point these are the largest arrays of all."""
-
-
-def luma_of(frames: np.ndarray) -> np.ndarray:
-    """BT.601 luma of uint8 RGB ``[T, H, W, 3]`` as uint8 ``[T, H, W]``; grey pixels keep their exact value."""
-    return np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames])
-
-
-def _certain(shape: tuple[int, ...], wanted: bool) -> np.ndarray:
-    """Confidence of what is passed through; nothing when it was not asked for."""
-    return np.ones(shape if wanted else (0, *shape[1:]), np.float32)
-
-
-@functools.cache
-def compiled_window(spec: GeneratorSpec):
-    """The jitted ``(params, cfd [N, k, H, W, 3] uint8, hidden [N, k, H, W] uint8) -> (grey, confidence)``, the results
-    ``spec.margin`` frames shorter at either end; every window is computed on the device where it lies."""
-    graph = graph_of(Generator, spec)
-
-    @jax.jit
-    def run(params: Any, cfd: jax.Array, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
-        cfd, hidden = cfd.astype(jnp.float32) / 255.0, hidden.astype(jnp.float32)[..., None]
-        out = nnx.merge(graph, params)(cfd, hidden, margin=spec.margin)
-        kept = slice(spec.margin, cfd.shape[1] - spec.margin)
-        grey = match_grain(out.grey, luma(cfd[:, kept]), hidden[:, kept])
-        return jnp.clip(grey[..., 0], 0.0, 1.0), confidence_of(out.log_scale[..., 0])
-
-    return run
-
-
 class Translator:
     """Translates colour-flow clips with one set of weights.
 
@@ -92,35 +50,56 @@ class Translator:
 
     Args:
       weights: Of a network.
-      devices: Where to work; the windows of a clip are shared among them. By default the first device, and without an
-        accelerator all of them (see `cfd2gray.cpu_cores`).
+      runtime: What computes the network: ``auto`` (default), ``jax``, ``openvino`` or ``onnxruntime``; see
+        `runtimes.choose.open_network`.
+      devices: JAX devices to work on; the windows of a clip are shared among them. By default the first accelerator.
+
+    Raises:
+      ValueError: For a runtime that is unknown or not installed.
     """
 
-    def __init__(self, weights: GeneratorWeights, *, devices: Sequence[jax.Device] | None = None):
-        self.weights = weights
-        local = jax.local_devices()
-        self._devices = tuple(devices or (local if local[0].platform == "cpu" else local[:1]))
-        self._params = jax.device_put(weights.params, self._devices[0])
-        self._placed: dict[int, tuple[Any, NamedSharding]] = {}
+    def __init__(self, weights: GeneratorWeights, *, runtime: str = "auto", devices: Sequence[Any] | None = None):
+        self._network = open_network(weights, runtime=runtime, devices=devices)
+
+    @property
+    def weights(self) -> GeneratorWeights:
+        return self._network.weights
+
+    @property
+    def runtime(self) -> str:
+        """What computes the network."""
+        return self._network.runtime
 
     @classmethod
-    def from_pretrained(cls, name: str = "default") -> Translator:
+    def from_pretrained(cls, name: str = "default", *, runtime: str = "auto") -> Translator:
         """Weights that ship with the package."""
-        return cls(load_pretrained(name))
+        return cls(load_pretrained(name), runtime=runtime)
 
     @classmethod
-    def from_file(cls, path: str | pathlib.Path) -> Translator:
+    def from_file(cls, path: str | pathlib.Path, *, runtime: str = "auto") -> Translator:
         """Weights written by `save_weights`."""
-        return cls(load_weights(pathlib.Path(path)))
+        return cls(load_weights(pathlib.Path(path)), runtime=runtime)
 
     @classmethod
-    def from_checkpoint(cls, folder: str | pathlib.Path) -> Translator:
+    def from_checkpoint(cls, folder: str | pathlib.Path, *, runtime: str = "auto") -> Translator:
         """The averaged generator of the newest checkpoint of a training run.
 
         Raises:
           ValueError: When ``folder`` holds no checkpoint or one of another program.
         """
-        return cls(checkpoint_weights(pathlib.Path(folder)))
+        from cfd2gray.weights.find import checkpoint_weights
+
+        return cls(checkpoint_weights(pathlib.Path(folder)), runtime=runtime)
+
+    def workers(self) -> list[Translator]:
+        """Translators with these weights that can work on different clips at the same time, each in a thread."""
+        return [Translator._of(network) for network in self._network.workers()]
+
+    @classmethod
+    def _of(cls, network: Network) -> Translator:
+        translator = cls.__new__(cls)
+        translator._network = network
+        return translator
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """uint8 ``[T, H, W, 3]`` RGB -> uint8 ``[T, H, W]``; any T, H, W of at least 1.
@@ -135,16 +114,17 @@ class Translator:
         result = self.translate(frames)
         return result.grey, result.confidence
 
-    def stream(self, *, example: np.ndarray | None = None) -> Stream:
+    def stream(self, *, size: tuple[int, int] | None = None, example: np.ndarray | None = None) -> Stream:
         """A live stream: ``stream.push(frame [H, W, 3]) -> grey [H, W]``. Needs weights of a causal network.
 
         Args:
+          size: ``(height, width)`` of the frames to come, so that the first of them need not wait for a compiler.
           example: A few seconds of the same view ``[T, H, W, 3]``, so that sector and box are known from the start.
 
         Raises:
           ValueError: For weights of a network that looks at later frames.
         """
-        return Stream(self.weights, self._params, example=example)
+        return Stream(self._network, size=size, example=example)
 
     def translate(
         self,
@@ -155,7 +135,6 @@ class Translator:
         whole_frame: bool = False,
         view: View | None = None,
         confidence: bool = True,
-        part: slice | None = None,
     ) -> Translated:
         """Everything about the translation of one clip.
 
@@ -167,87 +146,108 @@ class Translator:
           view: The part of the frame to work on, so that pieces of a clip are cut alike; found around the colour when not
             given.
           confidence: Make the map of confidence too; without it ``confidence`` is an empty array.
-          part: Frames that are wanted, of those given; the result holds no others.
         """
         check_frames(frames, channels=3)
         analysis = analyse(frames, regions=regions) if analysis is None else analysis
-        part = slice(0, len(frames)) if part is None else part
-        grey = luma_of(frames[part])
-        coloured = analysis.kind in COLOURED
-        hidden = hidden_mask(analysis.strata) if coloured else np.zeros(frames.shape[:3], np.uint8)
-        if whole_frame and coloured:
-            area = np.broadcast_to(analysis.sector[None], hidden.shape)
-        else:
-            area = hidden
-        if not area.any():
-            wanted = dataclasses.replace(analysis, strata=analysis.strata[part])
-            unchanged = np.zeros(len(grey), np.float32)
-            return Translated(
-                grey=grey, confidence=_certain(grey.shape, confidence), synthesised=unchanged, analysis=wanted
-            )
-        view = View.around(area.any(axis=0), analysis.sector, self.weights) if view is None else view
-        small = view.shrink(frames, hidden, sector=analysis.sector)
-        wanted = dataclasses.replace(analysis, strata=analysis.strata[part])
-        return self._synthesise(small, part, grey, area[part], wanted, view, whole_frame, confidence)
+        shape = frames.shape[:3]
+        result = Translated(
+            grey=np.empty(shape, np.uint8),
+            confidence=np.empty(shape if confidence else (0, *shape[1:]), np.float32),
+            synthesised=np.empty(len(frames), np.float32),
+            analysis=analysis,
+        )
+        pieces = self.pieces(frames, analysis=analysis, whole_frame=whole_frame, view=view, confidence=confidence)
+        for part, piece in pieces:
+            result.grey[part], result.synthesised[part] = piece.grey, piece.synthesised
+            if confidence:
+                result.confidence[part] = piece.confidence
+        return result
 
-    def windows(
-        self, frames: np.ndarray, hidden: np.ndarray, part: slice | None = None
-    ) -> Iterator[tuple[slice, tuple[np.ndarray, np.ndarray]]]:
-        """The network alone, window by window, a window on each device at a time.
+    def pieces(
+        self,
+        frames: np.ndarray,
+        *,
+        analysis: FlowAnalysis,
+        whole_frame: bool = False,
+        view: View | None = None,
+        confidence: bool = True,
+        only: slice = slice(None),
+    ) -> Iterator[tuple[slice, Translated]]:
+        """`translate` piece by piece, in order: the network works on the next piece while this one is used.
+
+        Frames of which nothing is hidden cost nothing unless others look at them.
 
         Args:
-          frames: uint8 ``[T, h, w, 3]`` at working size; h and w are multiples of the network's.
-          hidden: uint8 ``[T, h, w]``, 1 under colour and outline.
-          part: Frames that are wanted; all by default.
+          only: Frames whose translation is needed; the others are only looked at.
 
         Yields:
-          ``(part, (grey, confidence))``: which frames, and float32 ``[len(part), h, w]`` in [0, 1] for them.
+          ``(frames of the piece, the piece)``; its ``analysis`` is the clip's.
         """
-        count = len(frames) if part is None else part.stop - part.start
-        spec, lanes = self.weights.spec, lanes_for(count, len(self._devices))
-        if lanes not in self._placed:
-            mesh = make_mesh(devices=self._devices[:lanes])
-            self._placed[lanes] = jax.device_put(self.weights.params, replicated(mesh)), batch_sharding(mesh)
-        params, spread = self._placed[lanes]
-        run = compiled_window(spec)
-        return run_windows(
-            lambda *arrays: run(params, *jax.device_put(arrays, spread)),
-            (frames, hidden),
-            window=self.weights.settings["window"],
-            radius=spec.radius,
-            margin=spec.margin,
-            lanes=lanes,
-            part=part,
-        )
+        coloured = analysis.kind in COLOURED
+        hidden = hidden_mask(analysis.strata, frames) if coloured else np.zeros(frames.shape[:3], np.uint8)
+        area = np.broadcast_to(analysis.sector[None], hidden.shape) if whole_frame and coloured else hidden
+        start, stop, _ = only.indices(len(frames))
+        at, wanted = start, area.any(axis=(1, 2))
+        if wanted[start:stop].any():
+            view = View.around(area.any(axis=0), analysis.sector, self.weights) if view is None else view
+            wanted[:start] = wanted[stop:] = False
+            small = view.shrink(
+                frames, hidden, sector=analysis.sector, wanted=_around(wanted, self.weights.spec.radius)
+            )
+            for window, found in self._network.windows(*small, wanted):
+                part = slice(window.start, min(window.stop, stop))
+                if at < part.start:
+                    yield slice(at, part.start), _untouched(frames[at : part.start], analysis, confidence)
+                box = np.ones_like(hidden[part]) if whole_frame else (analysis.strata[part] & BOX)
+                found = tuple(array[: part.stop - part.start] for array in found)
+                pasted = self._pasted(frames[part], area[part], box, view, found, analysis, whole_frame, confidence)
+                yield part, pasted
+                at = part.stop
+        if at < stop:
+            yield slice(at, stop), _untouched(frames[at:stop], analysis, confidence)
 
-    def _synthesise(
+    def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[Windows]:
+        """The network alone, window by window; see `runtimes.network.Network.windows`."""
+        return self._network.windows(frames, hidden)
+
+    def _pasted(
         self,
-        small_frames: tuple[np.ndarray, np.ndarray],
-        wanted: slice,
-        grey: np.ndarray,
+        frames: np.ndarray,
         area: np.ndarray,
-        analysis: FlowAnalysis,
+        box: np.ndarray,
         view: View,
+        found: tuple[np.ndarray, ...],
+        analysis: FlowAnalysis,
         whole_frame: bool,
         with_confidence: bool,
     ) -> Translated:
-        """``grey`` with what the network says written into it; all but ``small_frames`` are of the wanted frames only."""
-        confidence = _certain(grey.shape, with_confidence)
-        synthesised = np.zeros(len(grey), np.float32)
-        feather = max(1, round(self.weights.settings["feather"] / view.scale))
-        y, x = view.rows, view.columns
-        for window, results in self.windows(*small_frames, part=wanted):
-            begin = window.start - wanted.start
-            for first in range(0, window.stop - window.start, AT_FULL_SIZE):
-                small, small_confidence = (a[first : first + AT_FULL_SIZE] for a in results)
-                part = slice(begin + first, begin + first + len(small))
-                box = np.ones_like(area[part]) if whole_frame else (analysis.strata[part] & BOX)
-                weights = blend_weights(area[part, y, x], box[:, y, x], feather=0 if whole_frame else feather)
-                base = grey[part, y, x].astype(np.float32)
-                merged = composite(base, 255.0 * view.enlarge(small), weights)
-                grey[part, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
-                if with_confidence:
-                    one = np.ones_like(weights)
-                    confidence[part, y, x] = composite(one, view.enlarge(small_confidence), weights)
-                synthesised[part] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / grey[0].size
-        return Translated(grey=grey, confidence=confidence, synthesised=synthesised, analysis=analysis)
+        """What the network found for some frames in its place among their visible pixels."""
+        result, (y, x) = _untouched(frames, analysis, with_confidence), (view.rows, view.columns)
+        feather = 0 if whole_frame else max(1, round(self.weights.settings["feather"] / view.scale))
+        weights = blend_weights(area[:, y, x], box[:, y, x], feather=feather)
+        base = result.grey[:, y, x].astype(np.float32)
+        merged = composite(base, 255.0 * view.enlarge(found[0]), weights)
+        result.grey[:, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
+        if with_confidence:
+            result.confidence[:, y, x] = composite(np.ones_like(weights), view.enlarge(found[1]), weights)
+        result.synthesised[:] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / result.grey[0].size
+        return result
+
+
+def _around(wanted: np.ndarray, radius: int) -> np.ndarray:
+    """bool ``[T]``: true up to ``radius`` frames before and after each true one."""
+    near = np.zeros_like(wanted)
+    for frame in np.flatnonzero(wanted):
+        near[max(0, frame - radius) : frame + radius + 1] = True
+    return near
+
+
+def _untouched(frames: np.ndarray, analysis: FlowAnalysis, with_confidence: bool) -> Translated:
+    """Frames that pass through as luma."""
+    grey = pixels.luma(frames)
+    return Translated(
+        grey=grey,
+        confidence=np.ones(grey.shape if with_confidence else (0, *grey.shape[1:]), np.float32),
+        synthesised=np.zeros(len(frames), np.float32),
+        analysis=analysis,
+    )

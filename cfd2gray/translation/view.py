@@ -55,8 +55,11 @@ class View:
     def _resized(self, cut: np.ndarray) -> np.ndarray:
         return cut if self.scale == 1.0 else cv2.resize(cut, self.inner, interpolation=cv2.INTER_AREA)
 
-    def shrink(self, frames: np.ndarray, hidden: np.ndarray, *, sector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Frames ``[T, H, W, 3]`` and hidden mask ``[T, H, W]`` (uint8) at the working size, black outside the sector.
+    def shrink(
+        self, frames: np.ndarray, hidden: np.ndarray, *, sector: np.ndarray, wanted: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Frames ``[T, H, W, 3]`` and hidden mask ``[T, H, W]`` (uint8) at the working size, black outside the sector, and
+        those that are not ``wanted`` (bool ``[T]``).
 
         A small pixel is hidden when more than a quarter of it is; any other is the average of its visible part alone, or a
         bright outline would shine through as a ghost.
@@ -66,8 +69,8 @@ class View:
         width, height = self.inner
         part = (self.rows, self.columns)
         keep = sector[part][..., None].astype(np.uint8)
-        for t, frame in enumerate(frames):
-            inside, covered = frame[part] * keep, hidden[t][part]
+        for t in range(len(frames)) if wanted is None else np.flatnonzero(wanted):
+            inside, covered = frames[t][part] * keep, hidden[t][part]
             share = self._resized(covered.astype(np.float32))
             plain = self._resized(inside)
             if self.scale < 1.0:

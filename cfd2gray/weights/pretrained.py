@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
-from cfd2gray.files import atomic_path, sha256
-from cfd2gray.models.generator import GeneratorSpec
+from cfd2gray.models.spec import GeneratorSpec
+from data_pipeline.files import atomic_path, file_digest
 
 ASSETS = pathlib.Path(__file__).parent / "assets"
 FORMAT = "cfd2gray-generator-3"
@@ -27,6 +27,7 @@ class GeneratorWeights:
       settings: ``config.translate`` and ``augment``-independent facts: working size, feather, window.
       name: What to call the model in outputs.
       digest: SHA-256 of the file they came from (of the checkpoint's parameters where there is no file).
+      file: The file they came from, if any.
     """
 
     params: Any
@@ -34,12 +35,16 @@ class GeneratorWeights:
     settings: dict[str, int]
     name: str
     digest: str
+    file: pathlib.Path | None = None
 
 
 def flat_params(params: Any) -> dict[str, np.ndarray]:
-    """``{"anatomy.stem.conv.kernel": array}``."""
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
+    """``{"anatomy.stem.conv.kernel": array}``, sorted."""
+    flat: dict[str, np.ndarray] = {}
+    for name, value in sorted(params.items()):
+        inner = flat_params(value) if isinstance(value, Mapping) else {"": np.asarray(value)}
+        flat |= {f"{name}.{rest}".removesuffix("."): array for rest, array in inner.items()}
+    return flat
 
 
 def _nested(flat: dict[str, np.ndarray]) -> Any:
@@ -72,7 +77,7 @@ def save_weights(path: pathlib.Path, weights: GeneratorWeights, *, dtype: str = 
     tensors = {name: jnp.asarray(value, dtype) for name, value in flat_params(weights.params).items()}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=header)
-    return sha256(path)
+    return file_digest(path)
 
 
 def load_weights(path: pathlib.Path, *, expected_digest: str | None = None) -> GeneratorWeights:
@@ -81,18 +86,18 @@ def load_weights(path: pathlib.Path, *, expected_digest: str | None = None) -> G
     Raises:
       ValueError: For a missing or foreign file, or one whose digest is not the expected one.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError, deserialize, safe_open
 
     path = pathlib.Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such weights file; give a .safetensors file exported by cfd2gray")
-    digest = sha256(path)
+    digest = file_digest(path)
     if expected_digest is not None and digest != expected_digest:
         raise ValueError(f"{path} is damaged: SHA-256 {digest}, expected {expected_digest}; install the package again")
     try:
-        with safe_open(path, "flax") as file:
+        with safe_open(path, "np") as file:
             header = file.metadata() or {}
-            tensors = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: _float32(tensor) for name, tensor in deserialize(path.read_bytes())}
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
     if header.get("format") != FORMAT:
@@ -103,7 +108,16 @@ def load_weights(path: pathlib.Path, *, expected_digest: str | None = None) -> G
         settings=json.loads(header["settings"]),
         name=header["name"],
         digest=digest,
+        file=path,
     )
+
+
+def _float32(tensor: dict[str, Any]) -> np.ndarray:
+    """A tensor of `safetensors.deserialize`; NumPy has no bfloat16, which is the upper half of a float32."""
+    if tensor["dtype"] == "BF16":
+        upper = np.frombuffer(tensor["data"], np.uint16).astype(np.uint32)
+        return (upper << 16).view(np.float32).reshape(tensor["shape"])
+    return np.frombuffer(tensor["data"], np.float32).reshape(tensor["shape"])
 
 
 def available() -> dict[str, dict[str, Any]]:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cfd2gray.files import atomic_path
 from cfd2gray.models.vgg import LAYERS, VGG, Preprocessing
+from data_pipeline.files import atomic_path
 
 CAFFE = Preprocessing(order="BGR", scale=255.0, mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0))
 TORCHVISION = Preprocessing(order="RGB", scale=1.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

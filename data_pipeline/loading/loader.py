@@ -15,7 +15,6 @@ then hands out wrong data without an error); who stores it keeps a `fingerprint`
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -23,7 +22,7 @@ import grain
 from absl import flags
 
 from data_pipeline.loading.batching import ReusingStack
-from data_pipeline.loading.sources import Indexed, Mixture, RecordSource
+from data_pipeline.loading.sources import Indexed, RecordSource
 from data_pipeline.loading.transforms import Augment, AugmentOptions, RandomClip, ToExample
 from data_pipeline.schema import SCHEMA_VERSION
 
@@ -79,26 +78,18 @@ def make_loader(
         raise ValueError(f"evaluation sees every clip once: leave num_epochs out, got {num_epochs}, {first_batch=}")
     if first_batch < 0:
         raise ValueError(f"first_batch must not be negative, got {first_batch}")
-    n_clips = len(source)
     # Worker processes have to copy their batches into shared memory, and Grain's own stacking does it on the way.
     stack = None if num_workers else ReusingStack()
     if training:
-        if n_clips < process_count:
-            raise ValueError(f"{n_clips} clips cannot be shared by {process_count} processes; use more clips")
-        if num_epochs is not None and n_clips * num_epochs < batch_size * process_count:
-            raise ValueError(
-                f"{num_epochs} epoch(s) of {n_clips} clips do not fill one batch of {batch_size} on each of "
-                f"{process_count} processes; use a smaller batch, more epochs or more clips"
-            )
         augment = AugmentOptions() if augment is None else augment
-        dataset = grain.MapDataset.source(Indexed(source, n_clips)).seed(seed).shuffle().repeat(num_epochs)
-        dataset = dataset.random_map(RandomClip(frames, augment)).map(ToExample(frames, size))
-        dataset = dataset.random_map(Augment(augment)).batch(batch_size, drop_remainder=True, batch_fn=stack)
+        dataset = _shuffled(source, augment, seed=seed, frames=frames, size=size, num_epochs=num_epochs,
+                            least=process_count, batch=batch_size * process_count)  # fmt: skip
+        dataset = dataset.batch(batch_size, drop_remainder=True, batch_fn=stack)
         even = len(dataset) // process_count * process_count  # no process may run out before the others
         dataset = dataset.slice(slice(first_batch * process_count + process_index, even, process_count))
     else:
-        padded = num_batches(n_clips, batch_size=batch_size, process_count=process_count) * batch_size * process_count
-        dataset = grain.MapDataset.source(Indexed(source, padded)).map(ToExample(frames, size))
+        padded = num_batches(len(source), batch_size=batch_size, process_count=process_count) * batch_size
+        dataset = grain.MapDataset.source(Indexed(source, padded * process_count)).map(ToExample(frames, size))
         dataset = dataset.batch(batch_size, batch_fn=stack)
         dataset = dataset.slice(slice(process_index, None, process_count))
     batches = dataset.to_iter_dataset(
@@ -113,14 +104,34 @@ def make_loader(
     return batches
 
 
+def _shuffled(
+    source: RecordSource,
+    augment: AugmentOptions,
+    *,
+    seed: int,
+    frames: int,
+    size: int,
+    num_epochs: int | None,
+    least: int,
+    batch: int,
+) -> grain.MapDataset:
+    """Augmented examples in an order drawn anew each epoch: of at least ``least`` clips, enough for one ``batch``."""
+    n_clips = len(source)
+    if n_clips < least:
+        raise ValueError(f"{n_clips} clips cannot be shared by {least} processes; use more clips")
+    if num_epochs is not None and n_clips * num_epochs < batch:
+        raise ValueError(
+            f"{num_epochs} epoch(s) of {n_clips} clips do not fill one batch of {batch} over all processes; use a smaller "
+            "batch, more epochs or more clips"
+        )
+    dataset = grain.MapDataset.source(Indexed(source, n_clips)).seed(seed).shuffle().repeat(num_epochs)
+    dataset = dataset.random_map(RandomClip(frames, augment)).map(ToExample(frames, size))
+    return dataset.random_map(Augment(augment))
+
+
 def num_batches(n_clips: int, *, batch_size: int, process_count: int = 1) -> int:
     """Batches that each process gets in evaluation."""
     return math.ceil(n_clips / (batch_size * process_count))
-
-
-def mixture(parts: Sequence[tuple[RecordSource, float]]) -> Mixture:
-    """Mix random-access sources by weight, deterministically; see `sources.Mixture`."""
-    return Mixture(parts)
 
 
 def fingerprint(

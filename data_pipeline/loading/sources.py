@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from data_pipeline.loading.transforms import Sample
-from data_pipeline.records.manifest import ClipRow, row_of
+from data_pipeline.records.manifest import ClipRow
 from data_pipeline.schema import VIEWS, PairRecord
 
 PERIOD = 1000
@@ -36,27 +36,6 @@ class RecordSource(Protocol):
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> PairRecord: ...
     def ids(self, index: int) -> ClipRow: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class InMemory:
-    """Records held in memory."""
-
-    records: Sequence[PairRecord]
-
-    @property
-    def digest(self) -> str:
-        names = "\n".join(f"{r.clip_id} {r.cfd.shape}" for r in self.records)
-        return hashlib.sha256(f"memory\n{names}".encode()).hexdigest()
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> PairRecord:
-        return self.records[index]
-
-    def ids(self, index: int) -> ClipRow:
-        return row_of(self.records[index])
 
 
 class Selection:

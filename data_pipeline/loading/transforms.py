@@ -69,12 +69,6 @@ class AugmentOptions:
         _check_range("jpeg_quality[1]", high, low, 100)
 
 
-NO_AUGMENTATION = AugmentOptions(
-    crop_probability=0, max_stride=1, gain=0, gamma=0, contrast=0, jpeg_probability=0, max_dilation=0
-)
-"""Only the temporal window is random."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
     """A record on its way to an example. ``square`` is ``(y, x, side)`` in px, and may reach beyond the frame."""
@@ -173,7 +167,7 @@ class ToExample(grain.transforms.Map):
             "cfd": _resample(record.cfd[time], square, self.size),
             "grey": _resample(record.grey[time], square, self.size),
             "strata": _resample_flags(strata, square, self.size),
-            "hidden": _resample_flags(hidden_mask(strata), square, self.size),
+            "hidden": _resample_flags(hidden_mask(strata, record.cfd[time]), square, self.size),
             "labels": _resample(record.labels[time][..., None], square, self.size, nearest=True)[..., 0],
             "view": np.int32(VIEWS.index(record.view)),
             "domain": np.int32(DOMAINS.index(record.domain)),

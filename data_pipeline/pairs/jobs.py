@@ -15,7 +15,6 @@ from data_pipeline.schema import PairRecord
 from data_pipeline.screen.analysis import analyse
 from data_pipeline.screen.deidentify import KeyedHasher
 from data_pipeline.screen.repeats import drop_repeats
-from data_pipeline.simulation import painter
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,6 @@ class ArchiveJob:
     hasher: KeyedHasher
     options: PairingOptions = PairingOptions()
     paint_seeds: tuple[int, ...] = ()
-    painting: painter.PainterOptions = painter.TRAIN
     salvage: bool = False
     """Use the whole frames of a truncated file."""
 
@@ -34,10 +32,7 @@ class ArchiveJob:
         clip = self.item.read(salvage=self.salvage)
         # Screen recorders write frames twice; what counts is the picture, not the black around it.
         clip = drop_repeats(clip, sector=clip.frames.max(axis=(0, 3)) >= 8)
-        pairs = pairs_from_clip(
-            clip, hasher=self.hasher, options=self.options,
-            paint_seeds=self.paint_seeds, painting=self.painting,
-        )  # fmt: skip
+        pairs = pairs_from_clip(clip, hasher=self.hasher, options=self.options, paint_seeds=self.paint_seeds)
         return [_of_set(pair, self.item) for pair in pairs]
 
 
@@ -77,13 +72,16 @@ class WeakJob:
         return [_of_set(pair, self.items[0]) for pair in pairs]
 
 
+TOGETHER = 12
+"""Clips of a study and view that are held in memory at once; what lies beyond is left out."""
+
+
 def archive_jobs(
     items: Sequence[Item],
     *,
     key: bytes,
     options: PairingOptions | None = None,
     paint_seeds: Sequence[int] = (),
-    painting: painter.PainterOptions = painter.TRAIN,
     salvage: bool = False,
 ) -> list[ArchiveJob | StreamJob | OwnPairJob]:
     """A job for every clip of an archive, and one for every pair that this software wrote into it.
@@ -102,8 +100,7 @@ def archive_jobs(
         StreamJob(item=item, hasher=hasher, seeds=seeds or (0,))
         if isinstance(item, echoxflow.StreamItem)
         else ArchiveJob(
-            item=item, hasher=hasher, options=options or PairingOptions(), paint_seeds=seeds, painting=painting,
-            salvage=salvage,
+            item=item, hasher=hasher, options=options or PairingOptions(), paint_seeds=seeds, salvage=salvage
         )
         for item in others
     ]  # fmt: skip
@@ -114,14 +111,11 @@ def weak_jobs(
     rows: Sequence[CensusRow],
     *,
     hasher: KeyedHasher,
-    options: PairingOptions | None = None,
-    at_most: int = 12,
 ) -> list[WeakJob]:
     """A job for every study and view that has both colour-flow and greyscale clips.
 
     Args:
         items, rows: of one census, in its order.
-        at_most: clips of a study and view that are held in memory together; what lies beyond is left out.
     """
     groups: dict[tuple[str, str, str], dict[str, list[Item]]] = {}
     for item, row in zip(items, rows, strict=True):
@@ -130,9 +124,8 @@ def weak_jobs(
             group[row.modality].append(item)
     return [
         WeakJob(
-            items=tuple(group["cfd"][: at_most // 2] + group["bmode"][: at_most // 2]),
+            items=tuple(group["cfd"][: TOGETHER // 2] + group["bmode"][: TOGETHER // 2]),
             hasher=hasher,
-            options=options or PairingOptions(),
         )
         for group in groups.values()
         if group["cfd"] and group["bmode"]

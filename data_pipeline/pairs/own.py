@@ -8,12 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_pipeline.pairs.pairing import NoPairError, PairingOptions, pair_from_streams, provenance
+from data_pipeline.pairs.pairing import NoPairError, PairingOptions, provenance, verified_pair, without_text
 from data_pipeline.pixels import luma
 from data_pipeline.readers.datasets import Item
 from data_pipeline.schema import Clip, PairRecord
 from data_pipeline.screen.analysis import analyse
-from data_pipeline.screen.burned_text import find_burned_text
 from data_pipeline.screen.crop import SectorCrop
 from data_pipeline.screen.deidentify import KeyedHasher
 
@@ -64,14 +63,14 @@ def own_pair(cfd: Clip, grey: Clip, *, hasher: KeyedHasher, options: PairingOpti
             "unpaired", f"clip and target must have one shape, got {cfd.frames.shape} and {grey.frames.shape}"
         )
     try:
-        pair = pair_from_streams(cfd, grey, hasher=hasher, options=options)
-        return dataclasses.replace(pair, kind="simulated")
+        return verified_pair(
+            cfd.info, cfd.frames, grey.frames, kind="simulated", evidence={}, hasher=hasher, options=options
+        )
     except NoPairError as error:
         if error.code not in ("unpaired", "lagged"):
             raise
     flow = analyse(cfd.frames, image_type=cfd.info.image_type)
-    text = find_burned_text(cfd.frames, flow.sector) | find_burned_text(grey.frames, flow.sector)
-    sector = flow.sector & ~text
+    sector = without_text(flow.sector, cfd.frames, grey.frames)
     crop = SectorCrop.from_geometry(flow.geometry, sector, size=options.size)
     return PairRecord(
         cfd=crop.apply(cfd.frames),
@@ -81,5 +80,5 @@ def own_pair(cfd: Clip, grey: Clip, *, hasher: KeyedHasher, options: PairingOpti
         kind="simulated",
         shared=False,
         geometry=crop.geometry,
-        **provenance(cfd.info, {"text_px": int(text.sum()), "flow_reason": flow.reason}, hasher),
+        **provenance(cfd.info, {"text_px": int((flow.sector & ~sector).sum()), "flow_reason": flow.reason}, hasher),
     )

@@ -18,11 +18,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
 from data_pipeline.geometry import Hull
-from data_pipeline.pixels import luma
+from data_pipeline.pixels import grown, luma
 from data_pipeline.schema import FLOW, OUTLINE, Clip, ClipInfo, PairRecord
 from data_pipeline.screen import dual_panes
 from data_pipeline.screen.analysis import FlowAnalysis, analyse
@@ -60,19 +59,12 @@ class NoPairError(ValueError):
 
 
 def pairs_from_clip(
-    clip: Clip,
-    analysis: FlowAnalysis | None = None,
-    *,
-    hasher: KeyedHasher,
-    options: PairingOptions | None = None,
-    paint_seeds: Sequence[int] = (),
-    painting: painter.PainterOptions = painter.TRAIN,
+    clip: Clip, *, hasher: KeyedHasher, options: PairingOptions | None = None, paint_seeds: Sequence[int] = ()
 ) -> list[PairRecord]:
     """All pairs that one clip can give by itself: ``dual`` from a dual screen, ``painted`` from a greyscale clip.
 
     Args:
         clip: the decoded clip, whole screen.
-        analysis: of the whole screen, when it was made already.
         hasher: makes the pseudonyms.
         paint_seeds: one painted pair is made of a greyscale clip for each.
 
@@ -85,8 +77,8 @@ def pairs_from_clip(
         return [dual_pair(clip, panes, hasher=hasher, options=options)]
     if not paint_seeds:
         raise NoPairError("no_panes", reason)
-    analysis = analysis or analyse(clip.frames, regions=clip.info.regions, image_type=clip.info.image_type)
-    return painted_pairs(clip, analysis, paint_seeds, hasher=hasher, options=options, painting=painting)
+    analysis = analyse(clip.frames, regions=clip.info.regions, image_type=clip.info.image_type)
+    return painted_pairs(clip, analysis, paint_seeds, hasher=hasher, options=options)
 
 
 def dual_pair(
@@ -97,45 +89,9 @@ def dual_pair(
     cfd = np.ascontiguousarray(clip.frames[(slice(None), *panes.colour)])
     grey = np.ascontiguousarray(clip.frames[(slice(None), *panes.grey)])
     evidence = {"panes_by": panes.by, "panes_ncc": round(panes.ncc, 3)}
-    return _verified_pair(
+    return verified_pair(
         clip.info, cfd, grey, kind="dual", evidence=evidence, hasher=hasher, options=options, scale=panes.scale
     )
-
-
-def pair_from_streams(
-    cfd: Clip,
-    grey: Clip,
-    *,
-    hasher: KeyedHasher,
-    cfd_times: np.ndarray | None = None,
-    grey_times: np.ndarray | None = None,
-    options: PairingOptions | None = None,
-) -> PairRecord:
-    """Pair a colour stream with the B-mode stream of the same acquisition.
-
-    Args:
-        cfd, grey: clips of equal height and width, in one geometry.
-        cfd_times, grey_times: seconds of each frame; by default both streams begin together at their own rate.
-
-    Raises:
-        NoPairError: when the streams do not show the same echoes.
-    """
-    if cfd.frames.shape[1:3] != grey.frames.shape[1:3]:
-        raise NoPairError(
-            "unpaired", f"streams must have one size, got {cfd.frames.shape[1:3]} and {grey.frames.shape[1:3]}"
-        )
-    own = np.arange(len(cfd.frames)) / cfd.info.fps if cfd_times is None else np.asarray(cfd_times, float)
-    other = np.arange(len(grey.frames)) / grey.info.fps if grey_times is None else np.asarray(grey_times, float)
-    nearest = np.abs(own[:, None] - other[None]).argmin(axis=1)
-    gap = np.abs(own - other[nearest])
-    kept = gap <= 0.5 / min(cfd.info.fps, grey.info.fps) + 1e-9  # frames without a partner are left out
-    if not kept.any():
-        raise NoPairError("unpaired", "the streams do not overlap in time")
-    evidence = {"frames_without_partner": int((~kept).sum()), "mean_gap_ms": round(1e3 * float(gap[kept].mean()), 2)}
-    return _verified_pair(
-        cfd.info, cfd.frames[kept], grey.frames[nearest[kept]], kind="streams", evidence=evidence, hasher=hasher,
-        options=options or PairingOptions(),
-    )  # fmt: skip
 
 
 def painted_pairs(
@@ -145,7 +101,6 @@ def painted_pairs(
     *,
     hasher: KeyedHasher,
     options: PairingOptions | None = None,
-    painting: painter.PainterOptions = painter.TRAIN,
 ) -> list[PairRecord]:
     """Paint colour flow over a greyscale clip, once for every seed."""
     options = options or PairingOptions()
@@ -155,14 +110,14 @@ def painted_pairs(
         raise NoPairError("colour_seen", f"{analysis.colour_seen:.0%} of frames show colour: not a greyscale target")
     if isinstance(analysis.geometry, Hull):
         raise NoPairError("no_sector", "no fan or rectangle fits the picture, so no colour box can be placed")
-    sector = analysis.sector & ~find_burned_text(clip.frames, analysis.sector)
+    sector = without_text(analysis.sector, clip.frames)
     crop = SectorCrop.from_geometry(analysis.geometry, sector, size=options.size)
     grey = crop.apply(luma(clip.frames))
     source = provenance(clip.info, {}, hasher)
     pairs = []
     for seed in seeds:
         pair = painter.paint_pair(
-            grey, seed, fps=clip.info.fps, fan=crop.geometry, options=painting, clip_id=source["clip_id"],
+            grey, seed, fps=clip.info.fps, fan=crop.geometry, clip_id=source["clip_id"],
             patient_id=source["patient_id"], view=clip.info.view,
         )  # fmt: skip
         # The painted clip gets its own id from the painter; where it came from stays with it.
@@ -176,7 +131,7 @@ def painted_pairs(
     return pairs
 
 
-def _verified_pair(
+def verified_pair(
     info: ClipInfo,
     cfd: np.ndarray,
     grey: np.ndarray,
@@ -192,9 +147,10 @@ def _verified_pair(
     if not flow.is_cfd:
         raise NoPairError("not_cfd", f"the coloured side is {flow.kind}: {flow.reason}")
     colour_luma, grey_luma = luma(cfd), luma(grey)
-    text = find_burned_text(cfd, flow.sector) | find_burned_text(grey, flow.sector)
-    sector = flow.sector & ~text
-    untouched = ~grown_colour(flow.strata, options.untouched_px) & _eroded(sector, options.untouched_px)
+    sector = without_text(flow.sector, cfd, grey)
+    edge = np.pad(~sector, 1, constant_values=True)  # what lies beyond the frame is not in the sector
+    inner = ~grown(edge, options.untouched_px)[1:-1, 1:-1]
+    untouched = ~grown_colour(flow.strata, options.untouched_px) & inner
     look = np.unique(np.linspace(0, len(cfd) - 1, options.panes.frames).astype(int))
     fit = fit_panes(colour_luma[look], grey_luma[look], untouched[look], scale=scale)
     grey_luma = fit.apply(grey_luma)
@@ -214,7 +170,7 @@ def _verified_pair(
         "scale": fit.scale,
         "mae": round(check.mae, 3),
         "ssim": round(check.ssim, 4),
-        "text_px": int(text.sum()),
+        "text_px": int((flow.sector & ~sector).sum()),
         "flow_reason": flow.reason,
     }
     return PairRecord(
@@ -228,6 +184,14 @@ def _verified_pair(
         geometry=crop.geometry,
         **provenance(info, evidence, hasher),
     )
+
+
+def without_text(sector: np.ndarray, *clips: np.ndarray) -> np.ndarray:
+    """``sector``, bool ``[H, W]``, without what looks like text in any of its clips, uint8 ``[T, H, W, 3]``: what a record
+    of them may show, since names are burned into pictures."""
+    for frames in clips:
+        sector = sector & ~find_burned_text(frames, sector)
+    return sector
 
 
 def provenance(info: ClipInfo, evidence: dict[str, Any], hasher: KeyedHasher, *, suffix: str = "") -> dict[str, Any]:
@@ -260,10 +224,4 @@ def clip_pseudonym(info: ClipInfo, hasher: KeyedHasher, *, suffix: str = "") -> 
 
 def grown_colour(strata: np.ndarray, px: int) -> np.ndarray:
     """bool ``[T, H, W]``: colour and outline, grown by ``px``."""
-    kernel = np.ones((2 * px + 1, 2 * px + 1), np.uint8)
-    return np.stack([cv2.dilate((plane & (FLOW | OUTLINE)).astype(np.uint8), kernel) > 0 for plane in strata])
-
-
-def _eroded(mask: np.ndarray, px: int) -> np.ndarray:
-    kernel = np.ones((2 * px + 1, 2 * px + 1), np.uint8)
-    return cv2.erode(mask.astype(np.uint8), kernel, borderValue=0) > 0
+    return np.stack([grown(plane & (FLOW | OUTLINE), px) for plane in strata])

@@ -64,25 +64,23 @@ def pair_from_recording(
     gate = [
         float(rng.uniform(*limits)) for limits in (options.min_power, options.power_over_grey, options.min_velocity)
     ]
-    cfd = np.zeros((len(kept), *shape, 3), np.uint8)
-    grey = np.zeros((len(kept), *shape, 1), np.uint8)
-    strata = np.zeros((len(kept), *shape), np.uint8)
-    for index, (frame, other) in enumerate(zip(kept, partner)):
-        plane = cv2.remap(recording.bmode[other], *to_grey, cv2.INTER_LINEAR) * inside.astype(np.uint8)
+    grey = np.stack([cv2.remap(recording.bmode[k], *to_grey, cv2.INTER_LINEAR) for k in partner])
+    grey *= inside.astype(np.uint8)
+    cfd = np.repeat(grey[..., None], 3, axis=-1)
+    strata = np.empty_like(grey)
+    strata[:] = inside * np.uint8(SECTOR) | in_box * np.uint8(BOX) | outline * np.uint8(OUTLINE)
+    for index, frame in enumerate(kept):
         velocity, power = _colour(recording, frame, to_colour)
-        level = plane / 255.0
+        level = grey[index] / 255.0
         flow = (power > gate[0]) & (power - level > gate[1]) & (level <= options.max_grey)
         flow &= (np.abs(velocity) > gate[2]) & in_box & ~outline
-        grey[index, ..., 0] = plane
-        cfd[index] = plane[..., None]
         cfd[index][flow] = colours.colours(velocity[flow])
-        cfd[index][outline] = 250
-        strata[index] = inside * np.uint8(SECTOR) | in_box * np.uint8(BOX)
-        strata[index] |= flow * np.uint8(FLOW) | outline * np.uint8(OUTLINE)
+        strata[index][flow] |= np.uint8(FLOW)
+    cfd[:, outline] = 250
     step = float(np.median(np.diff(recording.colour_times[kept]))) if len(kept) > 1 else 1 / 30
     return PairRecord(
         cfd=cfd,
-        grey=grey,
+        grey=grey[..., None],
         strata=strata,
         labels=np.zeros_like(strata),
         clip_id=hasher.clip(f"{identity}/{seed}"),

@@ -13,6 +13,7 @@ import pydicom
 from pydicom.pixels import apply_color_lut, apply_modality_lut
 from pydicom.pixels.processing import apply_voi
 
+from data_pipeline.pixels import saturation
 from data_pipeline.readers.decoders import ycbcr_to_rgb
 from data_pipeline.readers.dicom_header import get, number
 from data_pipeline.readers.dicom_layout import GREY, PixelLayout
@@ -138,12 +139,8 @@ def repair_colour(frame: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray]
             return fix, False
     hue = cv2.cvtColor(np.ascontiguousarray(small), cv2.COLOR_RGB2HSV)[..., 0].astype(int) * 2
     odd = ((hue > 70) & (hue < 170)) | ((hue > 280) & (hue < 340))
-    return None, bool((odd & (_saturation(small) > 40)).mean() > 0.5)
-
-
-def _saturation(frame: np.ndarray) -> np.ndarray:
-    return frame.max(axis=-1).astype(int) - frame.min(axis=-1)
+    return None, bool((odd & (saturation(small) > 40)).mean() > 0.5)
 
 
 def _coloured_share(frame: np.ndarray) -> float:
-    return float((_saturation(frame) > 40).mean())
+    return float((saturation(frame) > 40).mean())

@@ -2,7 +2,7 @@
 
     OUT/batches/settings.json             what the packing is made with
     OUT/batches/plan-0000.txt             keyed names of jobs in order; files found later make plan-0001, and so on
-    OUT/batches/0000-000012.jsonl         the rows of batch 12 of plan 0: its jobs, shards and clips
+    OUT/batches/0000-000012.jsonl         the rows of batch 12 of plan 0: its shards and jobs, then its clips
     OUT/batches/0000-000012-train-00      a shard, until `finish` gives it its name in OUT
 
 A batch counts when its rows are there. They are written last, under a temporary name, after the shards and the folder
@@ -12,26 +12,27 @@ machine's, a Beam worker) needs to know of no other. Jobs are named by keyed has
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.files import atomic_path, write_atomically
+import numpy as np
+
 from data_pipeline.parallel import Outcome
+from data_pipeline.records import manifest as manifests
 from data_pipeline.records.manifest import ClipRow
+from data_pipeline.records.places import FOLDER, Folder
 from data_pipeline.records.tfrecord import ShardWriter
 from data_pipeline.schema import PairRecord
 
-FOLDER = "batches"
 MAX_JOBS, MIN_JOBS, BATCHES = 64, 4, 64
 """Jobs of a batch: a list is cut into about this many batches, within these bounds. What a kill costs is at most these."""
+_KEY = "S32"
+"""Array type of a job's name; a million of them take 32 MB."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,11 +46,21 @@ class Packed:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Some jobs under one name; ``keys`` are theirs."""
+    """Some jobs under one name. They are taken from ``source`` when they are asked for."""
 
     name: str
-    keys: tuple[str, ...]
-    jobs: tuple[Any, ...]
+    keys: np.ndarray
+    """Names of the jobs, bytes."""
+    source: Sequence[Any]
+    places: np.ndarray
+    """Where each job is in ``source``; -1 for one that is no longer listed."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def jobs(self) -> Iterator[Any]:
+        return (self.source[place] if place >= 0 else _gone for place in self.places.tolist())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,71 +84,23 @@ class Written:
     duplicates: int
 
 
-class Folder:
-    """A place that holds a packing; names are relative to it. This one is a folder of this machine."""
-
-    def __init__(self, root: str | os.PathLike) -> None:
-        self.root = str(root)
-
-    def names(self) -> dict[str, int]:
-        """Every file here and in ``batches/``, with its size."""
-        found = {}
-        for inside in ("", f"{FOLDER}/"):
-            path = os.path.join(self.root, inside)
-            if os.path.isdir(path):
-                with os.scandir(path) as entries:
-                    found |= {f"{inside}{entry.name}": entry.stat().st_size for entry in entries if entry.is_file()}
-        return found
-
-    def empty(self) -> bool:
-        return not os.path.isdir(self.root) or not os.listdir(self.root)
-
-    def read(self, name: str) -> bytes:
-        return Path(self.root, name).read_bytes()
-
-    def write(self, name: str, text: str) -> None:
-        """Write a text file by renaming, flushed to the disk together with all renames before it."""
-        path = Path(self.root, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._flush(path.parent)
-        write_atomically(path, text)
-        self._flush(path.parent)
-
-    def take(self, local: Path, name: str) -> None:
-        """Move a file of this machine here, by renaming."""
-        target = Path(self.root, name)
-        try:
-            os.replace(local, target)
-        except OSError:  # another disk
-            with atomic_path(target) as temporary:
-                shutil.move(local, temporary)
-                with open(temporary, "rb") as file:
-                    os.fsync(file.fileno())
-
-    def rename(self, old: str, new: str) -> None:
-        os.replace(os.path.join(self.root, old), os.path.join(self.root, new))
-
-    def remove(self, name: str) -> None:
-        Path(self.root, name).unlink(missing_ok=True)
-
-    @staticmethod
-    def _flush(folder: Path) -> None:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def job_keys(jobs: Sequence[Any], *, key: bytes) -> np.ndarray:
+    """A keyed name for each job, the same in every run; a job that is there twice gets two. Bytes ``[n]``."""
+    secret = hashlib.blake2b(key).digest()
+    named = (hashlib.blake2b(_text(job).encode(), key=secret, digest_size=12).hexdigest().encode() for job in jobs)
+    keys = np.fromiter(named, _KEY, count=len(jobs))
+    order = np.argsort(keys, kind="stable")
+    seen: dict[bytes, int] = {}
+    for place in order[1:][keys[order[1:]] == keys[order[:-1]]]:
+        name = bytes(keys[place])
+        seen[name] = seen.get(name, 1) + 1
+        keys[place] = b"%s.%d" % (name, seen[name])
+    return keys
 
 
-def job_keys(jobs: Iterable[Any], *, key: bytes) -> Iterator[str]:
-    """A keyed name for each job, the same in every run; a job that is there twice gets two."""
-    seen: collections.Counter[str] = collections.Counter()
-    for job in jobs:
-        text = f"{job.clip_id} {job.cfd.shape}" if isinstance(job, PairRecord) else repr(job)
-        text = re.sub(r" at 0x[0-9a-f]+", "", text)
-        name = hashlib.blake2b(text.encode(), key=hashlib.blake2b(key).digest(), digest_size=12).hexdigest()
-        seen[name] += 1
-        yield name if seen[name] == 1 else f"{name}.{seen[name]}"
+def _text(job: Any) -> str:
+    text = f"{job.clip_id} {job.cfd.shape}" if isinstance(job, PairRecord) else repr(job)
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
 def plan(
@@ -147,24 +110,40 @@ def plan(
 
     Processes that start together on one folder write the same plan. With ``grow`` false, what is planned stays as it is.
     """
-    by_key = dict(zip(job_keys(jobs, key=key), jobs))
+    own = job_keys(jobs, key=key)
+    order = np.argsort(own)
     names = folder.names()
     plans = sorted(name for name in names if re.fullmatch(rf"{FOLDER}/plan-\d+\.txt", name))
-    planned = [folder.read(name).decode().split() for name in plans]
-    known = {own for keys in planned for own in keys}
-    codes = _codes(folder, names) if retry else {}
-    again = {own for own, code in codes.items() if code and code in retry and own in by_key}
-    new = [own for own in by_key if own not in known or own in again]
-    if new and grow:
-        folder.write(f"{FOLDER}/plan-{len(planned):04d}.txt", "\n".join(new) + "\n")
-        planned.append(new)
+    planned = [np.array(folder.read(name).split(), _KEY) for name in plans]
+    if grow:
+        new = np.ones(len(own), bool)
+        for keys in planned:
+            places = _places(keys, own, order)
+            new[places[places >= 0]] = False
+        if retry:
+            failed = [name.encode() for name, code in _codes(folder, names).items() if code in retry]
+            places = _places(np.array(failed, _KEY), own, order)
+            new[places[places >= 0]] = True
+        if new.any():
+            keys = own[new]
+            folder.write(f"{FOLDER}/plan-{len(planned):04d}.txt", b"\n".join(keys.tolist()).decode() + "\n")
+            planned.append(keys)
     found = []
     for number, keys in enumerate(planned):
+        places = _places(keys, own, order)
         size = min(MAX_JOBS, max(MIN_JOBS, len(keys) // BATCHES))
         for first in range(0, len(keys), size):
-            own = tuple(keys[first : first + size])
-            found.append(Batch(f"{number:04d}-{first // size:06d}", own, tuple(by_key.get(one, _gone) for one in own)))
+            part = slice(first, first + size)
+            found.append(Batch(f"{number:04d}-{first // size:06d}", keys[part], jobs, places[part]))
     return found
+
+
+def _places(keys: np.ndarray, own: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Where each of ``keys`` is in ``own`` (which ``order`` sorts), or -1."""
+    if not len(own):
+        return np.full(len(keys), -1)
+    places = order[np.minimum(np.searchsorted(own, keys, sorter=order), len(own) - 1)]
+    return np.where(own[places] == keys, places, -1)
 
 
 def stream(pairs: Iterable[Any]) -> Iterator[Batch]:
@@ -172,7 +151,8 @@ def stream(pairs: Iterable[Any]) -> Iterator[Batch]:
     pairs, number = iter(pairs), 0
     while jobs := tuple(pair for _, pair in zip(range(MIN_JOBS), pairs)):
         first = number * MIN_JOBS
-        yield Batch(f"0000-{number:06d}", tuple(f"stream-{first + n}" for n in range(len(jobs))), jobs)
+        keys = np.array([f"stream-{first + n}".encode() for n in range(len(jobs))], _KEY)
+        yield Batch(f"0000-{number:06d}", keys, jobs, np.arange(len(jobs)))
         number += 1
 
 
@@ -181,8 +161,20 @@ def _gone() -> None:
 
 
 def _codes(folder: Folder, names: Iterable[str]) -> dict[str, str]:
-    """The latest code of each job."""
-    return {own: code for name in done(names) for own, code in read(folder, name).jobs.items()}
+    """The latest code of each job that failed."""
+    failed: dict[str, str] = {}
+    for name in done(names):
+        note_failures(read(folder, name, clips=False), failed)
+    return failed
+
+
+def note_failures(written: Written, failed: dict[str, str]) -> None:
+    """Bring ``failed`` (key -> code) up to date with the jobs of a later batch."""
+    for own, code in written.jobs.items():
+        if code:
+            failed[own] = code
+        else:
+            failed.pop(own, None)
 
 
 def done(names: Iterable[str]) -> list[str]:
@@ -190,10 +182,16 @@ def done(names: Iterable[str]) -> list[str]:
     return sorted(match[1] for name in names if (match := re.fullmatch(rf"{FOLDER}/(\d+-\d+)\.jsonl", name)))
 
 
-def read(folder: Folder, name: str) -> Written:
-    """The rows of a batch."""
+def read(folder: Folder, name: str, *, clips: bool = True) -> Written:
+    """The rows of a batch; with ``clips`` false all but those of its clips, which are most of the bytes."""
+    path = f"{FOLDER}/{name}.jsonl"
+    lines = folder.read_some(path, 0, _HEAD).splitlines(keepends=True) if not clips else []
+    if not (lines and lines[0].startswith(b'{"count"') and any(_is_clip(line) for line in lines)):
+        lines = folder.read(path).splitlines()
     written = Written(jobs={}, shards={}, clips=[], duplicates=0)
-    for line in folder.read(f"{FOLDER}/{name}.jsonl").splitlines():
+    for line in lines:
+        if not clips and _is_clip(line):
+            continue
         item = json.loads(line)
         kind = item.pop("type")
         if kind == "job":
@@ -207,13 +205,24 @@ def read(folder: Folder, name: str) -> Written:
     return written
 
 
+_HEAD = 1 << 15
+"""Bytes that hold the rows of a batch before those of its clips, nearly always."""
+SHARD = re.compile(rf"{FOLDER}/\d{{4,}}-\d{{6,}}-.+-\d{{2,}}")
+"""Names of shards that have no final name yet."""
+
+
+def _is_clip(line: bytes) -> bool:
+    return line.startswith(b'{"length"')
+
+
 class BatchWriter:
     """Writes the shards of one batch and then its rows. What an attempt before left behind is replaced.
 
     Args:
         folder: where the batch is committed.
         batch: which one.
-        local: where shards are written until then; on the folder's own disk a rename commits them.
+        local: an empty folder of this machine, where shards are written until then; on the folder's own disk a rename
+            commits them.
         shard_bytes: size at which a shard is closed.
     """
 
@@ -221,16 +230,14 @@ class BatchWriter:
         self.folder, self.batch, self.local, self.shard_bytes = folder, batch, local, shard_bytes
         self._writers: dict[str, ShardWriter] = {}
         self._closed: list[tuple[Path, int, str]] = []
-        self._rows: list[dict] = []
+        self._done: list[dict] = []
+        self._clips: list[dict] = []
         self._ids: set[str] = set()
         self._duplicates = self._jobs = 0
-        local.mkdir(parents=True, exist_ok=True)
-        for path in local.glob(f"{batch.name}*"):
-            path.unlink()
 
     @property
     def complete(self) -> bool:
-        return self._jobs == len(self.batch.jobs)
+        return self._jobs == len(self.batch)
 
     def add(self, outcome: Outcome) -> None:
         """Take the outcome of the next job."""
@@ -242,19 +249,19 @@ class BatchWriter:
             writer = self._writer(clip.row.split, len(clip.data))
             offset, length = writer.write(clip.data)
             place = {"shard": writer.path.name, "offset": offset, "length": length, "thumbnail": clip.thumbnail}
-            self._rows.append({"type": "clip", "row": dataclasses.asdict(clip.row), **place})
-        self._rows.append({"type": "job", "key": self.batch.keys[self._jobs], "code": outcome.code})
+            self._clips.append({"type": "clip", "row": manifests.fields_of(clip.row), **place})
+        self._done.append({"type": "job", "key": self.batch.keys[self._jobs].decode(), "code": outcome.code})
         self._jobs += 1
 
     def commit(self) -> None:
         """Close the shards, flush them, and write the rows."""
         for split in list(self._writers):
             self._close(split)
-        rows = [*self._rows, {"type": "duplicates", "count": self._duplicates}]
+        rows: list[dict] = [{"type": "duplicates", "count": self._duplicates}]
         for path, n_bytes, sha256 in self._closed:
             rows.append({"type": "shard", "name": path.name, "n_bytes": n_bytes, "sha256": sha256})
             self.folder.take(path, f"{FOLDER}/{path.name}")
-        text = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)
+        text = "".join(json.dumps(row, sort_keys=True) + "\n" for row in (*rows, *self._done, *self._clips))
         self.folder.write(f"{FOLDER}/{self.batch.name}.jsonl", text)
 
     def abort(self) -> None:

@@ -10,10 +10,12 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from data_pipeline import storage
 from data_pipeline.files import write_atomically
 from data_pipeline.schema import SCHEMA_VERSION, VIEW_DOMAIN, PairRecord
 
@@ -21,7 +23,7 @@ MANIFEST_NAME = "manifest.json"
 CLIPS_NAME = "clips.jsonl"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ClipRow:
     """A clip as the manifest knows it: everything but the pixels."""
 
@@ -126,53 +128,81 @@ def row_of(record: PairRecord) -> ClipRow:
     )
 
 
-def count_clips(rows: Iterable[ClipRow]) -> dict[str, dict[str, Any]]:
-    """Counts per split, in the form of `Manifest.counts`."""
-    by_split: dict[str, list[ClipRow]] = {}
-    for row in rows:
-        by_split.setdefault(row.split, []).append(row)
-    return {
-        split: {
-            "clips": len(own),
-            "patients": len({row.patient_id for row in own}),
-            "frames": sum(row.n_frames for row in own),
-            **{
-                field: dict(sorted(collections.Counter(getattr(row, field) for row in own).items()))
-                for field in ("view", "domain", "kind")
-            },
+class Counts:
+    """Counts per split, in the form of `Manifest.counts`, of rows that come one after another."""
+
+    def __init__(self) -> None:
+        self._patients: dict[str, set[str]] = collections.defaultdict(set)
+        self._frames: collections.Counter[str] = collections.Counter()
+        self._tables: dict[str, dict[str, collections.Counter[str]]] = {}
+
+    def add(self, row: ClipRow) -> None:
+        self._patients[row.split].add(row.patient_id)
+        self._frames[row.split] += row.n_frames
+        tables = self._tables.setdefault(row.split, {name: collections.Counter() for name in _TABLES})
+        for name, table in tables.items():
+            table[getattr(row, name)] += 1
+
+    @property
+    def patients(self) -> dict[str, set[str]]:
+        """Ids of the patients of each split."""
+        return self._patients
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        return {
+            split: {
+                "clips": sum(tables["view"].values()),
+                "patients": len(self._patients[split]),
+                "frames": self._frames[split],
+                **{name: dict(sorted(table.items())) for name, table in tables.items()},
+            }
+            for split, tables in sorted(self._tables.items())
         }
-        for split, own in by_split.items()
-    }
 
 
-def save(manifest: Manifest, directory: str | os.PathLike, rows: Iterable[ClipRow]) -> Manifest:
-    """Write ``clips.jsonl`` and then, by renaming, ``manifest.json``; returns the manifest with its directory."""
-    directory = Path(directory)
-    write_atomically(
-        directory / CLIPS_NAME, "".join(json.dumps(dataclasses.asdict(row), sort_keys=True) + "\n" for row in rows)
-    )
-    fields = dataclasses.asdict(manifest)
+_TABLES = ("view", "domain", "kind")
+
+
+def line_of(row: ClipRow) -> str:
+    """The line of a clip in ``clips.jsonl``."""
+    return json.dumps(fields_of(row), sort_keys=True) + "\n"
+
+
+def fields_of(row: ClipRow) -> dict[str, Any]:
+    """What a row holds, by name."""
+    return {name: getattr(row, name) for name in _FIELDS}
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(ClipRow))
+
+
+def save(manifest: Manifest, directory: str | os.PathLike) -> None:
+    """Write ``manifest.json`` by renaming."""
+    fields = {field.name: getattr(manifest, field.name) for field in dataclasses.fields(manifest)}
+    fields["shards"] = [dataclasses.asdict(shard) for shard in manifest.shards]
     del fields["directory"]
     fields["digest"] = manifest.digest
-    write_atomically(directory / MANIFEST_NAME, json.dumps(fields, indent=1, sort_keys=True) + "\n")
-    return dataclasses.replace(manifest, directory=str(directory))
+    write_atomically(Path(directory, MANIFEST_NAME), json.dumps(fields, indent=1, sort_keys=True) + "\n")
 
 
 def load(path: str | os.PathLike) -> Manifest:
-    """Read the manifest of a packed directory (or the manifest file itself).
+    """Read the manifest of a packed directory (or the manifest file itself), here or in a bucket.
 
     Raises:
         ValueError: when there is none, it is damaged, or it has another schema version.
     """
-    path = Path(path)
-    file = path if path.is_file() else path / MANIFEST_NAME
-    if not file.is_file():
+    directory = os.fspath(path).removesuffix(f"/{MANIFEST_NAME}").rstrip("/") or "/"
+    file = f"{directory}/{MANIFEST_NAME}"
+    try:
+        with storage.open_binary(file) as opened:
+            text = opened.read()
+    except (FileNotFoundError, NotADirectoryError):
         raise ValueError(
             f"{path} is not a packed data set: it has no {MANIFEST_NAME}. "
             "Give a directory that `cfd2gray pack` finished; an interrupted one is finished by running it again"
-        )
+        ) from None
     try:
-        fields = json.loads(file.read_text())
+        fields = json.loads(text)
         if fields["schema_version"] != SCHEMA_VERSION:
             raise ValueError(
                 f"{file} has schema version {fields['schema_version']}, this release reads {SCHEMA_VERSION}; "
@@ -182,7 +212,7 @@ def load(path: str | os.PathLike) -> Manifest:
         fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
         fields["patients"] = {split: tuple(ids) for split, ids in fields["patients"].items()}
         fields["near_duplicates"] = tuple(tuple(pair) for pair in fields["near_duplicates"])
-        manifest = Manifest(**fields, directory=str(file.parent))
+        manifest = Manifest(**fields, directory=directory)
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise ValueError(f"{file} is damaged ({type(error).__name__}: {error}); pack the data again") from None
     if manifest.digest != digest:
@@ -192,6 +222,12 @@ def load(path: str | os.PathLike) -> Manifest:
 
 def load_rows(manifest: Manifest, split: str) -> list[ClipRow]:
     """The clips of a split in the order of their records."""
-    with open(Path(manifest.directory) / CLIPS_NAME) as lines:
-        rows = [ClipRow(**json.loads(line)) for line in lines]
-    return sorted((row for row in rows if row.split == split), key=lambda row: (row.shard, row.record))
+    with storage.open_binary(f"{manifest.directory}/{CLIPS_NAME}") as lines:
+        own = (fields for line in lines if (fields := json.loads(line))["split"] == split)
+        rows = [ClipRow(**{name: _kept_once(value) for name, value in fields.items()}) for fields in own]
+    return sorted(rows, key=lambda row: (row.shard, row.record))
+
+
+def _kept_once(value: Any) -> Any:
+    """Patients, views and vendors are the same text in many rows."""
+    return sys.intern(value) if type(value) is str else value

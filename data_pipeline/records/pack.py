@@ -9,16 +9,13 @@ later call are appended.
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
-import fcntl
 import functools
 import hashlib
 import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from data_pipeline import parallel
@@ -26,8 +23,9 @@ from data_pipeline.records import batches, near_duplicates, splits
 from data_pipeline.records import example as records
 from data_pipeline.records import finish as finishing
 from data_pipeline.records import manifest as manifests
-from data_pipeline.records.batches import FOLDER, Batch, BatchWriter, Folder, Packed
+from data_pipeline.records.batches import Batch, BatchWriter, Packed
 from data_pipeline.records.manifest import Manifest
+from data_pipeline.records.places import FOLDER, Folder, place_of
 from data_pipeline.schema import SCHEMA_VERSION, PairRecord
 
 Job = Callable[[], PairRecord | Iterable[PairRecord]]
@@ -43,6 +41,7 @@ def pack(
     encoding: str = "zstd",
     workers: int = 0,
     timeout: float = parallel.TIMEOUT,
+    memory: int = 0,
     resume: bool = True,
     part: tuple[int, int] | None = None,
     retry: Iterable[str] = (),
@@ -61,12 +60,14 @@ def pack(
 
     Args:
         pairs: records (packed in this process), or picklable callables giving one record or several.
-        out_dir: a directory that does not exist, is empty, or holds this very packing, unfinished or finished.
+        out_dir: a directory that does not exist, is empty, or holds this very packing, unfinished or finished; or a
+            place in a bucket, ``s3://...``.
         name: of the data set, as part of the shards' names.
         shard_mb: size in MB (1e6 bytes) at which a shard is closed; those of a small batch are smaller.
         encoding: of the arrays, see `records`.
         workers: processes that run the jobs.
         timeout: seconds for one job in a worker.
+        memory: bytes that the data of a worker may take; 0: what the machine has.
         resume: go on with an unfinished packing, add to a finished one; otherwise either is an error.
         part: ``(k, n)``: pack only the k-th of n shares of the batches, 1 <= k <= n, and leave the end to a call without.
         retry: codes of failures to be tried once more; ``transient`` stands for `parallel.TRANSIENT`.
@@ -89,19 +90,18 @@ def pack(
     )
     if part is not None and not 1 <= part[0] <= part[1]:
         raise ValueError(f"part must be (k, n) with 1 <= k <= n, got {part}")
-    folder = Folder(out_dir)
+    folder = place_of(out_dir)
     claim(folder, settings, resume=resume)
-    with _alone(folder, part):
-        whole = set(finishing.drop_lost(folder))
-        todo, total = _todo(folder, pairs, whole, part=part, key=key, retry=retry)
+    with folder.alone(part) as scratch:
+        todo, total = _todo(folder, pairs, part=part, key=key, retry=retry)
         if part is None and total == 0 and manifests.MANIFEST_NAME in folder.names():
-            return manifests.load(out_dir)
+            return manifests.load(folder.root)
         run = functools.partial(run_job, encoding=encoding, fractions=shares, salt=salt)
-        local, shard_bytes = Path(out_dir) / FOLDER, int(shard_mb * 1e6)
-        write = functools.partial(BatchWriter, folder, local=local, shard_bytes=shard_bytes)
+        write = functools.partial(BatchWriter, folder, local=scratch, shard_bytes=int(shard_mb * 1e6))
+        manner = {"workers": workers, "timeout": timeout, "memory": memory, "spool": scratch}
         with parallel.progress_bar("clips", show=progress) as bar:
             task = bar.add_task("packing", total=total)
-            for job, code, error in run_batches(run, todo, write, workers=workers, timeout=timeout):
+            for job, code, error in run_batches(run, todo, write, **manner):
                 if code and on_error:
                     on_error(job, code, error)
                 bar.advance(task)
@@ -110,10 +110,10 @@ def pack(
 
 def finish(out_dir: str | os.PathLike) -> Manifest:
     """Make one data set of what parts have packed; ``ValueError`` when batches of the plan are still to be packed."""
-    folder = Folder(out_dir)
+    folder = place_of(out_dir)
     if SETTINGS not in folder.names():
         raise ValueError(f"{out_dir} holds no packing; pack its parts first")
-    with _alone(folder, None):
+    with folder.alone(None):
         whole = set(finishing.drop_lost(folder))
         left = [batch.name for batch in batches.plan(folder, (), key=b"") if batch.name not in whole]
         if left:
@@ -128,11 +128,16 @@ def run_batches(
     run: Callable[[Any], list[Packed]],
     todo: Iterable[Batch],
     write: Callable[[Batch], BatchWriter],
-    *,
-    workers: int,
-    timeout: float = parallel.TIMEOUT,
+    **manner: Any,
 ) -> Iterator[tuple[Any, str, BaseException | None]]:
-    """Run the jobs of batches, which workers take without waiting for a batch to end; ``(job, code, error)`` of each."""
+    """Run the jobs of batches, which workers take without waiting for a batch to end; ``(job, code, error)`` of each.
+
+    Args:
+        run: a job to its clips.
+        todo: the batches.
+        write: gives the writer of a batch.
+        manner: of `parallel.run_ordered`.
+    """
     begun: collections.deque[Batch] = collections.deque()
 
     def jobs() -> Iterator[Any]:
@@ -142,7 +147,7 @@ def run_batches(
 
     writer = None
     try:
-        for job, outcome in parallel.run_ordered(run, jobs(), workers=workers, timeout=timeout):
+        for job, outcome in parallel.run_ordered(run, jobs(), **manner):
             writer = writer or write(begun.popleft())
             writer.add(outcome)
             if writer.complete:
@@ -220,28 +225,17 @@ def claim(folder: Folder, settings: Mapping[str, Any], *, resume: bool = True) -
 
 
 def _todo(
-    folder: Folder, pairs: Iterable, whole: set[str], *, part: tuple[int, int] | None, key: bytes, retry: Iterable[str]
+    folder: Folder, pairs: Iterable, *, part: tuple[int, int] | None, key: bytes, retry: Iterable[str]
 ) -> tuple[Iterable[Batch], int | None]:
     """The batches that are to be run, and the number of their jobs where it is known."""
     if not isinstance(pairs, Sequence):
+        whole = set(finishing.drop_lost(folder))
         return (batch for batch in batches.stream(pairs) if batch.name not in whole), None
     codes = set(retry)
     planned = batches.plan(
         folder, pairs, key=key, retry=codes | set(parallel.TRANSIENT if "transient" in codes else ())
     )
     own = planned if part is None else planned[part[0] - 1 :: part[1]]
+    whole = set(finishing.drop_lost(folder, {batch.name for batch in own}))  # others may be writing theirs
     todo = [batch for batch in own if batch.name not in whole]
-    return todo, sum(len(batch.jobs) for batch in todo)
-
-
-@contextlib.contextmanager
-def _alone(folder: Folder, part: tuple[int, int] | None) -> Iterator[None]:
-    """Hold a packing: parts beside other parts, the whole alone. The kernel lets go, however this process ends."""
-    directory = Path(folder.root, FOLDER)
-    with open(directory / ".lock", "w") as all_of_it, open(directory / f".lock-{part}", "w") as own:
-        try:
-            fcntl.flock(all_of_it, (fcntl.LOCK_SH if part else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"another process is packing into {folder.root}; wait for it, or choose another") from None
-        yield
+    return todo, sum(len(batch) for batch in todo)

@@ -12,14 +12,15 @@ import cv2
 import numpy as np
 
 from data_pipeline.geometry import Fan, Geometry
-from data_pipeline.schema import SECTOR, Region, check_frames
+from data_pipeline.pixels import grown
+from data_pipeline.schema import BOX, FLOW, SECTOR, Region, check_frames
 from data_pipeline.screen import kind as clip_kind
 from data_pipeline.screen import learned
 from data_pipeline.screen.colour import box as colour_box
 from data_pipeline.screen.colour import mask as colour_mask
-from data_pipeline.screen.fan_fit import FanFit, FanOptions, agreed, fit_fan, spread
-from data_pipeline.screen.marker import Marker
-from data_pipeline.screen.said import Said
+from data_pipeline.screen.fan_fit import FanFit, FanOptions, agreed, fit_fan, recognised, spread
+from data_pipeline.screen.marker import Marker, drawn_over
+from data_pipeline.screen.said import Said, polygon_mask
 
 NOTHING = Said()
 
@@ -95,13 +96,17 @@ def analyse(
     fan, state, verdict = _decide(frames, regions, image_type, options, said)
     strata = np.repeat((fan.sector * np.uint8(SECTOR))[None], len(frames), axis=0)
     geometry = fan.geometry
-    if verdict.has_colour:
+    masks = said.masks_for(frames.shape[:3])
+    if verdict.has_colour and masks is not None:
+        strata |= (masks & fan.sector) * np.uint8(FLOW | BOX)
+    elif verdict.has_colour:
         geometry = state.steered
         for span, box, seen in _boxes_over_time(frames, state, options):
             marker = state.marker(box, seen)
             if marker is not None:
                 for frame, plane in zip(frames[span], strata[span]):
                     marker.mark(frame, plane, state.tint, options.colour)
+            strata[span] |= drawn_over(seen, fan.sector)
     return FlowAnalysis(
         geometry=geometry,
         sector=fan.sector,
@@ -123,6 +128,7 @@ class LiveMasks:
       kind, score, reason: see `FlowAnalysis`.
       sector: bool [H, W].
       box: bool [H, W]: where colour is looked for; nowhere when the kind has no colour.
+      tint: of the grey map.
     """
 
     def __init__(
@@ -138,10 +144,14 @@ class LiveMasks:
         self._options = options or FlowOptions()
         fan, state, verdict = _decide(frames, regions, image_type, self._options, said)
         self.kind, self.score, self.reason, self.sector = verdict.kind, verdict.score, verdict.reason, fan.sector
-        self._tint, self._marker = state.tint, None
+        self.tint, self._marker, self._drawn = state.tint or colour_mask.PLAIN, None, np.uint8(0)
         self.box = np.zeros_like(fan.sector)
-        if verdict.has_colour:
-            self._marker = state.marker(state.box, state.seen)
+        mask = said.masks_for((1, *frames.shape[1:3]))
+        if verdict.has_colour and mask is not None:
+            self._drawn = (mask[0] & fan.sector) * np.uint8(FLOW | BOX)
+            self.box = mask[0] & fan.sector
+        elif verdict.has_colour:
+            self._marker, self._drawn = state.marker(state.box, state.seen), drawn_over(state.seen, fan.sector)
         if self._marker is not None:
             self.box[self._marker.part] = self._marker.near | self._marker.outline
 
@@ -151,9 +161,9 @@ class LiveMasks:
             raise ValueError(
                 f"frames of this stream must be uint8 {[*self.sector.shape, 3]}, got {frame.dtype} {list(frame.shape)}"
             )
-        plane = self.sector * np.uint8(SECTOR)
+        plane = self.sector * np.uint8(SECTOR) | self._drawn
         if self._marker is not None:
-            self._marker.mark(frame, plane, self._tint, self._options.colour)
+            self._marker.mark(frame, plane, self.tint, self._options.colour)
         return plane
 
 
@@ -163,24 +173,35 @@ def _decide(
     """What holds for the whole clip."""
     some = spread(frames, options.static_frames)
     seen = learned.see(some, _darkest(some), options=options.learned)
-    box = said.box_mask(frames.shape[1:3])
-    if box is not None:
+    if said.box is not None:
+        box = polygon_mask("box", said.box, frames.shape[1:3])
         seen = dataclasses.replace(seen, box=box, outline=seen.outline & box, flow=box)
-    fan = agreed(fit_fan(some, options=options.fan), seen.sector)
+    fan = _sector(agreed(fit_fan(some, options=options.fan), seen.sector), said)
     state = _Static.of(some, fan, seen, options)
-    if box is not None:
+    if said.box is not None:
         state = dataclasses.replace(state, box=None)
     evidence = clip_kind.evidence(
         frames, some, state.coloured, state.ground, fan.sector, state.box, state.geometry, options.kind
     )
     verdict = clip_kind.judge(evidence, seen.parse, regions=regions, image_type=image_type, options=options.kind)
-    if said.kind is not None:
-        seen_share = evidence.coloured_frames
-        coloured = said.kind != "bmode"
+    kind = said.kind or ("cfd" if said.mask is not None and not verdict.has_colour else None)
+    if kind is not None:
         verdict = dataclasses.replace(
-            verdict, kind=said.kind, has_colour=coloured, score=1.0, reason="said by the user", colour_seen=seen_share
-        )
+            verdict, kind=kind, has_colour=kind != "bmode", score=1.0, reason="said by the user",
+            colour_seen=evidence.coloured_frames,
+        )  # fmt: skip
     return fan, state, verdict
+
+
+def _sector(fan: FanFit, said: Said) -> FanFit:
+    """The sector that is said, or the remembered one that is like the one found."""
+    if said.sector is not None:
+        return recognised(fan, polygon_mask("sector", said.sector, fan.sector.shape))
+    for corners, least in said.known:
+        mask = polygon_mask("sector", corners, fan.sector.shape)
+        if np.count_nonzero(mask & fan.sector) >= least * np.count_nonzero(mask | fan.sector):
+            return recognised(fan, mask)
+    return fan
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -225,7 +246,7 @@ class _Static:
         interface = np.zeros(sector.shape, bool)
         if not colour_mask.is_frozen(cut, sector):
             interface = colour_mask.static_colour(cut, coloured, options=options.colour, area=int(sector.sum()))
-            interface = cv2.dilate(interface.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+            interface = grown(interface, 1)
         coloured = np.stack([colour_mask.without_traces(mask) for mask in coloured & ~interface])
         geometry = fan.geometry.moved(ground[1].start, ground[0].start)
         box = _locate(cut, coloured, geometry, options)

@@ -74,7 +74,7 @@ def fit_fan(frames: np.ndarray, *, cm_per_px: float | None = None, options: FanO
     return _hull(lit, common)
 
 
-def agreed(fit: FanFit, seen: np.ndarray, *, least: float = 0.88) -> FanFit:
+def agreed(fit: FanFit, seen: np.ndarray, *, least: float = 0.93) -> FanFit:
     """The fitted sector where it agrees with the one that was recognised, bool [H, W]; else the recognised one.
 
     The fit is exact at the edges of fans and rectangles; it knows no pair of sectors, no sector upside down and no
@@ -83,8 +83,13 @@ def agreed(fit: FanFit, seen: np.ndarray, *, least: float = 0.88) -> FanFit:
     both, either = np.count_nonzero(fit.sector & seen), np.count_nonzero(fit.sector | seen)
     if both >= least * either or np.count_nonzero(seen) < 0.03 * seen.size:
         return fit
+    return recognised(fit, seen)
+
+
+def recognised(fit: FanFit, sector: np.ndarray) -> FanFit:
+    """A sector of any form, bool [H, W], in place of the fitted one."""
     common = {k: getattr(fit.geometry, k) for k in ("cm_per_px", "native_height", "native_width")}
-    return dataclasses.replace(_hull(seen, common), sector=seen)
+    return dataclasses.replace(_hull(sector, common), sector=sector)
 
 
 def spread(frames: np.ndarray, count: int) -> np.ndarray:

@@ -7,6 +7,7 @@ import dataclasses
 import cv2
 import numpy as np
 
+from data_pipeline.pixels import grown
 from data_pipeline.screen.parser.network import Parse, parse_screen
 
 
@@ -17,7 +18,7 @@ class LearnedOptions:
     sector: float = 0.5
     flow: float = 0.2
     outline: float = 0.2
-    overlay: float = 0.6
+    overlay: float = 0.3
     small_sector: float = 0.2
     """Area of a further sector, in shares of the largest, from which it counts (biplane, dual, inset)."""
     least: float = 0.15
@@ -100,15 +101,16 @@ def _sectors(mask: np.ndarray, options: LearnedOptions) -> np.ndarray:
 def _thin(band: np.ndarray, darkest: np.ndarray, scale: float) -> np.ndarray:
     """The line inside the band that the network marked at its own size: what stands out from both its sides.
 
-    Where nothing stands out (a faint line, or one that moves) the band itself is taken.
+    Where nothing stands out (a faint line, or one that moves) the band itself is taken. At full size the band is the
+    ridge of a line, which lines of several pixels, or smooth ones, are wider than.
     """
-    if scale > 0.8:
-        return band
-    reach = 2 * round(1.5 / scale) + 3
-    sides = cv2.medianBlur(darkest, min(reach, 31) | 1)
-    line = band & (darkest.astype(np.int16) - sides > 8)
-    grown = cv2.dilate(line.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
-    return line | (band & ~grown)
+    reduced = scale <= 0.8
+    reach = 2 * round(1.5 / scale) + 3 if reduced else 7
+    bright = darkest.astype(np.int16) - cv2.medianBlur(darkest, min(reach, 31) | 1) > 8
+    if reduced:
+        line = band & bright
+        band = line | (band & ~grown(line, reach // 2))
+    return band | (grown(band, 1) & bright)
 
 
 def _box(outline: np.ndarray, flow: np.ndarray, sector: np.ndarray) -> np.ndarray:

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 
-import cv2
 import numpy as np
 
 from data_pipeline.geometry import Geometry
+from data_pipeline.pixels import grown
 from data_pipeline.schema import BOX, FLOW, OUTLINE
 from data_pipeline.screen.colour.box import ColourBox, box_masks
-from data_pipeline.screen.colour.mask import ColourOptions, Tint, colour_level, coloured, fill_holes
+from data_pipeline.screen.colour.mask import (
+    ColourOptions,
+    Tint,
+    colour_level,
+    coloured,
+    fill_holes,
+    surrounded,
+    white_cores,
+)
 from data_pipeline.screen.learned import Learned
+
+AGREED = 0.95
+"""Share of a fitted outline that must lie on the one that the learned parser sees; else the fit found other lines."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,16 +60,17 @@ class Marker:
         """
         inside, outline = seen.box[ground], seen.outline[ground]
         px = max(round(0.012 * seen.sector.shape[0]), 2)
-        near = cv2.dilate(inside.astype(np.uint8), np.ones((2 * px + 1, 2 * px + 1), np.uint8)) > 0
+        near = grown(inside, px)
         if box is not None and (box.outlined or not outline.any()):
-            inside, around, line = box_masks(box, geometry, sector.shape, near_px=2.0)
-            near, outline = near | around if box.outlined or not near.any() else near, outline | line
+            fitted, around, line = box_masks(box, geometry, sector.shape, near_px=2.0)
+            if not outline.any() or _shared(line, outline, px) > AGREED:
+                inside, near, outline = fitted, near | around, outline | line
         around = (near | outline) & sector
         if not around.any():
             return None
         ys, xs = np.nonzero(around.any(axis=1))[0], np.nonzero(around.any(axis=0))[0]
         cut = (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
-        core, bleed = (cv2.dilate(outline.astype(np.uint8), np.ones((n, n), np.uint8)).astype(bool) for n in (5, 7))
+        core, bleed = grown(outline, 2), grown(outline, 3)
         marks = seen.overlay[ground]
         top, left = ground[0].start, ground[1].start
         return Marker(
@@ -78,4 +90,16 @@ class Marker:
         flow &= self.sure | (colour_level(cut, tint) > 2 * options.strong)
         hole_px = max(int(options.hole_px * frame.shape[0] * frame.shape[1] / (480 * 640)), 2)
         flow = fill_holes(flow, cut[..., 1], hole_px=hole_px)
+        flow |= white_cores(cut[..., 1], flow | self.outline, self.near)
+        flow |= surrounded(flow | self.outline) & self.near
         plane[self.part] |= self.box * np.uint8(BOX) | flow * np.uint8(FLOW) | self.outline * np.uint8(OUTLINE)
+
+
+def drawn_over(seen: Learned, sector: np.ndarray) -> np.ndarray:
+    """uint8 [H, W]: OUTLINE where marks lie on tissue (bool [H, W]), beside the box too: nothing of them is tissue."""
+    return (seen.overlay & sector) * np.uint8(OUTLINE)
+
+
+def _shared(line: np.ndarray, other: np.ndarray, px: int) -> float:
+    """Share of ``line`` within ``px`` of ``other``."""
+    return float(grown(other, px)[line].mean()) if line.any() else 0.0

@@ -221,7 +221,6 @@ class BModeChain:
         self._thermal = (10 ** (look.noise_db / 20) * (1 + 0.35 * (d / 10) ** 2) * np.ones(fan.shape)).astype(
             np.float32
         )
-        self._blood_gain = _amplitude(0.5 * self._fixed)
         self._previous: np.ndarray | None = None
 
     def form(self, echo_db: np.ndarray, blood: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:

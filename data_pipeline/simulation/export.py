@@ -6,7 +6,6 @@ import dataclasses
 import fractions
 import io
 import itertools
-import json
 import pathlib
 from collections.abc import Sequence
 
@@ -16,13 +15,13 @@ import pydicom
 import pydicom.uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from data_pipeline.files import atomic_path, write_atomically
+from data_pipeline.files import atomic_path, write_json
 from data_pipeline.parallel import progress_bar, run_ordered
 from data_pipeline.records.pack import pack
 from data_pipeline.records.splits import split_of
 from data_pipeline.schema import SPLITS, VIEWS, PairRecord
+from data_pipeline.simulation.on_the_fly import PaintedSource
 from data_pipeline.simulation.simulator import SIMULATOR_VERSION, SimulationOptions, simulate_pair
-from data_pipeline.simulation.sources import PaintedSource
 
 KINDS = ("records", "dicom", "mp4")
 
@@ -146,7 +145,7 @@ def _write_clip(folder: pathlib.Path, job: SimulationJob, record: PairRecord, ki
         with atomic_path(path) as partial:
             (_write_dicom if kind == "dicom" else _write_mp4)(partial, frames, record)
     facts = {"view": record.view, "fps": record.fps, "shared": record.shared, "params": record.params}
-    write_atomically(pathlib.Path(f"{stem}.json"), json.dumps(facts, indent=1))
+    write_json(f"{stem}.json", facts)
 
 
 def _write_mp4(path: pathlib.Path, frames: np.ndarray, record: PairRecord) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +27,8 @@ from data_pipeline.simulation.console.acquisition import (
     thin_lines,
 )
 from data_pipeline.simulation.console.box import ScanBox
+from data_pipeline.simulation.console.colour import ColourFlow, ColourLayer
 from data_pipeline.simulation.console.colour_maps import ColourMap
-from data_pipeline.simulation.console.ui import make_screen
 from data_pipeline.simulation.painter_flow import find_blood, invent_flow, misplace, tissue_velocity
 from data_pipeline.simulation.scan_grid import KINDS, ScanGrid
 
@@ -37,7 +39,6 @@ NYQUIST_CM_S = {
     "heart": (40.0, 80.0), "fetal": (30.0, 60.0), "vessel": (12.0, 45.0), "kidney": (10.0, 40.0), "liver": (10.0, 40.0),
 }  # fmt: skip
 """Range to draw the Nyquist velocity from, by domain."""
-PLACES = ("blood", "no_blood", "bright")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,14 +81,6 @@ HELD_OUT = PainterOptions(
 """Painter to judge a translator with: other bars, smaller boxes, fewer pulses, other flow than ``TRAIN``."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PaintedClip:
-    """``record``, and ``velocity``: float16 ``[T, H, W]``, painted velocity in cm/s, wrapped, NaN off the flow."""
-
-    record: PairRecord
-    velocity: np.ndarray
-
-
 def paint_pair(
     grey: np.ndarray,
     seed: int,
@@ -101,6 +94,7 @@ def paint_pair(
     shared: bool = True,
     phase: np.ndarray | None = None,
     labels: np.ndarray | None = None,
+    velocity_out: np.ndarray | None = None,
 ) -> PairRecord:
     """Paint colour flow over a greyscale clip.
 
@@ -114,32 +108,12 @@ def paint_pair(
       shared: target is the same duplex B-mode as under the colour; otherwise the untouched input.
       phase: float ``[T]`` cardiac phase for the ECG trace, when known.
       labels: uint8 ``[T, H, W]`` anatomy, when known; zero otherwise.
+      velocity_out: float ``[T, H, W]``; filled with the painted velocity in cm/s, wrapped at Nyquist, NaN off the flow.
 
     Returns: a record of kind ``painted``.
 
     Raises: ValueError for frames of a wrong shape, no frames, an unknown view, no fan, or a clip without tissue.
     """
-    return paint_clip(
-        grey, seed, fps=fps, fan=fan, options=options, clip_id=clip_id, patient_id=patient_id, view=view, shared=shared,
-        phase=phase, labels=labels,
-    ).record  # fmt: skip
-
-
-def paint_clip(
-    grey: np.ndarray,
-    seed: int,
-    *,
-    fps: float,
-    fan: ScanGrid | Geometry | None = None,
-    options: PainterOptions = TRAIN,
-    clip_id: str,
-    patient_id: str,
-    view: str = "UNKNOWN",
-    shared: bool = True,
-    phase: np.ndarray | None = None,
-    labels: np.ndarray | None = None,
-) -> PaintedClip:
-    """Like `paint_pair`, with the painted velocity beside the record."""
     frames = _check(grey, seed, fps, view)
     fan = _as_fan(fan, frames)
     colour_map, streams = _head(seed, options)
@@ -149,52 +123,25 @@ def paint_clip(
     bright = _bright_level(polar, frames)
     domain = VIEW_DOMAIN[view]
     preview = find_blood(polar[:: max(1, len(polar) // 6)], fan, bright=bright).mean(0)
-    place = _draw_place(rng_draw, options)
-    centre = _draw_centre(rng_draw, fan, preview, place)
-    acquisition = draw_acquisition(
-        rng_draw, fan, centre, options=options, frames=len(frames), fps=fps, domain=domain,
-        nyquist_range=NYQUIST_CM_S.get(domain, (25.0, 75.0)), shared=shared, colour_map=colour_map, box=options.box,
+    place, acquisition = _draw_acquisition(
+        rng_draw, fan, preview, options=options, frames=len(frames), fps=fps, domain=domain, shared=shared,
+        colour_map=colour_map,
     )  # fmt: skip
-    if place == "bright":  # colour that must win over bright pixels
-        slope, priority = min(acquisition.settings.priority_slope, 1.2), float(rng_draw.uniform(170, 256))
-        settings = dataclasses.replace(acquisition.settings, priority=priority, priority_slope=slope)
-        acquisition = dataclasses.replace(acquisition, settings=settings)
     flow = acquisition.flow(fan, rng_flow, fps=fps)
     held = np.arange(len(frames)) // acquisition.hold * acquisition.hold
     duplex, duplex_polar = _duplex(frames, polar, held, acquisition, fan)
-    rows, columns = flow.polar_window
-    blood = find_blood(duplex_polar, fan, bright=bright, columns=columns)[:, rows]
-    soft_polar = duplex_polar[:, rows, columns].astype(np.float32)
-    if place != "blood":
-        blood = misplace(rng_field, blood, fan, place)
-    velocity = invent_flow(
-        rng_field, blood, fan, flow.polar_window, nyquist_cm_s=acquisition.settings.nyquist_cm_s, fps=fps,
-        domain=domain, eddy_cm=options.eddy_cm, speed=options.speed,
-    )  # fmt: skip
-    tissue = tissue_velocity(soft_polar, fan, bright, acquisition.settings.nyquist_cm_s)
-
-    painted = np.full(frames.shape, np.nan, np.float16)
-
-    def layers():
-        for k in range(len(frames)):
-            if held[k] == k:
-                field = flow.estimate(
-                    k, grey=soft_polar[k], velocity=velocity[k], blood=blood[k], tissue_velocity=tissue[k]
-                )
-            layer = flow.paint(k, field, soft_polar[k])
-            painted[k][layer.window] = layer.velocity
-            yield layer
-
-    screen = None
-    if options.screen or acquisition.overlay:
-        beat = np.arange(len(frames)) / fps * 1.2 % 1 if phase is None else phase
-        screen = make_screen(
-            rng_screen, fan, acquisition.colour_map, nyquist_cm_s=acquisition.settings.nyquist_cm_s,
-            shown=acquisition.shown, phase=beat, fps=fps, over_sector=not options.screen,
-        )  # fmt: skip
-    cfd, strata = compose(duplex, layers(), acquisition, fan, screen=screen, whole_screen=options.screen)
+    layers = _layers(
+        flow, duplex_polar, held, fan, rng_field, place=place, bright=bright, fps=fps, domain=domain, options=options
+    )
+    if velocity_out is not None:
+        velocity_out[:], layers = np.nan, list(layers)
+        for plane, layer in zip(velocity_out, layers):
+            plane[layer.window] = layer.velocity
+    beat = np.arange(len(frames)) / fps * 1.2 % 1 if phase is None else phase
+    screen = acquisition.screen(rng_screen, fan, phase=beat, fps=fps, whole=options.screen)
+    cfd, strata = compose(duplex, layers, acquisition, fan, screen=screen, whole_screen=options.screen)
     target = store_target(duplex if shared else frames, acquisition, fan)
-    record = PairRecord(
+    return PairRecord(
         cfd=cfd,
         grey=target,
         strata=strata,
@@ -215,7 +162,32 @@ def paint_clip(
             **acquisition.params(),
         },
     )
-    return PaintedClip(record=record, velocity=painted)
+
+
+def _layers(
+    flow: ColourFlow, polar: np.ndarray, held: np.ndarray, fan: ScanGrid, rng: np.random.Generator, *,
+    place: str, bright: float, fps: float, domain: str, options: PainterOptions,
+) -> Iterator[ColourLayer]:  # fmt: skip
+    """The colour of every frame: flow invented where blood is, or where ``place`` says, as the acquisition shows it.
+
+    ``polar``: duplex B-mode ``[T, n_r, n_t]``; ``held``: the frame whose colour each frame shows.
+    """
+    rows, columns = flow.polar_window
+    blood = find_blood(polar, fan, bright=bright, columns=columns)[:, rows]
+    soft = polar[:, rows, columns].astype(np.float32)
+    if place != "blood":
+        blood = misplace(rng, blood, fan, place)
+    nyquist = flow.settings.nyquist_cm_s
+    velocity = invent_flow(
+        rng, blood, fan, flow.polar_window, nyquist_cm_s=nyquist, fps=fps, domain=domain, eddy_cm=options.eddy_cm,
+        speed=options.speed,
+    )  # fmt: skip
+    tissue = tissue_velocity(soft, fan, bright, nyquist)
+    field = None
+    for k, shown in enumerate(held):
+        if shown == k:
+            field = flow.estimate(k, grey=soft[k], velocity=velocity[k], blood=blood[k], tissue_velocity=tissue[k])
+        yield flow.paint(k, field, soft[k])
 
 
 def painted_id(clip_id: str, seed: int, options: PainterOptions, shared: bool) -> str:
@@ -232,6 +204,24 @@ def painted_vendor(seed: int, options: PainterOptions) -> str:
 def _head(seed: int, options: PainterOptions) -> tuple[ColourMap, list[np.random.SeedSequence]]:
     first, *streams = np.random.SeedSequence([int(PAINTER_VERSION), 2, int(seed)]).spawn(5)
     return draw_palette(np.random.default_rng(first), options), streams
+
+
+def _draw_acquisition(
+    rng: np.random.Generator, fan: ScanGrid, blood: np.ndarray, *, options: PainterOptions, domain: str, **clip: Any
+) -> tuple[str, Acquisition]:
+    """What colour lies over (``blood``, ``no_blood``, ``bright``) and the acquisition of it; ``clip``: what else
+    `draw_acquisition` takes."""
+    place = _draw_place(rng, options)
+    centre = _draw_centre(rng, fan, blood, place)
+    nyquist = NYQUIST_CM_S.get(domain, (25.0, 75.0))
+    acquisition = draw_acquisition(
+        rng, fan, centre, options=options, domain=domain, nyquist_range=nyquist, box=options.box, **clip
+    )
+    if place == "bright":  # colour that must win over bright pixels
+        slope, priority = min(acquisition.settings.priority_slope, 1.2), float(rng.uniform(170, 256))
+        settings = dataclasses.replace(acquisition.settings, priority=priority, priority_slope=slope)
+        acquisition = dataclasses.replace(acquisition, settings=settings)
+    return place, acquisition
 
 
 def _draw_place(rng: np.random.Generator, options: PainterOptions) -> str:

@@ -87,6 +87,7 @@ class ClipHead:
 class ClipPlan:
     """A clip ready to be formed: sector, scene, acquisition and the generators of what follows."""
 
+    options: SimulationOptions
     fan: ScanGrid
     scene: Scene
     acquisition: Acquisition
@@ -96,8 +97,11 @@ class ClipPlan:
 
     @classmethod
     def draw(
-        cls, view, seed, height, width, frames, options: SimulationOptions, split, *, speckle: int = 0
+        cls, view, seed, height, width, frames, options: SimulationOptions | None, split, *, speckle: int = 0
     ) -> ClipPlan:
+        """Raises ``ValueError`` naming the parameter, its value and the allowed range."""
+        options = options or SimulationOptions()
+        check_request(view, seed, height, width, frames, split)
         head = ClipHead.draw(view, seed, options, split)
         rng_draw, rng_scene, rng_flow, rng_screen, rng_speckle = (np.random.default_rng(s) for s in head.streams)
         if options.screen:
@@ -114,7 +118,13 @@ class ClipPlan:
             nyquist_range=scene.nyquist_range, shared=head.shared, colour_map=head.colour_map,
         )  # fmt: skip
         return cls(
-            fan=fan, scene=scene, acquisition=acquisition, shared=head.shared, rng_flow=rng_flow, rng_screen=rng_screen
+            options=options,
+            fan=fan,
+            scene=scene,
+            acquisition=acquisition,
+            shared=head.shared,
+            rng_flow=rng_flow,
+            rng_screen=rng_screen,
         )
 
 

@@ -258,12 +258,11 @@ class ScanGrid:
         out[~self.mask] = 0
         return out
 
-    def to_polar(self, image: np.ndarray, *, nearest: bool = False) -> np.ndarray:
+    def to_polar(self, image: np.ndarray) -> np.ndarray:
         """Inverse scan conversion ``[H, W(, C<=4)] -> [n_r, n_t(, C)]`` of the same dtype."""
         if image.shape[:2] != (self.height, self.width):
             raise ValueError(f"to_polar needs an image of shape {(self.height, self.width)}, got {image.shape}")
-        how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
-        return cv2.remap(image, *self.polar_map, how, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.remap(image, *self.polar_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
     @functools.cached_property
     def _nearest_maps(self) -> tuple[np.ndarray, np.ndarray]:

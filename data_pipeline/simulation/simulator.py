@@ -9,15 +9,13 @@ import cv2
 import numpy as np
 
 from data_pipeline.geometry import Geometry
-from data_pipeline.schema import PairRecord
+from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, PairRecord
 from data_pipeline.simulation.console.acquisition import Acquisition, compose, store_target, thin_lines
-from data_pipeline.simulation.console.ui import make_screen
 from data_pipeline.simulation.plan import (
     SEEDS_PER_SPLIT,
     SIMULATOR_VERSION,
     ClipPlan,
     SimulationOptions,
-    check_request,
     clip_id_of,
     digest_of,
     patient_id_of,
@@ -66,23 +64,22 @@ class SimulatedClip:
     acquisition: Acquisition
     clip_id: str
     patient_id: str
-    provenance: str = "simulated"
 
     @property
     def fan(self) -> np.ndarray:
-        return (self.strata & 1) > 0
+        return (self.strata & SECTOR) > 0
 
     @property
     def box(self) -> np.ndarray:
-        return (self.strata & 2) > 0
+        return (self.strata & BOX) > 0
 
     @property
     def mask(self) -> np.ndarray:
-        return (self.strata & 4) > 0
+        return (self.strata & FLOW) > 0
 
     @property
     def outline(self) -> np.ndarray:
-        return (self.strata & 8) > 0
+        return (self.strata & OUTLINE) > 0
 
     def record(self) -> PairRecord:
         return PairRecord(
@@ -131,9 +128,8 @@ def simulate_clip(
     split: str = "train",
 ) -> SimulatedClip:
     """Like `simulate_pair`, with velocity, phase, both B-modes and masks beside the record."""
-    options = options or SimulationOptions()
-    check_request(view, seed, height, width, frames, split)
     plan = ClipPlan.draw(view, seed, height, width, frames, options, split)
+    options = plan.options
     fan, scene, acquisition = plan.fan, plan.scene, plan.acquisition
     flow = acquisition.flow(fan, plan.rng_flow, fps=scene.fps)
     duplex = np.zeros((frames, height, width), np.uint8)
@@ -157,12 +153,7 @@ def simulate_clip(
         layer = flow.paint(k, field, shown)
         velocity[k][layer.window] = layer.velocity
         layers.append(layer)
-    screen = None
-    if options.screen or acquisition.overlay:
-        screen = make_screen(
-            plan.rng_screen, fan, acquisition.colour_map, nyquist_cm_s=acquisition.settings.nyquist_cm_s,
-            shown=acquisition.shown, phase=phase, fps=scene.fps, over_sector=not options.screen,
-        )  # fmt: skip
+    screen = acquisition.screen(plan.rng_screen, fan, phase=phase, fps=scene.fps, whole=options.screen)
     cfd, strata = compose(duplex, layers, acquisition, fan, screen=screen, whole_screen=options.screen)
     return SimulatedClip(
         cfd=cfd,
@@ -211,8 +202,6 @@ def simulate_truths(
     """
     if count < 1:
         raise ValueError(f"count must be >= 1, got {count}")
-    options = options or SimulationOptions()
-    check_request(view, seed, height, width, frames, split)
     out = []
     for number in range(count):
         plan = ClipPlan.draw(view, seed, height, width, frames, options, split, speckle=number + 1)
@@ -252,8 +241,6 @@ def simulate_grey(
     split: str = "train",
 ) -> SimulatedGrey:
     """The greyscale half of `simulate_pair` alone: same arguments, same anatomy."""
-    options = options or SimulationOptions()
-    check_request(view, seed, height, width, frames, split)
     plan = ClipPlan.draw(view, seed, height, width, frames, options, split)
     grey, labels = np.zeros((2, frames, height, width), np.uint8)
     phase = np.zeros(frames, np.float32)

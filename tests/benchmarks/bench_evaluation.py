@@ -23,8 +23,8 @@ from cfd2gray.evaluation.extras import Extras
 from cfd2gray.evaluation.report.findings import findings
 from cfd2gray.evaluation.report.tables import cell, output_rows
 from cfd2gray.evaluation.run import evaluate_weights
-from cfd2gray.files import atomic_path, write_json
 from cfd2gray.weights import pretrained
+from data_pipeline.files import atomic_path, write_json
 from data_pipeline.records.pack import pack
 from data_pipeline.schema import VIEWS
 from data_pipeline.simulation.export import simulation_jobs

@@ -29,7 +29,7 @@ from data_pipeline.schema import BOX, FLOW  # noqa: E402
 from data_pipeline.screen.analysis import analyse  # noqa: E402
 from data_pipeline.screen.crop import SectorCrop  # noqa: E402
 from data_pipeline.simulation.console.codec import Codec  # noqa: E402
-from data_pipeline.simulation.painter import TRAIN, paint_clip  # noqa: E402
+from data_pipeline.simulation.painter import TRAIN, paint_pair  # noqa: E402
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip  # noqa: E402
 
 SIDE, PATCH, STRIDE = 256, 24, 12
@@ -107,9 +107,11 @@ def main() -> None:
         painter = dataclasses.replace(TRAIN, bright_share=0.0, no_blood_share=0.0, **SHARED)
         ids = {"clip_id": "clip", "patient_id": "patient", "view": "A4C"}
         start = (seed % 6) * 6
-        painted = paint_clip(grey[start : start + 12], seed, fps=20.0, fan=geometry, options=painter, **ids)
+        part = grey[start : start + 12]
+        velocity = np.empty(part.shape, np.float16)
+        painted = paint_pair(part, seed, fps=20.0, fan=geometry, options=painter, velocity_out=velocity, **ids)
         for kind, parts in ((0, (made.cfd, made.velocity, made.strata)),
-                            (1, (painted.record.cfd, painted.velocity, painted.record.strata))):  # fmt: skip
+                            (1, (painted.cfd, velocity, painted.strata))):  # fmt: skip
             for name, found in patches(*parts).items():
                 rows[name] += found
                 kinds[name] += [kind] * len(found)

@@ -1,6 +1,6 @@
-"""Do simulated and painted clips measure like the real one? Prints the table of `simulation.realism` for both.
+"""Do simulated and painted clips measure like the real one? Prints the table of `realism` for both.
 
-    python tests/benchmarks/realism_table.py [--clips 12] [--json realism.json]
+    python -m tests.benchmarks.realism_table [--clips 12] [--json realism.json]
 
 Clips are made at the size of the real one (a sector of some 450 px), since counts depend on it. Painted: colour over
 simulated greyscale and, with the ``test`` extra, over the real echocardiogram among pydicom's test files. ``*`` marks
@@ -16,10 +16,10 @@ import json
 import numpy as np
 
 from data_pipeline.simulation.console.codec import Codec
-from data_pipeline.simulation.painter import TRAIN, paint_clip
-from data_pipeline.simulation.realism import REAL, measure, summarise, table
+from data_pipeline.simulation.painter import TRAIN, paint_pair
 from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip, simulate_grey
+from tests.data_pipeline.simulation.realism import REAL, measure, summarise, table
 
 HEIGHT, WIDTH, FRAMES, FPS = 480, 600, 8, 18.0
 ALIKE = {"mode": "velocity", "artefacts": 0.0, "ui_share": 0.0, "moving_box": 0.0, "codec": Codec(name="ybr")}
@@ -41,10 +41,10 @@ def simulated(view: str, seed: int) -> dict[str, float]:
 
 def painted(grey: np.ndarray, fan: object, seed: int) -> dict[str, float]:
     ids = {"clip_id": "clip", "patient_id": "patient", "view": "A4C"}
-    made = paint_clip(grey, seed, fps=FPS, fan=fan, options=PAINTER, **ids)
-    record = made.record
+    velocity = np.empty(grey.shape, np.float16)
+    record = paint_pair(grey, seed, fps=FPS, fan=fan, options=PAINTER, velocity_out=velocity, **ids)
     nyquist = record.params["colour"]["nyquist_cm_s"]
-    return figures(record.cfd, record.grey, record.strata, made.velocity, nyquist, record.geometry)
+    return figures(record.cfd, record.grey, record.strata, velocity, nyquist, record.geometry)
 
 
 def real_grey() -> tuple[np.ndarray, object] | None:

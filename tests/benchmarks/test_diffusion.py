@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from cfd2gray.benchmarks import cost, diffusion, latent_cost
+from cfd2gray.benchmarks import cost
+from cfd2gray.benchmarks.diffusion import latent_cost
+from cfd2gray.benchmarks.diffusion import model as diffusion
 from flax import nnx
 
 from cfd2gray.models.generator import Generator, evidence

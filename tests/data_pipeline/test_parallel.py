@@ -1,5 +1,6 @@
 """Real worker processes that fail, hang and die."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data_pipeline import parallel
@@ -33,12 +35,14 @@ def act(argument):
         raise MemoryError
     if argument == "awkward":
         raise AwkwardError(1, 2)
+    if argument == "defect":
+        raise ZeroDivisionError
     if argument == "value":
         raise ValueError("bad")
     if argument == "coded":
         raise CodedError
     if argument == "disk":
-        raise OSError(5, "I/O error")
+        raise OSError(28, "No space left on device")
     return argument * 2
 
 
@@ -49,7 +53,7 @@ def test_a_bad_job_costs_itself_only(workers):
     assert [argument for argument, _ in seen] == arguments
     codes = {argument: outcome.code for argument, outcome in seen if isinstance(argument, str)}
     assert codes == {
-        "die": "worker_died", "memory": "defect:MemoryError", "hang": "timeout", "value": "ValueError",
+        "die": "worker_died", "memory": "memory", "hang": "timeout", "value": "ValueError",
         "coded": "truncated", "disk": "OSError",
         "awkward": "defect:AwkwardError",
     }  # fmt: skip
@@ -63,11 +67,13 @@ def test_here_and_in_workers_alike():
 
 
 def test_many_defects_stop_the_run_and_few_do_not():
-    few = [*range(300), *["memory"] * parallel.FEW_DEFECTS]
+    few = [*range(300), *["defect"] * parallel.FEW_DEFECTS]
     assert sum(bool(outcome.code) for _, outcome in parallel.run_ordered(act, few)) == parallel.FEW_DEFECTS
-    with pytest.raises(parallel.TooManyDefectsError, match="11 of 11 jobs failed by a defect.*MemoryError") as caught:
-        list(parallel.run_ordered(act, ["memory"] * 50))
-    assert isinstance(caught.value.__cause__, MemoryError)
+    with pytest.raises(
+        parallel.TooManyDefectsError, match="11 of 11 jobs failed by a defect.*ZeroDivisionError"
+    ) as caught:
+        list(parallel.run_ordered(act, ["defect"] * 50))
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert len(list(parallel.run_ordered(act, ["value"] * 50))) == 50  # bad input never stops a run
 
 
@@ -82,6 +88,47 @@ def test_arguments_are_drawn_a_few_ahead_only(workers):
 
     for number, _ in enumerate(parallel.run_ordered(act, arguments(), workers=workers), 1):
         assert drawn <= number + parallel.IN_FLIGHT * workers
+
+
+def busy_until(argument):
+    """A file server that answers at the n-th call; the readers wrap what it says."""
+    path, answers, number = argument
+    with open(path, "a") as file:
+        file.write(".")
+    if os.path.getsize(path) < answers:
+        try:
+            raise OSError(number, os.strerror(number))
+        except OSError as error:
+            raise CodedError("could not be read") from error
+    return "read"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_busy_file_server_is_asked_again(tmp_path, workers):
+    asked = [
+        (tmp_path / "stale", 2, errno.ESTALE),
+        (tmp_path / "absent", 9, errno.EIO),
+        (tmp_path / "no", 2, errno.EACCES),
+    ]
+    codes = [outcome.code for _, outcome in parallel.run_ordered(busy_until, asked, workers=workers)]
+    assert codes == ["", "OSError", "truncated"]
+    assert [path.stat().st_size for path, _, _ in asked] == [2, 1 + len(parallel.PAUSES), 1]
+
+
+def fill(megabytes):
+    return len(np.ones(megabytes << 20, np.uint8))
+
+
+def test_memory_is_bounded_for_each_job():
+    codes = [outcome.code for _, outcome in parallel.run_ordered(fill, [10, 3000, 20], workers=1, memory=2 << 30)]
+    assert codes == ["", "memory", ""]
+    assert parallel.MEMORY in parallel.TRANSIENT  # another run, with more of it, may do it
+
+
+def test_results_wait_in_files(tmp_path):
+    for number, outcome in parallel.run_ordered(act, [*range(6), "value"], workers=2, spool=tmp_path):
+        assert outcome.code == "ValueError" if number == "value" else outcome.result == 2 * number
+    assert not list(tmp_path.iterdir())
 
 
 SCRIPT = """

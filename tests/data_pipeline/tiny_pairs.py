@@ -1,10 +1,14 @@
 """Pair records of random pixels, and picklable jobs that make them."""
 
 import dataclasses
+import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from data_pipeline.geometry import Fan
+from data_pipeline.loading.transforms import AugmentOptions
+from data_pipeline.records.manifest import ClipRow, row_of
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, PairRecord
 
 
@@ -68,3 +72,30 @@ class FailingJob:
 
 class TypedError(ValueError):
     code = "truncated"
+
+
+@dataclasses.dataclass(frozen=True)
+class InMemory:
+    """Records held in memory."""
+
+    records: Sequence[PairRecord]
+
+    @property
+    def digest(self) -> str:
+        names = "\n".join(f"{r.clip_id} {r.cfd.shape}" for r in self.records)
+        return hashlib.sha256(f"memory\n{names}".encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> PairRecord:
+        return self.records[index]
+
+    def ids(self, index: int) -> ClipRow:
+        return row_of(self.records[index])
+
+
+NO_AUGMENTATION = AugmentOptions(
+    crop_probability=0, max_stride=1, gain=0, gamma=0, contrast=0, jpeg_probability=0, max_dilation=0
+)
+"""Only the temporal window is random."""

@@ -119,7 +119,7 @@ def test_markdown_joins_seeds_and_says_how_far_they_spread():
         {"run": "e", "loss.pixel": 1.0, "setting": "named", "test/ssim_flow": 0.125},
     ]
     lines = sweep_table.markdown(["loss.pixel"], ["step", "test/clips", "test/ssim_flow"], rows).splitlines()
-    assert lines[0] == "| | runs | clips | ssim flow |"
+    assert lines[0] == "|  | runs | clips | ssim flow |"
     assert lines[2:] == [
         "| loss.pixel=0.0 | 2 | 4 | 0.600 ± 0.141 |",
         "| nothing changed | 1 |  | 0.250 |",

@@ -22,13 +22,13 @@ from cfd2gray.evaluation.card.as_translated import as_translated
 from cfd2gray.evaluation.ceiling import redraws
 from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
 from cfd2gray.evaluation.report.gallery import Gallery, ReportClip
+from cfd2gray.evaluation.run import predictor
 from cfd2gray.evaluation.step import Predict, as_uint8
 from cfd2gray.evaluation.tasks.lumen import lumen_errors
 from cfd2gray.evaluation.tasks.mass_recall import mass_recall
-from cfd2gray.mesh import make_mesh, replicated
+from cfd2gray.mesh import make_mesh
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.training.data import to_mesh
-from cfd2gray.translation.predict import make_predict
 from cfd2gray.translation.translator import Translator
 from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.parallel import progress_bar
@@ -97,10 +97,7 @@ def judge(weights: GeneratorWeights, *, options: CardOptions | None = None) -> C
     """
     options = options or CardOptions()
     mesh = make_mesh(devices=jax.local_devices())
-    predict = functools.partial(
-        jax.jit(make_predict(weights.spec, feather=weights.settings["feather"])),
-        jax.device_put(weights.params, replicated(mesh)),
-    )
+    predict = predictor(weights, mesh)
     sets: list[Callable[[], card_sets.CardSet]] = [
         *(functools.partial(card_sets.simulated, size, clips=options.simulated) for size in card_sets.SIZES),
         *(

@@ -14,15 +14,18 @@ import numpy as np
 
 from cfd2gray.evaluation.card.judge import Card
 from cfd2gray.evaluation.report.gallery import ReportClip
-from cfd2gray.evaluation.results import patients_text, write_json
-from cfd2gray.files import atomic_path
+from cfd2gray.evaluation.results import patients_text, write_result
+from cfd2gray.pages.markdown import markdown_table
+from cfd2gray.pages.numbers import bare, number
+from data_pipeline.files import atomic_path, write_atomically
 
 STRATA = ("frame", "sector", "box", "flow", "flow_eroded")
 METHODS = {
     "luma": "luma", "desaturate": "desaturate", "inpaint": "inpaint", "temporal_median": "temporal median",
     "speckle_redraw": "ceiling: new speckle", "speckle_mean": "ceiling: mean of draws",
 }  # fmt: skip
-MEASURES = ("ssim", "texture_std_ratio", "flicker_ratio")
+RATIOS = ("texture_std_ratio", "flicker_ratio")
+MEASURES = ("ssim", *RATIOS)
 SPEARMAN = "confidence_spearman_flow"
 TILE = 224
 
@@ -34,16 +37,14 @@ def write_card(folder: pathlib.Path, card: Card, *, title: str, commit: str = ""
     """
     stem = title.lower().replace(" ", "_")
     page = folder / f"{stem}.md"
-    write_json(folder / f"{stem}.json", _numbers(card))
+    write_result(folder / f"{stem}.json", _numbers(card))
     with atomic_path(folder / f"{stem}.jpg") as temporary:
         cv2.imwrite(str(temporary), picture(card.clips)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
     text = markdown(card, title=title, picture=f"{stem}.jpg", commit=commit)
     if curves:
         text += f"\n## Training\n\n![losses and validation over steps]({stem}_training.svg)\n"
-        with atomic_path(folder / f"{stem}_training.svg") as temporary:
-            temporary.write_text(curves)
-    with atomic_path(page) as temporary:
-        temporary.write_text(text)
+        write_atomically(folder / f"{stem}_training.svg", curves)
+    write_atomically(page, text)
     return page
 
 
@@ -98,89 +99,64 @@ def _tile(frame: np.ndarray) -> np.ndarray:
 
 
 def _set_table(result: Mapping[str, Any]) -> list[str]:
-    head = [
-        f"{result['n_clips']} clips of {patients_text(result['n_patients'])}.",
-        "",
-    ]
-    lines = [
-        "| | " + " | ".join("inner" if s == "flow_eroded" else s for s in STRATA) + " | texture | flicker |",
-        "|---|" + "---|" * (len(STRATA) + 2),
-        _row("**model**", result["ssim"], result["texture_std_ratio"], result["flicker_ratio"]),
-    ]
+    rows = [_row("**model**", result)]
     if "anatomy" in result:
-        part = result["anatomy"]
-        lines.append(_row("AnatomyNet alone", part["ssim"], part["texture_std_ratio"], part["flicker_ratio"]))
+        rows.append(_row("AnatomyNet alone", result["anatomy"]))
     for key, label in METHODS.items():
         part = result["baselines"].get(key) or result.get("ceilings", {}).get(key)
         if part:
-            lines.append(_row(label, part.get("ssim", part), part.get("texture_std_ratio"), part.get("flicker_ratio")))
+            rows.append(_row(label, part))
+    head = ["", *("inner" if s == "flow_eroded" else s for s in STRATA), "texture", "flicker"]
+    about = f"{result['n_clips']} clips of {patients_text(result['n_patients'])}."
     spearman = result.get(SPEARMAN)
     tail = [] if spearman is None else ["", f"Claimed doubt against found error in flow: Spearman {spearman:.2f}."]
-    return head + lines + tail
+    return [about, "", *markdown_table(head, rows), *tail]
 
 
-def _row(label: str, ssim: Mapping[str, Any], texture: Any, flicker: Any) -> str:
-    cells = []
+def _row(label: str, part: Mapping[str, Any]) -> list[str]:
+    ssim = part.get("ssim", part)
+    cells = [label]
     for stratum in STRATA:
-        low, high = ((ssim.get("ci95") or {}).get(stratum) or (None, None))[:2]
-        text = _number(ssim.get(stratum))
-        cells.append(text if low is None else f"{text} [{_number(low)}, {_number(high)}]")
-    ratios = [_number((part or {}).get("flow"), digits=2) for part in (texture, flicker)]
-    return f"| {label} | " + " | ".join(cells + ratios) + " |"
+        ends = (ssim.get("ci95") or {}).get(stratum)
+        cells.append(_number(ssim.get(stratum)) + (f" [{_number(ends[0])}, {_number(ends[1])}]" if ends else ""))
+    return cells + [_number((part.get(name) or {}).get("flow"), digits=2) for name in RATIOS]
 
 
 def _number(value: float | None, *, digits: int = 3) -> str:
-    return (
-        ""
-        if value is None
-        else f"{value:.{digits}f}".replace("0.", ".", 1)
-        if abs(value) < 1
-        else f"{value:.{digits}f}"
-    )
+    return bare(number(value, digits))
 
 
 def _size_table(sizes: Mapping[int, Mapping[str, Any]]) -> list[str]:
-    lines = [
-        "| px | model flow | best do-nothing flow | model box | best do-nothing box | texture |",
-        "|---|" + "---|" * 5,
-    ]
+    head = ["px", "model flow", "best do-nothing flow", "model box", "best do-nothing box", "texture"]
+    rows = []
     for size, result in sizes.items():
-        cells = [
-            result["ssim"]["flow"],
-            _best_baseline(result, "flow"),
-            result["ssim"]["box"],
-            _best_baseline(result, "box"),
-            result["texture_std_ratio"]["flow"],
-        ]
-        lines.append(f"| {size} | " + " | ".join(_number(value) for value in cells) + " |")
+        scores = [value for s in ("flow", "box") for value in (result["ssim"][s], _best_baseline(result, s))]
+        rows.append([str(size), *map(_number, (*scores, result["texture_std_ratio"]["flow"]))])
     return [
-        *lines,
+        *markdown_table(head, rows),
         "",
         "The real echo, shared target, painted as above, through `Translator`, which works at its own size and pastes back.",
     ]
 
 
 def _mass_table(masses: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    lines = ["| | kept | share of contrast |", "|---|---|---|"]
-    lines += [f"| {name.replace('_', ' ')} | {m['kept']:.2f} | {m['contrast']:.2f} |" for name, m in masses.items()]
+    rows = [[name.replace("_", " "), f"{m['kept']:.2f}", f"{m['contrast']:.2f}"] for name, m in masses.items()]
     some = next(iter(masses.values()))
     about = (
         f"{some['frames']} frames of {some['clips']} simulated clips in which colour hides part of a mass. Kept: at least half"
         " of that part's contrast to the blood around it is there. Truth is the view without colour."
     )
-    return [*lines, "", about]
+    return [*markdown_table(["", "kept", "share of contrast"], rows), "", about]
 
 
 def _lumen_table(lumens: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    lines = ["| | invented | closed |", "|---|---|---|"]
-    for name, found in lumens.items():
-        lines.append(f"| {name.replace('_', ' ')} | {_number(found['invented'])} | {_number(found['closed'])} |")
+    rows = [[name.replace("_", " "), *map(_number, (f["invented"], f["closed"]))] for name, f in lumens.items()]
     about = (
         "Invented: share of hidden tissue that came out as dark as blood; closed: share of hidden blood that came out as "
         f"bright as tissue (5 px averages, {next(iter(lumens.values()))['clips']} simulated clips). Truth is the view without "
         "colour."
     )
-    return [*lines, "", about]
+    return [*markdown_table(["", "invented", "closed"], rows), "", about]
 
 
 def _machine() -> str:
@@ -190,16 +166,13 @@ def _machine() -> str:
 
 def _domain_table(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The strata of the sets that have several domains."""
-    lines = ["| | clips | flow | best do-nothing flow | box | texture | flicker |", "|---|" + "---|" * 6]
+    rows = []
     for name, result in results.items():
-        if len(result["by_domain"]) < 2:
-            continue
-        for domain, part in result["by_domain"].items():
-            cells = [part["ssim"]["flow"], _best_baseline(part, "flow"), part["ssim"]["box"]]
-            ratios = [_number(part[key].get("flow"), digits=2) for key in ("texture_std_ratio", "flicker_ratio")]
-            row = [str(part["n_clips"]), *map(_number, cells), *ratios]
-            lines.append(f"| {name}, {domain} | " + " | ".join(row) + " |")
-    return lines
+        for domain, part in result["by_domain"].items() if len(result["by_domain"]) > 1 else ():
+            scores = [part["ssim"]["flow"], _best_baseline(part, "flow"), part["ssim"]["box"]]
+            ratios = [_number(part[key].get("flow"), digits=2) for key in RATIOS]
+            rows.append([f"{name}, {domain}", str(part["n_clips"]), *map(_number, scores), *ratios])
+    return markdown_table(["", "clips", "flow", "best do-nothing flow", "box", "texture", "flicker"], rows)
 
 
 def _best_baseline(result: Mapping[str, Any], stratum: str) -> float | None:

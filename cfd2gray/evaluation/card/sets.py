@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from pydicom.data import get_testdata_file
 
-from cfd2gray.translation.translator import luma_of
 from data_pipeline.loading.transforms import ToExample
+from data_pipeline.pixels import luma
 from data_pipeline.readers import read_clip
 from data_pipeline.schema import LABELS, VIEWS, PairRecord
 from data_pipeline.simulation.painter import HELD_OUT, paint_pair
@@ -85,7 +85,7 @@ def real_echo() -> tuple[np.ndarray, float, str]:
         path = get_testdata_file(name, download=False)
         if path is not None:
             clip = read_clip(pathlib.Path(path))
-            return luma_of(clip.frames), float(clip.info.fps), name
+            return luma(clip.frames), float(clip.info.fps), name
     raise ValueError(f"the real echo ({' or '.join(REAL_FILES)}) is not installed; pip install pydicom-data")
 
 

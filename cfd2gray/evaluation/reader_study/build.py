@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-import json
 import math
 import os
 import secrets
@@ -24,8 +23,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cfd2gray.files import atomic_path
 from cfd2gray.pages.page import render
+from data_pipeline.files import write_atomically, write_json
 from data_pipeline.schema import FLOW
 
 KEY_FORMAT, ANSWER_FORMAT = "cfd2gray-reader-key-1", "cfd2gray-reader-answers-1"
@@ -129,10 +128,8 @@ def build_study(folder: str | os.PathLike, clips: Sequence[StudyClip], *, option
         "options": dataclasses.asdict(options),
         "items": items,
     }
-    with atomic_path(folder / "study.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    with atomic_path(folder / "key.json") as temporary:
-        temporary.write_text(json.dumps(key, indent=1), encoding="utf-8")
+    write_atomically(folder / "study.html", page)
+    write_json(folder / "key.json", key)
     return key
 
 

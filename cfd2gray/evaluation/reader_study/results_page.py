@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from cfd2gray.pages.blocks import Cell, Chart, Facts, Findings, Panel, Section, Table, Two
@@ -46,9 +45,9 @@ def reader_findings(scores: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def print_scores(scores: Mapping[str, Any], *, console: Console | None = None) -> None:
+def print_scores(scores: Mapping[str, Any]) -> None:
     """Findings and one row per reader."""
-    console = console or Console()
+    console = Console()
     for sentence in reader_findings(scores):
         console.print(sentence, highlight=False)
     head = ("reader", "accuracy [95 %]", "found synthetic", "found real", "AUC", "s/clip")
@@ -66,9 +65,9 @@ def print_scores(scores: Mapping[str, Any], *, console: Console | None = None) -
     console.print(terminal_table(head, rows))
 
 
-def print_power(power: Mapping[str, Any], *, console: Console | None = None) -> None:
+def print_power(power: Mapping[str, Any]) -> None:
     """What a number of answers can see."""
-    console = console or Console()
+    console = Console()
     n, smallest = power["n_answers"], power["smallest_accuracy_seen"]
     able = (
         "no accuracy with 80 % power" if smallest is None else f"an accuracy of {100 * smallest:.1f} % with 80 % power"
@@ -81,25 +80,16 @@ def print_power(power: Mapping[str, Any], *, console: Console | None = None) -> 
     console.print(terminal_table(("true accuracy", f"power of {n} answers", "answers needed for 80 %"), rows))
 
 
-def write_reader_page(path: str | os.PathLike, scores: Mapping[str, Any], *, title: str = "Reader study") -> Path:
+def write_reader_page(path: str | os.PathLike, scores: Mapping[str, Any]) -> Path:
     """The scores as a self-contained page with interval plot, ROC and tables."""
     said = Findings(findings=[{"level": "note", "text": text} for text in reader_findings(scores)])
-    dots = [
-        Dot(label=row["reader"], value=row["accuracy"], low=row["ci95"][0], high=row["ci95"][1])
-        for row in scores["readers"]
-    ]
     pooled = scores["pooled"]
-    dots.insert(
-        0,
-        Dot(label="all readers", value=pooled["accuracy"], low=pooled["ci95"][0], high=pooled["ci95"][1], kind="model"),
-    )
+    dots = [Dot(label="all readers", value=pooled["accuracy"], ends=pooled["ci95"], kind="model")]
+    dots += [Dot(label=row["reader"], value=row["accuracy"], ends=row["ci95"]) for row in scores["readers"]]
     accuracy = interval_plot([Facet(title="accuracy, 95 % exact", dots=dots, reference=0.5)], digits=2, width=500)
-    curve = Line(
-        label=f"readers, AUC {pooled['auc']:.2f}",
-        x=np.array(scores["roc"]["false_alarms"]),
-        y=np.array(scores["roc"]["sensitivity"]),
-    )
-    chance = Line(label="guessing", x=np.array([0.0, 1.0]), y=np.array([0.0, 1.0]))
+    roc = scores["roc"]
+    curve = Line(label=f"readers, AUC {pooled['auc']:.2f}", x=roc["false_alarms"], y=roc["sensitivity"])
+    chance = Line(label="guessing", x=(0, 1), y=(0, 1))
     plots = (accuracy, line_plot("ROC by confidence", [curve, chance], x_label="real clips called synthetic"))
     title_power = "What this study could have seen"
     parts = [
@@ -111,7 +101,7 @@ def write_reader_page(path: str | os.PathLike, scores: Mapping[str, Any], *, tit
         Section(anchor="power", nav="Power", title=title_power, blocks=[Panel(blocks=[_power(scores["power"])])]),
     ]  # fmt: skip
     facts = f"{scores['n_readers']} readers, {scores['n_items']} clips each, study {scores['study']}"
-    return write_page(path, title=title, facts=facts, sections=parts)
+    return write_page(path, title="Reader study", facts=facts, sections=parts)
 
 
 def _table(scores: Mapping[str, Any]) -> Table:

@@ -123,32 +123,36 @@ def score_study(key: Mapping[str, Any], readers: Sequence[Mapping[str, Any]]) ->
     }
 
 
-def exact_interval(successes: int, n: int, *, level: float = 0.95) -> list[float]:
-    """Clopper-Pearson interval of a share (Biometrika 26, 1934)."""
-    ends = stats.binomtest(successes, n).proportion_ci(level, method="exact")
+def exact_interval(successes: int, n: int) -> list[float]:
+    """95 % Clopper-Pearson interval of a share (Biometrika 26, 1934)."""
+    ends = stats.binomtest(successes, n).proportion_ci(0.95, method="exact")
     return [float(ends.low), float(ends.high)]
 
 
-def power(n: int, accuracy: float, *, level: float = 0.05) -> float:
+WANTED, LEVEL, MOST_ANSWERS = 0.8, 0.05, 20_000
+"""Power and two-sided level that a study is planned for, and the number of answers beyond which nobody plans one."""
+
+
+def power(n: int, accuracy: float) -> float:
     """Chance that ``n`` answers of a given true accuracy differ from guessing in an exact two-sided binomial test."""
     k = np.arange(n + 1)
     p_value = np.minimum(1, 2 * np.minimum(stats.binom.cdf(k, n, CHANCE), stats.binom.sf(k - 1, n, CHANCE)))
-    return float(stats.binom.pmf(k, n, accuracy)[p_value <= level].sum())
+    return float(stats.binom.pmf(k, n, accuracy)[p_value <= LEVEL].sum())
 
 
-def answers_needed(accuracy: float, *, wanted: float = 0.8, level: float = 0.05, limit: int = 20_000) -> int | None:
-    """Smallest number of answers from which on the power is at least ``wanted``; ``None`` beyond ``limit``."""
+def answers_needed(accuracy: float) -> int | None:
+    """Smallest number of answers from which on the power is at least `WANTED`; ``None`` beyond `MOST_ANSWERS`."""
     if not 0 < accuracy < 1 or accuracy == CHANCE:
         raise ValueError(f"the accuracy to detect must lie in 0..1 and differ from {CHANCE}, got {accuracy}")
     # A normal approximation says where to look; the exact power wiggles, so a stretch of it is looked at.
     gap = abs(accuracy - CHANCE)
-    z = stats.norm.ppf(1 - level / 2) * 0.5 + stats.norm.ppf(wanted) * np.sqrt(accuracy * (1 - accuracy))
+    z = stats.norm.ppf(1 - LEVEL / 2) * 0.5 + stats.norm.ppf(WANTED) * np.sqrt(accuracy * (1 - accuracy))
     guess = int((z / gap) ** 2)
-    if guess > limit:
+    if guess > MOST_ANSWERS:
         return None
     last_short = 0
     for n in range(max(1, int(0.7 * guess) - 10), int(1.3 * guess) + 40):
-        if power(n, accuracy, level=level) < wanted:
+        if power(n, accuracy) < WANTED:
             last_short = n
     return last_short + 1
 
@@ -162,7 +166,7 @@ def power_table(n: int, *, accuracy: float | None = None) -> dict[str, Any]:
         raise ValueError(f"the number of answers must be at least 1, got {n}")
     own = () if accuracy is None else (accuracy,)
     candidates = np.arange(0.505, 1.0, 0.005)
-    seen = [float(a) for a in candidates if power(n, a) >= 0.8]
+    seen = [float(a) for a in candidates if power(n, a) >= WANTED]
     return {
         "n_answers": n,
         "power": {f"{a:.2f}": power(n, a) for a in sorted({0.55, 0.6, 0.65, 0.7, 0.8, *own})},

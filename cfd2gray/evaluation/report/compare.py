@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from cfd2gray.evaluation.measures import MEASURES, STRATUM_TITLES
 from cfd2gray.evaluation.report.findings import best_baseline
@@ -118,23 +119,10 @@ def _score(row: Mapping[str, Any], measure: str, stratum: str) -> float:
 
 
 def _differing_settings(results: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    flat = {name: _flat(result["settings"]) for name, result in results.items()}
-    keys = sorted({key for settings in flat.values() for key in settings})
-    return {
-        key: {name: settings.get(key, "-") for name, settings in flat.items()}
-        for key in keys
-        if key.split(".")[0] not in _INCIDENTAL and len({settings.get(key, "-") for settings in flat.values()}) > 1
-    }
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = str(value)
-    return flat
+    flat = {name: flatten_dict(result["settings"], sep=".") for name, result in results.items()}
+    keys = sorted({key for settings in flat.values() for key in settings if key.split(".")[0] not in _INCIDENTAL})
+    values = {key: {name: str(settings.get(key, "-")) for name, settings in flat.items()} for key in keys}
+    return {key: of_runs for key, of_runs in values.items() if len(set(of_runs.values())) > 1}
 
 
 def write_comparison(
@@ -142,7 +130,6 @@ def write_comparison(
     results: Mapping[str, Mapping[str, Any]],
     *,
     clips: Sequence[Sequence[Mapping[str, Any]]] = (),
-    title: str = "Comparison of runs",
 ) -> Path:
     """The comparison as a self-contained page; ``clips`` are those of each run's report (`report.clips_of`)."""
     outcome = compare(results)
@@ -157,7 +144,7 @@ def write_comparison(
     ]
     clips = sorted({result["n_clips"] for result in results.values()})
     facts = f"{len(results)} runs · {' or '.join(str(n) for n in clips)} clips each"
-    return write_page(path, title=title, facts=facts, sections=parts, clips=shared)
+    return write_page(path, title="Comparison of runs", facts=facts, sections=parts, clips=shared)
 
 
 def shared_clips(names: Sequence[str], clips: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:

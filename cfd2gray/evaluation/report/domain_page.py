@@ -29,9 +29,9 @@ def domain_rows(outcome: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str,
     return rows
 
 
-def print_domains(outcome: Mapping[str, Any], *, console: Console | None = None) -> None:
+def print_domains(outcome: Mapping[str, Any]) -> None:
     """One row per domain and training."""
-    console = console or Console()
+    console = Console()
     console.print(_about(outcome), highlight=False)
     head = ("domain", "training", "n", *(title for title, _ in _COLUMNS.values()), "do-nothing, flow")
     rows = [
@@ -48,8 +48,7 @@ def write_domain_page(path: str | os.PathLike, outcome: Mapping[str, Any]) -> Pa
         Dot(
             label=f"{domain}, {kind}",
             value=found["ssim_flow"]["mean"],
-            low=(found["ssim_flow"]["ci95"] or (None, None))[0],
-            high=(found["ssim_flow"]["ci95"] or (None, None))[1],
+            ends=found["ssim_flow"]["ci95"],
             kind="plain" if kind == "seen" else "model",
         )
         for domain, kind, found in rows

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cfd2gray.evaluation.results import CEILINGS, patients_text
+from cfd2gray.pages import numbers
 
 FLICKER_RANGE = (0.85, 1.15)
 TEXTURE_RANGE = (0.85, 1.15)
@@ -178,5 +179,5 @@ def _few_patients(result: Mapping[str, Any]) -> Finding | None:
 
 
 def _spoken(measure: Mapping[str, Any], stratum: str, *, digits: int = 3) -> str:
-    interval = measure.get("ci95", {}).get(stratum)
-    return f" ({interval[0]:.{digits}f}-{interval[1]:.{digits}f})" if interval else ""
+    spoken = numbers.interval(measure.get("ci95", {}).get(stratum), digits)
+    return spoken and f" ({spoken})"

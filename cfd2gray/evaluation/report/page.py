@@ -12,7 +12,7 @@ from typing import Any
 
 from cfd2gray.evaluation.report import sections, task_sections
 from cfd2gray.evaluation.report.gallery import ReportClip
-from cfd2gray.evaluation.report.sprites import SheetOptions, clip_panels
+from cfd2gray.evaluation.report.sprites import clip_panels
 from cfd2gray.evaluation.results import patients_text
 from cfd2gray.pages.page import clips_of, write_page
 
@@ -26,7 +26,6 @@ def write_report(
     *,
     history: Sequence[Mapping[str, Any]] | None = None,
     title: str = "Evaluation",
-    sheets: SheetOptions | None = None,
 ) -> Path:
     """Write the page for ``result`` (see `evaluate`) to ``path`` and return it.
 
@@ -36,7 +35,6 @@ def write_report(
       clips: shown in this order, playable in lock-step; `ReportClip`, or what `clips_of` found in another page.
       history: rows of a run's ``metrics.jsonl``, for the training curves.
       title: heading of the page.
-      sheets: bounds on frames, size and JPEG quality of the embedded clips.
 
     Raises:
       ValueError: ``result`` is not an evaluation JSON.
@@ -44,8 +42,7 @@ def write_report(
     missing = [key for key in ("ssim", "n_clips", "settings", "per_clip") if key not in result]
     if missing:
         raise ValueError(f"this is not an evaluation result: it lacks {missing}; make one with `cfd2gray evaluate`")
-    sheets = sheets or SheetOptions()
-    described = [clip_panels(clip, options=sheets) if isinstance(clip, ReportClip) else clip for clip in clips]
+    described = [clip_panels(clip) if isinstance(clip, ReportClip) else clip for clip in clips]
     parts = [
         sections.summary(result),
         sections.clips(described),

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from cfd2gray.evaluation.measures import MEASURES, STRATUM_MEANINGS, STRATUM_TITLES, Measure
 from cfd2gray.evaluation.report.findings import best_baseline, findings
@@ -101,9 +102,8 @@ def kind_of(key: str) -> str:
 def dot(key: str, label: str, values: Mapping[str, Any], stratum: str, shown: Measure) -> Dot:
     """A measure's mean and interval in a stratum, in its display unit."""
     value, ends = values.get(stratum), values["ci95"].get(stratum)
-    low, high = ends or (None, None)
-    scale = lambda v: None if v is None else v * shown.factor  # noqa: E731
-    return Dot(label=label, value=scale(value), low=scale(low), high=scale(high), kind=kind_of(key))
+    value, ends = value and value * shown.factor, ends and [end * shown.factor for end in ends]
+    return Dot(label=label, value=value, ends=ends, kind=kind_of(key))
 
 
 _CELLS = "mean ± SD over clips, below it the 95 % interval (bootstrap over patients)"
@@ -226,8 +226,8 @@ def confidence(result: Mapping[str, Any]) -> Section | None:
     if not facts:
         return None
     reliable, sparse = facts["reliability"], facts["sparsification"]
-    ideal = Line(label="ideal", x=np.array([0.0, 1.0]), y=np.array([0.0, 1.0]))
-    found = Line(label="found", x=np.array(reliable["claimed"]), y=np.array(reliable["found"]))
+    ideal = Line(label="ideal", x=(0, 1), y=(0, 1))
+    found = Line(label="found", x=reliable["claimed"], y=reliable["found"])
     removed = 100 * np.array(sparse["removed"])
     curves = [
         Line(label="by confidence", x=removed, y=255 * np.array(sparse["error"])),
@@ -256,7 +256,7 @@ def training(history: Sequence[Mapping[str, Any]] | None) -> Section | None:
 
 def settings(result: Mapping[str, Any]) -> Section:
     """Every setting and version behind the numbers, and the numbers themselves to take along."""
-    blocks = [Facts(pairs=_flat(result["settings"])), Facts(title="Pass-through", pairs=_flat(result["identity"]))]
+    blocks = [Facts(pairs=_pairs(result["settings"])), Facts(title="Pass-through", pairs=_pairs(result["identity"]))]
     encoded = base64.b64encode(json.dumps(result).encode()).decode()
     link = Download(
         name="evaluation.json", text="Download the numbers (JSON)", uri=f"data:application/json;base64,{encoded}"
@@ -270,12 +270,9 @@ def settings(result: Mapping[str, Any]) -> Section:
     )
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    pairs = []
-    for key, value in tree.items():
-        name = f"{prefix}{key}".replace("_", " ")
-        if isinstance(value, Mapping):
-            pairs += _flat(value, f"{name}, ")
-        else:
-            pairs.append((name, f"{value:.6g}" if isinstance(value, float) else str(value)))
-    return pairs
+def _pairs(tree: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names in words and values as text, whatever lies within another after its name."""
+    return [
+        (name.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else str(value))
+        for name, value in flatten_dict(tree, sep=", ").items()
+    ]

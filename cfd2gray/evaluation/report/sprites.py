@@ -7,7 +7,6 @@ beside it and without a video codec.
 from __future__ import annotations
 
 import base64
-import dataclasses
 import math
 
 import cv2
@@ -16,23 +15,15 @@ import numpy as np
 from cfd2gray.evaluation.report.gallery import ReportClip
 from data_pipeline.schema import FLOW
 
+_JPEG_QUALITY = 92
 ERROR_FULL_SCALE = 64
 """Grey levels of error that reach the end of the error panel's colour map."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SheetOptions:
-    """Bounds on what a page carries."""
-
-    max_frames: int = 64
-    max_side: int = 320
-    jpeg_quality: int = 92
-
-
-def clip_panels(clip: ReportClip, *, options: SheetOptions) -> dict:
+def clip_panels(clip: ReportClip, *, max_frames: int = 64, max_side: int = 320) -> dict:
     """JSON-ready description of a clip: size, frames shown, grid, and one sheet per panel."""
-    t = min(clip.cfd.shape[0], options.max_frames)
-    scale = min(1.0, options.max_side / max(clip.cfd.shape[1:3]))
+    t = min(clip.cfd.shape[0], max_frames)
+    scale = min(1.0, max_side / max(clip.cfd.shape[1:3]))
     panels = {"colour flow": clip.cfd[:t]}
     if clip.anatomy is not None:
         panels["anatomy"] = clip.anatomy[:t]
@@ -55,7 +46,7 @@ def clip_panels(clip: ReportClip, *, options: SheetOptions) -> dict:
         "height": height,
         "columns": columns,
         "panels": [
-            {"name": name, "sheet": sheet(frames, columns=columns, quality=options.jpeg_quality)}
+            {"name": name, "sheet": sheet(frames, columns=columns, quality=_JPEG_QUALITY)}
             for name, frames in resized.items()
         ],
         "outline": sheet(outline_pixels(flow > 127), columns=columns, quality=None),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from cfd2gray.evaluation.report.findings import findings
 from cfd2gray.evaluation.results import CEILINGS, MODEL_OUTPUTS, patients_text
+from cfd2gray.pages.numbers import plus_minus
 
 TERMINAL_STRATA = {"frame": "frame", "sector": "sector", "box": "box", "flow": "flow", "flow_eroded": "inner flow"}
 OUTPUT_NAMES = {"composited": "model", "raw": "model, raw", "anatomy": "anatomy alone"}
@@ -55,8 +55,4 @@ def _table(title: str, corner: str, rows: list[tuple[str, Mapping[str, Any]]], m
 
 def cell(measure: Mapping[str, Any], stratum: str, *, digits: int) -> str:
     """``mean ±half the interval's width`` of a stratum, or a dash."""
-    value, interval = measure.get(stratum), measure.get("ci95", {}).get(stratum)
-    if value is None:
-        return "-"
-    shown = f"{value:.{digits}f}" + (f" ±{(interval[1] - interval[0]) / 2:.{digits}f}" if interval else "")
-    return re.sub(r"(?<!\d)0\.", ".", shown)
+    return plus_minus(measure.get(stratum), measure.get("ci95", {}).get(stratum), digits)

@@ -39,8 +39,7 @@ def _f1_plot(facts: Mapping[str, Any]) -> list[Any]:
     intervals = facts["f1_ci95"] or {}
     dots = []
     for name, label, kind in (("real", "real clips", "plain"), ("synthetic", "translated clips", "model")):
-        low, high = intervals.get(name) or (None, None)
-        dots.append(Dot(label=label, value=facts[f"f1_{name}"], low=low, high=high, kind=kind))
+        dots.append(Dot(label=label, value=facts[f"f1_{name}"], ends=intervals.get(name), kind=kind))
     equal = facts["equivalence"]
     verdict = {True: "equivalent", False: "equivalence not shown", None: "equivalence cannot be judged on one patient"}
     spoken = f" (90 % interval {interval(equal['ci90'], signed=True)})" if equal["ci90"] else ""
@@ -139,8 +138,7 @@ def _auc_plot(same: Mapping[str, Any], other: Mapping[str, Any] | None) -> Chart
     dots = []
     for label, found, kind in (("same clips", same, "model"), ("other clips", other, "plain")):
         if found:
-            low, high = found["ci95"] or (None, None)
-            dots.append(Dot(label=label, value=found["auc"], low=low, high=high, kind=kind))
+            dots.append(Dot(label=label, value=found["auc"], ends=found["ci95"], kind=kind))
     facet = Facet(title="AUC of telling translated from real", dots=dots, reference=0.5)
     return Chart(svg=interval_plot([facet], digits=2, width=500))
 

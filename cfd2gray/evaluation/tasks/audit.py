@@ -14,11 +14,12 @@ from typing import Any
 import cv2
 import jax.numpy as jnp
 import numpy as np
+from scipy.stats.contingency import association
 
 from cfd2gray.evaluation.report.sprites import sheet
 from cfd2gray.evaluation.tasks.downstream import ClipSet
 from cfd2gray.evaluation.tasks.head_training import HeadTraining, classify, fit_classifier, reduce_clips, saliency
-from cfd2gray.metrics.accumulate import Bootstrap, draw_patients
+from cfd2gray.metrics.accumulate import Bootstrap, draw_patients, percentile_interval
 from cfd2gray.metrics.strata import strata_masks
 from cfd2gray.metrics.task import auc
 
@@ -124,10 +125,10 @@ def audit_label(label: Sequence[Any], origin: Sequence[int], origin_result: Mapp
     names = sorted({str(value) for value in label})
     if len(names) < 2 or len(set(origin)) < 2:
         raise ValueError("a leak can be looked for only with at least two labels and both origins")
-    table = np.zeros((len(names), 2))
+    table = np.zeros((len(names), 2), int)
     for value, which in zip(label, origin):
         table[names.index(str(value)), int(which)] += 1
-    strength = cramers_v(table)
+    strength = float(association(table, method="cramer"))
     leaks = bool(origin_result["readable"] and strength > ASSOCIATED)
     share = {name: float(row[1] / row.sum()) for name, row in zip(names, table)}
     result = {"cramers_v": strength, "cfd_share": share, "leaks": leaks, "warning": None}
@@ -140,15 +141,6 @@ def audit_label(label: Sequence[Any], origin: Sequence[int], origin_result: Mapp
             "Balance origins within each label, or test on clips of one origin."
         )
     return result
-
-
-def cramers_v(table: np.ndarray) -> float:
-    """Association of two categories from their counts ``[R, C]``: 0 none, 1 complete (Cramer 1946)."""
-    table = np.asarray(table, float)
-    total = table.sum()
-    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / total
-    chi2 = np.sum(np.where(expected > 0, (table - expected) ** 2 / np.maximum(expected, 1e-12), 0))
-    return float(np.sqrt(chi2 / (total * (min(table.shape) - 1))))
 
 
 def cross_validate(
@@ -198,14 +190,18 @@ def auc_interval(
     top = np.einsum("bi,ij,bj->b", draws, pairs, draws, optimize=True)
     bottom = np.einsum("bi,ij,bj->b", draws, count, draws, optimize=True)
     values = top[bottom > 0] / bottom[bottom > 0]
-    return np.percentile(values, [2.5, 97.5]).tolist()
+    return percentile_interval(values)
 
 
-def where_it_looks(head: Any, clips: ClipSet, *, options: AuditOptions, limit: int = 24) -> dict[str, dict[str, float]]:
+_LOOKED_AT, _SHOWN = 24, 3
+"""Translated clips whose saliency is measured, and those whose saliency is shown."""
+
+
+def where_it_looks(head: Any, clips: ClipSet, *, options: AuditOptions) -> dict[str, dict[str, float]]:
     """Share of the classifier's saliency on translated clips per stratum, beside the stratum's share of the area."""
     training = options.training
-    maps = saliency(head, clips.synthetic[:limit], target=1, options=training)
-    flags = reduce_clips(clips.strata[:limit], options=training, labels=True)
+    maps = saliency(head, clips.synthetic[:_LOOKED_AT], target=1, options=training)
+    flags = reduce_clips(clips.strata[:_LOOKED_AT], options=training, labels=True)
     masks = np.asarray(strata_masks(jnp.asarray(flags), erode_px=2, ring_px=2))
     names = ("sector", "box", "flow", "ring", "untouched")
     index = (1, 2, 3, 5, 6)
@@ -216,10 +212,10 @@ def where_it_looks(head: Any, clips: ClipSet, *, options: AuditOptions, limit: i
     }
 
 
-def saliency_pictures(head: Any, clips: ClipSet, *, options: AuditOptions, limit: int = 3) -> list[np.ndarray]:
+def saliency_pictures(head: Any, clips: ClipSet, *, options: AuditOptions) -> list[np.ndarray]:
     """Saliency of a few translated clips, blurred and painted over their frames: RGB uint8 ``[frames, S, S, 3]`` each."""
-    maps = saliency(head, clips.synthetic[:limit], target=1, options=options.training)
-    greys = reduce_clips(clips.synthetic[:limit], options=options.training)
+    maps = saliency(head, clips.synthetic[:_SHOWN], target=1, options=options.training)
+    greys = reduce_clips(clips.synthetic[:_SHOWN], options=options.training)
     pictures = []
     for saliency_map, grey in zip(maps, greys):
         smooth = np.stack([cv2.GaussianBlur(frame, (0, 0), 2) for frame in saliency_map])

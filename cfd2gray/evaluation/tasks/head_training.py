@@ -67,17 +67,14 @@ def reduce_clips(clips: np.ndarray, *, options: HeadTraining, labels: bool = Fal
     return np.stack([np.stack([cv2.resize(clip[t], size, interpolation=how) for t in times]) for clip in clips])
 
 
-def fit_classifier(
-    clips: np.ndarray, classes: np.ndarray, *, n_classes: int, options: HeadTraining, weights: np.ndarray | None = None
-) -> Head:
-    """Train a clip classifier.
+def fit_classifier(clips: np.ndarray, classes: np.ndarray, *, n_classes: int, options: HeadTraining) -> Head:
+    """Train a clip classifier; classes are drawn equally often.
 
     Args:
       clips: uint8 ``[N, T, H, W]``.
       classes: int ``[N]`` in ``0..n_classes - 1``; at least two different ones.
       n_classes: number of classes.
       options: see `HeadTraining`.
-      weights: float ``[N]``, how often a clip is drawn; by default classes are drawn equally often.
     """
     classes = np.asarray(classes)
     if len(classes) != len(clips):
@@ -88,7 +85,7 @@ def fit_classifier(
     even = 1 / counts[np.searchsorted(present, classes)]
     images = reduce_clips(clips, options=options)
     spec = HeadSpec(classes=n_classes, width=options.width)
-    return _fit("classifier", spec, images, classes.astype(np.int32), even if weights is None else weights, options)
+    return _fit("classifier", spec, images, classes.astype(np.int32), even, options)
 
 
 def fit_segmenter(frames: np.ndarray, labels: np.ndarray, *, n_classes: int, options: HeadTraining) -> Head:
@@ -178,17 +175,17 @@ def _runner(kind: str, spec: HeadSpec) -> Callable[[Any, jax.Array], jax.Array]:
     return jax.jit(lambda params, images: _apply(kind, graph, params, images.astype(jnp.float32) / 255))
 
 
-def classify(head: Head, clips: np.ndarray, *, options: HeadTraining, batch_size: int = 32) -> np.ndarray:
+def classify(head: Head, clips: np.ndarray, *, options: HeadTraining) -> np.ndarray:
     """Class probabilities float ``[N, classes]`` of uint8 clips ``[N, T, H, W]``."""
-    logits = _run(head, reduce_clips(clips, options=options), batch_size)
+    logits = _run(head, reduce_clips(clips, options=options), 32)
     return np.asarray(jax.nn.softmax(logits, axis=-1))
 
 
-def segment(head: Head, clips: np.ndarray, *, options: HeadTraining, batch_size: int = 64) -> np.ndarray:
+def segment(head: Head, clips: np.ndarray, *, options: HeadTraining) -> np.ndarray:
     """Label maps uint8 ``[N, frames, size, size]`` of uint8 clips ``[N, T, H, W]``, at the head's working size."""
     images = reduce_clips(clips, options=options)
     n, t = images.shape[:2]
-    logits = _run(head, images.reshape(n * t, 1, *images.shape[2:]), batch_size)
+    logits = _run(head, images.reshape(n * t, 1, *images.shape[2:]), 64)
     return np.argmax(logits, axis=-1).astype(np.uint8).reshape(images.shape)
 
 

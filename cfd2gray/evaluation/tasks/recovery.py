@@ -15,7 +15,7 @@ import numpy as np
 from cfd2gray.evaluation.equivalence import confusion_by_patient, macro_f1
 from cfd2gray.evaluation.tasks.downstream import ClipSet, check_disjoint
 from cfd2gray.evaluation.tasks.head_training import HeadTraining, classify, fit_classifier
-from cfd2gray.metrics.accumulate import Bootstrap, draw_patients
+from cfd2gray.metrics.accumulate import Bootstrap, draw_patients, percentile_interval
 
 ARMS = ("greyscale_alone", "with_translated", "with_acquired")
 
@@ -27,7 +27,6 @@ def recovery(
     patients: Sequence[int],
     training: HeadTraining,
     bootstrap: Bootstrap,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """Learning curves over numbers of greyscale patients.
 
@@ -37,7 +36,6 @@ def recovery(
       patients: numbers of greyscale patients, each at least 2 and fewer than there are.
       training: how the classifier is trained; every arm gets the same number of steps.
       bootstrap: for the 95 % intervals, over test patients.
-      seed: of the order in which patients become greyscale.
 
     Returns:
       ``{"patients": [...], "arms": {arm: [{"f1", "ci95", "n_clips"}, ...]}, "gain": [{"f1", "ci95"}, ...]}`` where
@@ -48,7 +46,7 @@ def recovery(
     wrong = [n for n in patients if not 2 <= n < len(names)]
     if wrong or not patients:
         raise ValueError(f"numbers of greyscale patients must lie in 2..{len(names) - 1}, got {list(patients)}")
-    order = np.random.default_rng(seed).permutation(names)
+    order = np.random.default_rng(0).permutation(names)
     draws = draw_patients(len(set(test.patients)), bootstrap=bootstrap) if bootstrap.resamples else None
     result: dict[str, Any] = {"patients": list(patients), "arms": {arm: [] for arm in ARMS}, "gain": []}
     for number in patients:
@@ -91,4 +89,4 @@ def _score(
 
 
 def _interval(drawn: np.ndarray | None) -> list[float] | None:
-    return None if drawn is None else np.percentile(drawn, [2.5, 97.5]).tolist()
+    return None if drawn is None else percentile_interval(drawn)

@@ -13,15 +13,12 @@ import numpy as np
 from cfd2gray.evaluation.tasks.downstream import ClipSet
 
 
-def with_class_labels(
-    clips: ClipSet, path: str | os.PathLike, *, id_column: str = "clip_id", label_column: str = "label"
-):
-    """``clips`` with classes from a CSV file that has a row per clip.
+def with_class_labels(clips: ClipSet, path: str | os.PathLike) -> ClipSet:
+    """``clips`` with classes from a CSV file that has a row per clip with the columns clip_id and label.
 
     Args:
       clips: every one of them must have a row; rows of other clips are ignored.
       path: CSV with a header.
-      id_column, label_column: names of the two columns.
 
     Returns:
       A `ClipSet` whose ``class_names`` are the labels in alphabetical order.
@@ -31,15 +28,15 @@ def with_class_labels(
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; give a CSV with the columns {id_column} and {label_column}")
+        raise ValueError(f"{path}: no such file; give a CSV with the columns clip_id and label")
     labels: dict[str, str] = {}
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
-        missing = [name for name in (id_column, label_column) if name not in (reader.fieldnames or [])]
+        missing = [name for name in ("clip_id", "label") if name not in (reader.fieldnames or [])]
         if missing:
             raise ValueError(f"{path}: no column {', '.join(missing)}; the header has {reader.fieldnames}")
         for row in reader:
-            clip, label = (row[id_column] or "").strip(), (row[label_column] or "").strip()
+            clip, label = (row["clip_id"] or "").strip(), (row["label"] or "").strip()
             if label and labels.setdefault(clip, label) != label:
                 raise ValueError(f"{path}: clip {clip} has two labels, {labels[clip]} and {label}; keep one")
     unlabelled = [clip for clip in clips.clip_ids if clip not in labels]

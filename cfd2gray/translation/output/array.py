@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from cfd2gray.files import atomic_path
+from data_pipeline.files import atomic_path
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import av
 import cv2
 import numpy as np
 
-from cfd2gray.files import atomic_path, write_json
+from data_pipeline.files import atomic_path, write_json
 
 CODECS = {
     ".mp4": ("libx264", {"crf": "16", "preset": "medium"}),

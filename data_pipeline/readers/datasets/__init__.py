@@ -24,9 +24,9 @@ from data_pipeline.readers.datasets import (
     mimic_iv_echo,
     tmed2,
 )
-from data_pipeline.readers.datasets.base import Item, Report, report
+from data_pipeline.readers.datasets.base import Item
 
-__all__ = ["DATASETS", "Item", "Report", "checked_name", "echoxflow", "items", "survey"]
+__all__ = ["DATASETS", "Item", "checked_name", "echoxflow", "items"]
 
 DATASETS: dict[str, tuple[Callable[[pathlib.Path], Iterator[Item]], str]] = {
     "echonet-dynamic": (echonet.dynamic, echonet.DYNAMIC_TREE),
@@ -53,8 +53,3 @@ def checked_name(name: str) -> str:
 def items(name: str, root: str | os.PathLike[str]) -> Iterator[Item]:
     """Items of data set ``name`` below ``root``. Raises ``ValueError`` for an unknown name, `IngestError` later."""
     return DATASETS[checked_name(name)][0](pathlib.Path(root).expanduser())
-
-
-def survey(name: str, root: str | os.PathLike[str]) -> Report:
-    """What of data set ``name`` is there below ``root``, and the tree that was looked for."""
-    return report(items(name, root), expected=DATASETS[name][1] if name in DATASETS else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import csv
 import dataclasses
 import os
@@ -74,41 +73,6 @@ class Item:
     def name(self) -> str:
         """File name without its suffixes."""
         return pathlib.Path(self.path).name.split(".")[0]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Report:
-    """How much of a data set is there."""
-
-    found: int
-    missing: int
-    by_view: Mapping[str, int]
-    by_split: Mapping[str, int]
-    patients: int
-    expected: str
-    """The tree that was looked for."""
-
-
-def report(items: Iterable[Item], *, expected: str) -> Report:
-    """Count ``items``; nothing is decoded."""
-    found = missing = 0
-    views, splits, patients = collections.Counter(), collections.Counter(), set()
-    for item in items:
-        if not item.exists:
-            missing += 1
-            continue
-        found += 1
-        views[item.view] += 1
-        splits[item.split or "none"] += 1
-        patients.add(item.patient)
-    return Report(
-        found=found,
-        missing=missing,
-        by_view=dict(views),
-        by_split=dict(splits),
-        patients=len(patients),
-        expected=expected,
-    )
 
 
 def table(path: pathlib.Path, *, required: Iterable[str], delimiter: str = ",") -> Iterator[dict[str, str]]:

@@ -12,8 +12,6 @@ import pathlib
 import re
 from collections.abc import Iterator
 
-import numpy as np
-
 from data_pipeline.readers.datasets.base import Item, inside, number, split_name, table
 
 DYNAMIC_TREE = "Videos/*.avi, FileList.csv, VolumeTracings.csv"
@@ -94,27 +92,3 @@ def lvh(root: str | os.PathLike[str]) -> Iterator[Item]:
             fps=video["fps"],
             labels={"measurements": video["calc"]},
         )
-
-
-def tracings(path: str | os.PathLike[str]) -> dict[str, dict[int, np.ndarray]]:
-    """Outlines of the left ventricle: file name without suffix -> frame -> float32 ``[N, 2]`` (x, y), px.
-
-    Reads both kinds of VolumeTracings.csv. Dynamic's rows are chords, the first of which is the long axis and left out:
-    the outline runs down one end of the others and up the other. Pediatric's rows are points.
-    """
-    path = pathlib.Path(path)
-    chords: dict[tuple[str, int], list[tuple[float, ...]]] = {}
-    for row in table(path, required=("FileName", "Frame")):
-        frame = number(row["Frame"])
-        names = ("X1", "Y1", "X2", "Y2") if "X1" in row else ("X", "Y")
-        values = [number(row.get(name)) for name in names]
-        if frame is None or None in values:  # "No Systolic", "No Diastolic"
-            continue
-        chords.setdefault((row["FileName"].removesuffix(".avi"), int(frame)), []).append(tuple(values))
-    out: dict[str, dict[int, np.ndarray]] = {}
-    for (name, frame), rows in chords.items():
-        points = np.asarray(rows, np.float32)
-        if points.shape[1] == 4:
-            points = np.concatenate([points[1:, :2], points[:0:-1, 2:]])
-        out.setdefault(name, {})[frame] = points
-    return out

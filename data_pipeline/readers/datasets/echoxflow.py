@@ -141,14 +141,6 @@ def shapes(ref: RecordingRef, *, limits: Limits | None = None) -> dict[str, tupl
         return {name: tuple(group[f"data/{name}"].shape) for name in streams if f"data/{name}" in group}
 
 
-def recordings(root: str | os.PathLike[str], *, limits: Limits | None = None) -> Iterator[StreamRecording]:
-    """Every recording below ``root`` that has B-mode, velocity and power; others are passed over."""
-    for ref in find_recordings(root):
-        recording = load(ref, limits=limits)
-        if recording is not None:
-            yield recording
-
-
 def load(ref: RecordingRef, *, limits: Limits | None = None) -> StreamRecording | None:
     """Read one recording; ``None`` when it lacks one of the three streams. Raises `IngestError`."""
     limits = limits or Limits()

@@ -11,7 +11,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from data_pipeline.pixels import saturation
+from data_pipeline.pixels import grown, saturation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,10 @@ class Tint:
         zero = np.zeros_like(d_red)
         spread = np.maximum(np.maximum(d_red, d_blue), zero) - np.minimum(np.minimum(d_red, d_blue), zero)
         return spread.clip(0, 255).astype(np.uint8)
+
+
+PLAIN = Tint(ramp=np.zeros((256, 2), np.int16), strength=0)
+"""Of a grey map without a colour of its own."""
 
 
 def fit_tint(frames: np.ndarray, sector: np.ndarray) -> Tint | None:
@@ -188,7 +192,7 @@ def thick(mask: np.ndarray) -> np.ndarray:
     if min(mask.shape) < 160 or not mask.any():
         return mask
     opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    return cv2.dilate(opened, np.ones((3, 3), np.uint8)).astype(bool) & mask
+    return grown(opened, 1) & mask
 
 
 def without_traces(mask: np.ndarray, *, wide: float = 0.1, tall: float = 0.015) -> np.ndarray:
@@ -222,3 +226,32 @@ def fill_holes(mask: np.ndarray, luma: np.ndarray, *, hole_px: int, dark: int = 
     if count < 2 or not small.any():
         return mask
     return mask | (small[labels] & (luma < dark))
+
+
+def white_cores(green: np.ndarray, painted: np.ndarray, near: np.ndarray, *, white: int = 190) -> np.ndarray:
+    """bool ``[H, W]``: pieces of white that colour or outline surround: the fastest colour of many maps is white.
+
+    Args:
+      green: uint8 ``[H, W]``. painted: bool, flow and outline. near: bool, in and around the box.
+
+    Bright tissue has tissue around half of it at least.
+    """
+    bright = (green > white) & near & ~painted
+    if not bright.any():
+        return bright
+    count, labels = cv2.connectedComponents(bright.astype(np.uint8))
+    around = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
+    ring = (around > 0) & ~bright
+    whole = np.bincount(around[ring], minlength=count)
+    core = np.bincount(around[ring & painted], minlength=count) > 0.8 * whole
+    core[0] = False
+    return core[labels]
+
+
+def surrounded(painted: np.ndarray, *, least: int = 5) -> np.ndarray:
+    """bool ``[H, W]``: pixels of which ``least`` of the eight neighbours are painted.
+
+    One white or black pixel of a colour map that is taken for tissue is filled into all that is hidden around it: on real
+    clips with pasted colour closing these holes gives .01 to .24 SSIM under colour (112 and 224 rows).
+    """
+    return cv2.boxFilter(painted.astype(np.uint8), -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT) >= least

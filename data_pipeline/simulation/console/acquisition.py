@@ -24,7 +24,7 @@ from data_pipeline.simulation.console.codec import Codec, draw_codec, transcode
 from data_pipeline.simulation.console.colour import ColourFlow, ColourLayer
 from data_pipeline.simulation.console.colour_maps import POWER_FAMILIES, VELOCITY_FAMILIES, ColourMap, draw_colour_map
 from data_pipeline.simulation.console.colour_settings import ColourSettings, draw_colour_settings
-from data_pipeline.simulation.console.ui import Screen, draw_screen, drawn_over
+from data_pipeline.simulation.console.ui import Screen, draw_screen, drawn_over, make_screen
 from data_pipeline.simulation.scan_grid import ScanGrid
 
 
@@ -123,6 +123,17 @@ class Acquisition:
         return ColourFlow(
             fan, self.boxes, self.settings, self.colour_map, rng,
             fps=fps, outline=self.outline, supersample=self.supersample,
+        )  # fmt: skip
+
+    def screen(
+        self, rng: np.random.Generator, fan: ScanGrid, *, phase: np.ndarray, fps: float, whole: bool
+    ) -> Screen | None:
+        """What the user interface draws round the sector (``whole``) or, in some clips, over it."""
+        if not (whole or self.overlay):
+            return None
+        return make_screen(
+            rng, fan, self.colour_map, nyquist_cm_s=self.settings.nyquist_cm_s, shown=self.shown, phase=phase, fps=fps,
+            over_sector=not whole,
         )  # fmt: skip
 
 

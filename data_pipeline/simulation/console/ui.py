@@ -41,12 +41,12 @@ class _Canvas:
             mask, words, (int(x), int(y)), self._font, self._size, 255, 1, cv2.LINE_AA
         ))  # fmt: skip
 
-    def line(self, points: np.ndarray, ink: tuple[int, int, int], *, closed: bool = False, fill: bool = False) -> None:
+    def line(self, points: np.ndarray, ink: tuple[int, int, int], *, fill: bool = False) -> None:
         fixed = [np.round(np.asarray(points) * 16).astype(np.int32)]
         if fill:
             self._ink(ink, lambda mask: cv2.fillPoly(mask, fixed, 255, cv2.LINE_AA, 4))
         else:
-            self._ink(ink, lambda mask: cv2.polylines(mask, fixed, closed, 255, 1, cv2.LINE_AA, 4))
+            self._ink(ink, lambda mask: cv2.polylines(mask, fixed, False, 255, 1, cv2.LINE_AA, 4))
 
     def picture(self, patch: np.ndarray, x: int, y: int) -> None:
         height, width = self.alpha.shape

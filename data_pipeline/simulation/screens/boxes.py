@@ -7,12 +7,10 @@ import dataclasses
 import cv2
 import numpy as np
 
+from data_pipeline.simulation.screens.inks import OUTLINES
+
 FORMS = ("arc", "trapezoid", "parallelogram", "rectangle", "rotated", "edge")
 STROKES = ("solid", "dashed", "dotted", "corners", "two_sides", "none")
-INKS = {
-    "white": (255, 255, 255), "grey": (150, 150, 150), "yellow": (240, 220, 60), "green": (80, 220, 90),
-    "cyan": (80, 210, 230), "orange": (240, 150, 50),
-}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,9 +25,9 @@ class BoxStyle:
     smooth: bool
 
 
-def draw_box_style(rng: np.random.Generator, *, forms=FORMS, strokes=STROKES, inks=tuple(INKS)) -> BoxStyle:
+def draw_box_style(rng: np.random.Generator, *, forms=FORMS, strokes=STROKES, inks=tuple(OUTLINES)) -> BoxStyle:
     """Draw a style out of what is allowed (held-out styles are left out by the caller)."""
-    weight = {"arc": 4, "trapezoid": 3, "solid": 6, "dashed": 1.5, "none": 1.2, "white": 4, "grey": 2}
+    weight = {"arc": 4, "trapezoid": 3, "solid": 6, "dashed": 1.5, "none": 1.2, "white": 4, "grey": 2, "other": 3}
     pick = lambda names: str(rng.choice(names, p=_shares([weight.get(n, 1.0) for n in names])))  # noqa: E731
     return BoxStyle(
         form=pick(forms),

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.simulation.screens import boxes, colours, marks
+from data_pipeline.simulation.screens.inks import text_ink
 from data_pipeline.simulation.screens.panes import Pane, draw_pane
 from data_pipeline.simulation.screens.storage import store
 from data_pipeline.simulation.screens.styles import Styles
@@ -223,7 +224,7 @@ def _draw_strip(rng, screen: Pane, layout: str, table: np.ndarray, tissues: Sequ
         screen.rgb[t, top : top + tall] = tinted[strip]
     screen.clean[:, top : top + tall] = screen.rgb[:, top : top + tall]
     if layout != "mmode" and rng.random() < 0.4:
-        ink = marks.any_ink(rng)
+        ink = text_ink(rng)
         line = np.stack([x, top + np.clip(base - envelope, 0, tall - 1)], axis=1).round().astype(np.int32)
         mask = np.zeros((height, width), np.uint8)
         cv2.polylines(mask, [line], False, 255, 1, cv2.LINE_AA)
@@ -238,7 +239,7 @@ def _draw_strip(rng, screen: Pane, layout: str, table: np.ndarray, tissues: Sequ
         middle = (int(used[0]) + int(used[-1])) // 2
         for y in (middle - 4, middle + 4):
             cv2.line(mask, ((x0 + x1) // 2 - 5, y), ((x0 + x1) // 2 + 5, y), 255, 1)
-        canvas.put(mask, marks.any_ink(rng))
+        canvas.put(mask, text_ink(rng))
         screen.rgb = canvas.over(screen.rgb)
         screen.overlay = np.maximum(screen.overlay, canvas.alpha)
 
@@ -248,7 +249,7 @@ def _marks(rng, screen: Pane, table: np.ndarray, styles: Styles) -> marks.Canvas
     frames, height, width = screen.sector.shape
     canvas = marks.Canvas(frames, height, width)
     sector = screen.sector[0] > 0
-    ink = marks.any_ink(rng, styles.text_inks)
+    ink = text_ink(rng, styles.text_inks)
     corner = lambda: (int(rng.uniform(0, 0.9) * height), int(rng.uniform(0, 0.85) * width))  # noqa: E731
     if rng.random() < 0.1:
         return canvas
@@ -261,11 +262,11 @@ def _marks(rng, screen: Pane, table: np.ndarray, styles: Styles) -> marks.Canvas
             rng,
             canvas,
             (y, x, height, width),
-            ink if rng.random() < 0.8 else marks.any_ink(rng, styles.text_inks),
+            ink if rng.random() < 0.8 else text_ink(rng, styles.text_inks),
             lines=int(rng.integers(1, 4)),
         )
     chance = lambda share: rng.random() < share  # noqa: E731
-    other = lambda: marks.any_ink(rng, styles.text_inks)  # noqa: E731
+    other = lambda: text_ink(rng, styles.text_inks)  # noqa: E731
     if chance(0.5):
         tall = height * rng.uniform(0.02, 0.06)
         y = height * (rng.uniform(0.9, 0.97) if chance(0.6) else rng.uniform(0.6, 0.95))

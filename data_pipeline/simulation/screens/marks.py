@@ -7,10 +7,8 @@ import colorsys
 import cv2
 import numpy as np
 
-TEXT_INKS = {
-    "white": (240, 240, 240), "grey": (150, 150, 150), "yellow": (240, 230, 80), "green": (90, 230, 110),
-    "cyan": (90, 220, 240), "orange": (250, 160, 60), "red": (240, 70, 60), "magenta": (230, 90, 220),
-}  # fmt: skip
+from data_pipeline.simulation.screens.inks import text_ink
+
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_PLAIN, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX)
 _GLYPHS = np.array(list("ABCDEFGHIJKLMNOPRSTUVWXYZabcdefghiklmnoprstuvz0123456789./:-%"))
 
@@ -140,7 +138,7 @@ def panel(rng: np.random.Generator, canvas: Canvas, region: tuple[int, int, int,
     mask[y0:y1, x0:x1] = True
     shade = tuple(int(255 * v) for v in colorsys.hsv_to_rgb(rng.random(), rng.uniform(0, 0.8), rng.uniform(0.05, 0.9)))
     canvas.put(mask, shade, opacity=rng.uniform(0.6, 1.0))
-    text(rng, canvas, (y0, x0 + 1, y1, x1), any_ink(rng), lines=int(rng.integers(1, 6)))
+    text(rng, canvas, (y0, x0 + 1, y1, x1), text_ink(rng), lines=int(rng.integers(1, 6)))
 
 
 def logo(rng: np.random.Generator, canvas: Canvas, region: tuple[int, int, int, int]) -> None:
@@ -153,7 +151,7 @@ def logo(rng: np.random.Generator, canvas: Canvas, region: tuple[int, int, int, 
         cv2.circle(mask, centre, radius, 255, -1 if rng.random() < 0.7 else 2)
     else:
         mask[y0 : y0 + 2 * radius, x0 : x0 + 2 * radius] = 255
-    canvas.put(mask, any_ink(rng))
+    canvas.put(mask, text_ink(rng))
 
 
 def ticks(rng: np.random.Generator, canvas: Canvas, x: int, y0: int, y1: int, ink) -> None:
@@ -162,8 +160,3 @@ def ticks(rng: np.random.Generator, canvas: Canvas, x: int, y0: int, y1: int, in
     for k, y in enumerate(np.linspace(y0, y1, int(rng.integers(5, 20)))):
         cv2.line(mask, (x, int(y)), (x + (4 if k % 5 == 0 else 2), int(y)), 255, 1)
     canvas.put(mask, ink)
-
-
-def any_ink(rng: np.random.Generator, inks=tuple(TEXT_INKS)) -> tuple[int, int, int]:
-    """A colour that consoles write in."""
-    return TEXT_INKS[str(rng.choice(inks))]

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.simulation.screens import boxes, colours
+from data_pipeline.simulation.screens.inks import OUTLINES, rgb_of
 from data_pipeline.simulation.screens.styles import Styles
 from data_pipeline.simulation.screens.tissue import Tissue
 
@@ -110,12 +111,11 @@ def _stroke(rng, pane: Pane, polygon: np.ndarray, style: boxes.BoxStyle, *, late
     centre = polygon.mean(axis=0)
     moves, grows = rng.random() < 0.06, rng.random() < 0.04
     step = rng.uniform(-2, 2, 2) if moves else np.zeros(2)
-    cover = None
+    cover, ink = None, np.array(rgb_of(rng, OUTLINES[style.ink]), np.float32)
     for t in range(late if rng.random() < 0.7 else 0, frames):
         if cover is None or moves or (grows and t == frames // 2):
             scale = 0.85 if grows and t >= frames // 2 else 1.0
             moved = (polygon - centre) * scale + centre + step * t
             cover = boxes.stroke_alpha(np.random.default_rng(seed), moved.astype(np.float32), style, shape)
-        ink = np.array(boxes.INKS[style.ink], np.float32)
         pane.rgb[t] = (pane.rgb[t] * (1 - cover[..., None]) + ink * cover[..., None] + 0.5).astype(np.uint8)
         pane.outline[t] = np.maximum(pane.outline[t], np.clip(cover * 1.5, 0, 1))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from data_pipeline.simulation.screens import boxes, colours, marks
+from data_pipeline.simulation.screens import boxes, colours
+from data_pipeline.simulation.screens import inks as ink_names
 from data_pipeline.simulation.screens.storage import CODECS
 
 
@@ -14,10 +15,10 @@ class Styles:
 
     forms: tuple[str, ...] = boxes.FORMS
     strokes: tuple[str, ...] = boxes.STROKES
-    inks: tuple[str, ...] = tuple(boxes.INKS)
+    inks: tuple[str, ...] = tuple(ink_names.OUTLINES)
     tints: tuple[str, ...] = colours.TINTS
     codecs: tuple[str, ...] = CODECS
-    text_inks: tuple[str, ...] = tuple(marks.TEXT_INKS)
+    text_inks: tuple[str, ...] = tuple(ink_names.TEXTS)
 
 
 HELD_OUT = Styles(

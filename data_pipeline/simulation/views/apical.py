@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
@@ -12,7 +11,7 @@ from data_pipeline.simulation.kinematics import Kinematics
 from data_pipeline.simulation.pathology import Pathology
 from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.views.anatomy import Anatomy, ViewSpec, uniform
-from data_pipeline.simulation.views.findings import apply_findings
+from data_pipeline.simulation.views.findings import apply_findings, heart_anatomy
 from data_pipeline.simulation.views.four_chamber import MITRAL, OUTLINES, posterior_wall_db
 from data_pipeline.simulation.views.heart import (
     Heart,
@@ -84,16 +83,16 @@ def _left_heart(
             towards=(0.4, 1.0),
             closed_deg=(15, 30),
         )
-    focus = ((0.1, 7.0), (0.0, 5.6), (0.0, 8.6), (0.1, 9.8)) + (((1.2, 7.2), (1.0, 8.2)) if aortic else ())
-    return Anatomy(
-        echo_db=echo, blood=blood, labels=labels,
+    return heart_anatomy(
+        heart,
+        found,
+        tissue=(echo, blood, labels),
         motions=(long_axis_motion(rng, heart, ef, right_axis=None), *sway(rng, heart, breath=uniform(rng, 0.4, 1.2))),
-        flows=_flows(rng, heart, blood, kin, aortic=aortic), focus=heart.focus(*focus) + found.focus,
-        fixed_db=found.fixed_db, leaflets=leaflets, leaflet_frame=(heart.x, heart.y), leaflet_scale=heart.pose.scale,
-        leaflet_tilt=heart.pose.tilt,
-        leaflet_flip=heart.pose.flip, twinkle=found.twinkle,
-        params={"ef_radial": ef, "pose": dataclasses.asdict(heart.pose)},
-    )  # fmt: skip
+        flows=_flows(rng, heart, blood, kin, aortic=aortic),
+        focus=((0.1, 7.0), (0.0, 5.6), (0.0, 8.6), (0.1, 9.8)) + (((1.2, 7.2), (1.0, 8.2)) if aortic else ()),
+        leaflets=leaflets,
+        ef_radial=ef,
+    )
 
 
 def _flows(

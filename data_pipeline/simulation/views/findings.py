@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from data_pipeline.simulation.flow_fields import FlowTerm, course, envelope, nor
 from data_pipeline.simulation.kinematics import Kinematics
 from data_pipeline.simulation.pathology import Pathology, blob, capsule, effusion_layer, prosthesis_shadow
 from data_pipeline.simulation.scan_grid import ScanGrid
-from data_pipeline.simulation.views.anatomy import Noise, uniform
+from data_pipeline.simulation.views.anatomy import Anatomy, Leaflet, Motion, Noise, uniform
 from data_pipeline.simulation.views.heart import Heart, Ring
 
 DEFECTS = (((-3.0, 7.0), (-1.2, 6.6)), ((-3.2, 10.0), (-1.2, 10.0)), ((-2.9, 4.5), (-1.4, 4.3)))
@@ -54,10 +55,8 @@ class Found:
         return echo.astype(np.float32), blood.astype(np.float32), labels
 
 
-def apply_findings(
-    rng: np.random.Generator, heart: Heart, pathology: Pathology, *, ring: str = "mitral"
-) -> tuple[Heart, Found]:
-    """Change the cavities of a heart and describe the rest. ``ring``: the valve a prosthesis replaces."""
+def apply_findings(rng: np.random.Generator, heart: Heart, pathology: Pathology) -> tuple[Heart, Found]:
+    """Change the cavities of a heart and describe the rest. A prosthesis replaces the mitral valve."""
     if not pathology:
         return heart, Found()
     fan, severity, place = heart.fan, pathology.severity, pathology.place
@@ -90,7 +89,7 @@ def apply_findings(
         thickness = (0.3 + 1.6 * severity) * min(1.0, heart.pose.scale * 1.5)
         return heart, Found(name="effusion", fluid=effusion_layer(heart.outer, rng, fan, thickness=thickness))
     if pathology.name == "prosthesis":
-        return heart, _prosthesis(rng, heart, heart.rings[ring], severity)
+        return heart, _prosthesis(rng, heart, heart.rings["mitral"], severity)
     if pathology.name == "small_chambers":
         shrink = {name: 0.25 + 0.75 * severity for name in heart.cavity if name not in heart.rings}
         if place < 0.5:  # one side only: hypertrophy or collapse
@@ -103,6 +102,28 @@ def apply_findings(
         cavity = {name: d - np.float32(shrink.get(name, 0.0)) * away for name, d in heart.cavity.items()}
         return dataclasses.replace(heart, cavity=cavity), Found(name="small_chambers", ejection=1.15)
     raise ValueError(f"pathology {pathology.name!r} has no meaning in a heart")
+
+
+def heart_anatomy(
+    heart: Heart,
+    found: Found,
+    *,
+    tissue: tuple[np.ndarray, np.ndarray, np.ndarray],
+    motions: tuple[Motion, ...],
+    flows: tuple[FlowTerm, ...],
+    focus: tuple[tuple[float, float], ...],
+    leaflets: tuple[Leaflet, ...],
+    **params: Any,
+) -> Anatomy:
+    """What a view of a heart hands over: its ``tissue`` (echo, blood, labels), ``focus`` and valves in heart coordinates,
+    and what a finding adds. ``params`` join the draw's."""
+    echo, blood, labels = tissue
+    return Anatomy(
+        echo_db=echo, blood=blood, labels=labels, motions=motions, flows=flows, focus=heart.focus(*focus) + found.focus,
+        fixed_db=found.fixed_db, leaflets=leaflets, leaflet_frame=(heart.x, heart.y), leaflet_tilt=heart.pose.tilt,
+        leaflet_flip=heart.pose.flip, leaflet_scale=heart.pose.scale, twinkle=found.twinkle,
+        params={**params, "pose": dataclasses.asdict(heart.pose)},
+    )  # fmt: skip
 
 
 def _prosthesis(rng: np.random.Generator, heart: Heart, ring: Ring, severity: float) -> Found:

@@ -5,7 +5,6 @@ The same heart is seen from below through the liver (subcostal) and from anywher
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
@@ -17,7 +16,7 @@ from data_pipeline.simulation.kinematics import Kinematics
 from data_pipeline.simulation.pathology import Pathology
 from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.views.anatomy import Anatomy, Noise, ViewSpec, uniform
-from data_pipeline.simulation.views.findings import apply_findings, finding_flows
+from data_pipeline.simulation.views.findings import apply_findings, finding_flows, heart_anatomy
 from data_pipeline.simulation.views.heart import (
     Heart,
     Pose,
@@ -101,16 +100,16 @@ def four_chamber_anatomy(
         rng, heart.rings["mitral"], opening, level_db=level, metal=found.name == "prosthesis"
     ) + leaflet_pair(rng, heart.rings["tricuspid"], opening, level_db=level, shares=(0.55, 0.5))
     flows = _flows(rng, heart, blood, kinematics, speeds, fetal=fetal)
-    return Anatomy(
-        echo_db=echo, blood=blood, labels=labels,
+    return heart_anatomy(
+        heart,
+        found,
+        tissue=(echo, blood, labels),
         motions=(long_axis_motion(rng, heart, ef, right_axis=-3.0), *sway(rng, heart, breath=uniform(rng, *breath))),
         flows=flows + finding_flows(rng, heart, found, blood, kinematics),
-        focus=heart.focus((0.2, 7.0), (0.1, 5.6), (-4.0, 7.4), (-1.0, 8.2), (0.2, 9.6)) + found.focus,
-        fixed_db=found.fixed_db, leaflets=leaflets, leaflet_frame=(heart.x, heart.y), leaflet_scale=heart.pose.scale,
-        leaflet_tilt=heart.pose.tilt,
-        leaflet_flip=heart.pose.flip, twinkle=found.twinkle,
-        params={"ef_radial": ef, "pose": dataclasses.asdict(heart.pose)},
-    )  # fmt: skip
+        focus=((0.2, 7.0), (0.1, 5.6), (-4.0, 7.4), (-1.0, 8.2), (0.2, 9.6)),
+        leaflets=leaflets,
+        ef_radial=ef,
+    )
 
 
 def _flows(

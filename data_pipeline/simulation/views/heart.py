@@ -24,6 +24,8 @@ Ring = tuple[tuple[float, float], tuple[float, float]]
 _CELL = 0.07
 """cm per cell of the raster that outlines are drawn on."""
 _MARGIN = 2.5
+WALL = 5
+"""Label of muscle between a cavity and the outer border."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +56,10 @@ class Pose:
         return self.x + self.flip * c * x - s * y, self.y + self.flip * s * x + c * y
 
 
-def spline(points: Points | np.ndarray, *, per_segment: int = 10) -> np.ndarray:
-    """Closed Catmull-Rom curve through ``points``: float64 [n * per_segment, 2]."""
+def spline(points: Points | np.ndarray) -> np.ndarray:
+    """Closed Catmull-Rom curve through ``points``: ten points a segment, float64 [10 * n, 2]."""
     p = np.asarray(points, np.float64)
-    u = np.linspace(0, 1, per_segment, endpoint=False)[None, :, None]
+    u = np.linspace(0, 1, 10, endpoint=False)[None, :, None]
     a, b, c, d = (np.roll(p, k, axis=0)[:, None] for k in (1, 0, -1, -2))
     curve = b + 0.5 * u * (c - a + u * (2 * a - 5 * b + 4 * c - d + u * (3 * (b - c) + d - a)))
     return curve.reshape(-1, 2)
@@ -144,15 +146,15 @@ def place_heart(
     return Heart(fan=fan, pose=pose, x=x, y=y, cavity=cavity, outer=outer, rings=dict(orifices or {}))
 
 
-def surroundings_db(rng: np.random.Generator, fan: ScanGrid, outer: np.ndarray, *, grain: float = 1.0) -> np.ndarray:
+def surroundings_db(rng: np.random.Generator, fan: ScanGrid, outer: np.ndarray) -> np.ndarray:
     """Tissue and lung around the heart, dB, float32: smooth clouds with ridges of fascia, fat and pleura."""
     noise = Noise(rng, fan)
-    echo = uniform(rng, -39, -31) + 5 * noise(12 * grain, 20 * grain) + 3 * noise(3.2 * grain, 11 * grain)
+    echo = uniform(rng, -39, -31) + 5 * noise(12, 20) + 3 * noise(3.2, 11)
     for axial, lateral, width, amplitude in ((3.8, 24, 0.15, 8), (2.7, 18, 0.14, 7), (8.5, 15, 0.10, 5)):
-        patches = smoothstep(noise(14 * grain, 26 * grain), -0.2, 1.4)
+        patches = smoothstep(noise(14, 26), -0.2, 1.4)
         strength = amplitude * uniform(rng, 0.3, 1.2)
-        echo += strength * noise.ridges(axial * grain, lateral * grain, width=width) * patches
-    return echo + 7 * smoothstep(noise(16 * grain, 24 * grain), 0.2, 1.5) * smoothstep(outer, -2.5, -0.2)
+        echo += strength * noise.ridges(axial, lateral, width=width) * patches
+    return echo + 7 * smoothstep(noise(16, 24), 0.2, 1.5) * smoothstep(outer, -2.5, -0.2)
 
 
 def heart_echo(
@@ -202,11 +204,11 @@ def trabeculae(
     return echo
 
 
-def chamber_labels(heart: Heart, ids: Mapping[str, int], *, wall: int = 5) -> np.ndarray:
-    """uint8 [n_r, n_t]: the id of each chamber, ``wall`` between cavity and outer border.
+def chamber_labels(heart: Heart, ids: Mapping[str, int]) -> np.ndarray:
+    """uint8 [n_r, n_t]: the id of each chamber, `WALL` between cavity and outer border.
 
     Orifices and holes go to the nearer chamber.
     """
     nearest = np.argmax([heart.cavity[name] for name in ids], axis=0)
     chamber = np.array(list(ids.values()), np.uint8)[nearest]
-    return np.where(heart.lumen > 0, chamber, np.where(heart.outer > 0, np.uint8(wall), np.uint8(0)))
+    return np.where(heart.lumen > 0, chamber, np.where(heart.outer > 0, np.uint8(WALL), np.uint8(0)))

@@ -51,17 +51,21 @@ class Stream:
     speed: tuple[float, float]
 
 
-def gate(heart: Heart, centre: tuple[float, float], half_width: float, half_height: float = 0.9) -> np.ndarray:
+EDDIES = ((0.8, 0.2), (0.45, 0.1), (0.3, 0.05))
+"""Small random vortices: size in heart cm, correlation time in s."""
+
+
+def gate(heart: Heart, centre: tuple[float, float], half_width: float) -> np.ndarray:
     """Distance (cm, positive inside) of a passage across a valve's plane, in heart coordinates."""
     across = half_width - np.abs(heart.x - np.float32(centre[0]))
-    return np.minimum(across, half_height - np.abs(heart.y - np.float32(centre[1])))
+    return np.minimum(across, 0.9 - np.abs(heart.y - np.float32(centre[1])))
 
 
 def stream_terms(
     rng: np.random.Generator, heart: Heart, blood: np.ndarray, kin: Kinematics, streams: Sequence[Stream],
-    *, speeds: Speeds = USUAL, scales: Sequence[tuple[float, float]] = ((0.8, 0.2), (0.45, 0.1), (0.3, 0.05)),
+    *, speeds: Speeds = USUAL,
 ) -> tuple[FlowTerm, ...]:  # fmt: skip
-    """Flow terms of organised streams plus eddies of ``scales`` (size in heart cm, correlation time in s)."""
+    """Flow terms of organised streams plus `EDDIES`."""
     fan, lumen = heart.fan, heart.lumen
     no_slip, everywhere = smoothstep(lumen, 0.0, 0.4), smoothstep(lumen, -0.05, 0.6)
     activity = np.clip(sum(envelope(kin.phase, name) for name in ("S", "E", "A")), 0, 1)
@@ -70,7 +74,7 @@ def stream_terms(
         basis = windowed(stream.psi, stream.window, fan, return_flow=uniform(rng, 0.0, 0.15))
         peak = uniform(rng, *stream.speed)
         terms.append(FlowTerm(normalised(basis, blood, no_slip=no_slip), course(rng, kin, stream.shape, peak)))
-    for scale, seconds in scales:
+    for scale, seconds in EDDIES:
         psi = eddies(rng, fan, scale_cm=scale * heart.pose.scale)
         basis = normalised(windowed(psi, everywhere, fan), blood, no_slip=no_slip)
         strength = np.float32(AMPLITUDE * uniform(rng, *speeds.eddy)) * (0.4 + 0.8 * activity)

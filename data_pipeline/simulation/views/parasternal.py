@@ -6,7 +6,6 @@ ventricle; of the short axis: from the middle of the left ventricle.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
@@ -18,7 +17,7 @@ from data_pipeline.simulation.kinematics import Kinematics
 from data_pipeline.simulation.pathology import Pathology
 from data_pipeline.simulation.scan_grid import ScanGrid
 from data_pipeline.simulation.views.anatomy import Anatomy, Motion, Noise, ViewSpec, uniform
-from data_pipeline.simulation.views.findings import apply_findings, finding_flows
+from data_pipeline.simulation.views.findings import apply_findings, finding_flows, heart_anatomy
 from data_pipeline.simulation.views.heart import (
     Heart,
     Pose,
@@ -67,15 +66,16 @@ def build_plax(rng: np.random.Generator, fan: ScanGrid, kinematics: Kinematics, 
     ) + leaflet_pair(
         rng, heart.rings["aortic"], outflow, shares=(0.5, 0.5), towards=(1.0, 0.0), level_db=level, closed_deg=(15, 30)
     )
-    return Anatomy(
-        echo_db=echo, blood=blood, labels=labels,
+    return heart_anatomy(
+        heart,
+        found,
+        tissue=(echo, blood, labels),
         motions=(_plax_contraction(rng, heart, ef), *sway(rng, heart, breath=uniform(rng, 0.3, 1.0))),
         flows=_plax_flow(rng, heart, blood, kinematics) + finding_flows(rng, heart, found, blood, kinematics),
-        focus=heart.focus((0.6, 4.6), (0.8, 6.4), (1.8, 4.2), (2.8, 7.0), (0.4, 5.4)) + found.focus, leaflets=leaflets,
-        fixed_db=found.fixed_db, leaflet_frame=(heart.x, heart.y), leaflet_scale=heart.pose.scale,
-        leaflet_tilt=heart.pose.tilt, twinkle=found.twinkle,
-        params={"ef_radial": ef, "pose": dataclasses.asdict(heart.pose)},
-    )  # fmt: skip
+        focus=((0.6, 4.6), (0.8, 6.4), (1.8, 4.2), (2.8, 7.0), (0.4, 5.4)),
+        leaflets=leaflets,
+        ef_radial=ef,
+    )
 
 
 def _behind(rng: np.random.Generator, heart: Heart) -> np.ndarray:
@@ -140,18 +140,10 @@ def _plax_flow(rng: np.random.Generator, heart: Heart, blood: np.ndarray, kin: K
 def build_psax(rng: np.random.Generator, fan: ScanGrid, kinematics: Kinematics, pathology: Pathology) -> Anatomy:
     """Parasternal short axis at the papillary muscles or the mitral valve: a ring, a crescent beside it."""
     radius, mitral_level = uniform(rng, 2.2, 2.6), rng.random() < 0.3
-    angles = np.linspace(0, 2 * np.pi, 10, endpoint=False)
-    ring = np.stack([radius * steady.cos(angles), uniform(rng, 0.9, 1.05) * radius * steady.sin(angles)], -1)
-    edge, bulge = radius + 1.05, uniform(rng, 1.0, 2.1)
-    span = np.radians(np.linspace(uniform(rng, 165, 185), uniform(rng, 285, 310), 6))
-    inner = np.stack([edge * steady.cos(span), edge * steady.sin(span)], -1)
-    swell = edge + 0.15 + bulge * steady.sin(np.linspace(0.25, np.pi - 0.25, 6))
-    outer = np.stack([swell * steady.cos(span), swell * steady.sin(span)], -1)[::-1]
+    outlines = _ring_and_crescent(rng, radius)
     pose = Pose(uniform(rng, -0.3, 1.3), uniform(rng, 6.4, 7.6), uniform(rng, -0.3, 0.3), uniform(rng, 0.9, 1.1))
     walls = {"LV": uniform(rng, 0.85, 1.15), "RV": 0.4}
-    heart = place_heart(
-        rng, fan, {"LV": ring, "RV": np.concatenate([inner, outer])}, pose=pose, walls=walls, jitter=0.08
-    )
+    heart = place_heart(rng, fan, outlines, pose=pose, walls=walls, jitter=0.08)
     heart, found = apply_findings(rng, heart, pathology)
     background = surroundings_db(rng, fan, heart.outer)
     back = steady.hypot(heart.x, heart.y) - radius - 1.15 + 0.1 * Noise(rng, fan)(6, 12)
@@ -189,17 +181,31 @@ def build_psax(rng: np.random.Generator, fan: ScanGrid, kinematics: Kinematics, 
         Stream(second, lv, envelope(phase, "S"), (10, 35)),
         Stream(right_swirl, rv, 0.3 + envelope(phase, "late_S"), (10, 40)),
     ]
-    return Anatomy(
-        echo_db=echo, blood=blood, labels=labels,
+    return heart_anatomy(
+        heart,
+        found,
+        tissue=(echo, blood, labels),
         motions=(squeeze, turn, *sway(rng, heart, breath=uniform(rng, 0.3, 1.0))),
         flows=stream_terms(rng, heart, blood, kinematics, streams, speeds=Speeds(eddy=(10, 26)))
         + finding_flows(rng, heart, found, blood, kinematics),
-        focus=heart.focus((0, 0), (0.5, 0.3), (-1.8, -1.8), (-2.6, -2.4)) + found.focus, fixed_db=found.fixed_db,
-        leaflets=leaflets, leaflet_frame=(heart.x, heart.y), leaflet_scale=heart.pose.scale,
-        leaflet_tilt=heart.pose.tilt, twinkle=found.twinkle,
-        params={"ef_radial": ef, "twist_rad": twist, "mitral_level": bool(mitral_level),
-                "pose": dataclasses.asdict(heart.pose)},
-    )  # fmt: skip
+        focus=((0, 0), (0.5, 0.3), (-1.8, -1.8), (-2.6, -2.4)),
+        leaflets=leaflets,
+        ef_radial=ef,
+        twist_rad=twist,
+        mitral_level=bool(mitral_level),
+    )
+
+
+def _ring_and_crescent(rng: np.random.Generator, radius: float) -> dict[str, np.ndarray]:
+    """Outlines of the left ventricle and of the right one that lies round a part of it, cm."""
+    angles = np.linspace(0, 2 * np.pi, 10, endpoint=False)
+    ring = np.stack([radius * steady.cos(angles), uniform(rng, 0.9, 1.05) * radius * steady.sin(angles)], -1)
+    edge, bulge = radius + 1.05, uniform(rng, 1.0, 2.1)
+    span = np.radians(np.linspace(uniform(rng, 165, 185), uniform(rng, 285, 310), 6))
+    inner = np.stack([edge * steady.cos(span), edge * steady.sin(span)], -1)
+    swell = edge + 0.15 + bulge * steady.sin(np.linspace(0.25, np.pi - 0.25, 6))
+    outer = np.stack([swell * steady.cos(span), swell * steady.sin(span)], -1)[::-1]
+    return {"LV": ring, "RV": np.concatenate([inner, outer])}
 
 
 def _papillary(

@@ -85,9 +85,9 @@ def tree(
     return distance, total / weight
 
 
-def _window(s: Segment, x: np.ndarray, y: np.ndarray, step: int = 4) -> tuple[slice, slice] | None:
-    """The part of the grid that a vessel may change, found on every ``step``-th sample; ``None`` when it has none."""
-    pad = _REACH_CM + s.radius + abs(s.bend)
+def _window(s: Segment, x: np.ndarray, y: np.ndarray) -> tuple[slice, slice] | None:
+    """The part of the grid that a vessel may change, found on every fourth sample; ``None`` when it has none."""
+    pad, step = _REACH_CM + s.radius + abs(s.bend), 4
     coarse_x, coarse_y = x[::step, ::step], y[::step, ::step]
     near = (coarse_x > min(s.a[0], s.b[0]) - pad) & (coarse_x < max(s.a[0], s.b[0]) + pad)
     near &= (coarse_y > min(s.a[1], s.b[1]) - pad) & (coarse_y < max(s.a[1], s.b[1]) + pad)

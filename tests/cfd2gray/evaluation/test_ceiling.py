@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cfd2gray.evaluation.ceiling import redraw_from, redraws
-from data_pipeline.loading.sources import InMemory
 from data_pipeline.loading.transforms import ToExample
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_pair
+from tests.data_pipeline.tiny_pairs import InMemory
 
 SIZE = {"height": 64, "width": 64, "frames": 5, "split": "test"}
 

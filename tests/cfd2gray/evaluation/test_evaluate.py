@@ -12,7 +12,7 @@ from cfd2gray.evaluation.baselines import BASELINES, local_speckle_ceiling
 from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
 from cfd2gray.evaluation.report.findings import findings
 from cfd2gray.evaluation.report.tables import print_result
-from cfd2gray.evaluation.results import colour_bin, write_json
+from cfd2gray.evaluation.results import colour_bin, write_result
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.metrics.strata import STRATA
 from data_pipeline.schema import FLOW
@@ -93,7 +93,7 @@ def test_batching_and_padding_do_not_matter():
 
 def test_json_has_no_nan_and_round_trips(evaluated, tmp_path):
     result, _ = evaluated
-    write_json(tmp_path / "deep" / "evaluation.json", result)
+    write_result(tmp_path / "deep" / "evaluation.json", result)
     text = (tmp_path / "deep" / "evaluation.json").read_text()
     assert "NaN" not in text
     assert text == json.dumps(json.loads(text), indent=1), "the same bytes as ever"

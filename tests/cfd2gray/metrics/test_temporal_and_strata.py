@@ -1,5 +1,6 @@
 """Change between frames, and the regions that scores are taken over."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def flags(seed=0, shape=(2, 3, 40, 48)):
 
 def test_strata_equal_scipy_morphology():
     planes = flags()
-    masks = dict(zip(STRATA, np.asarray(strata_masks(jnp.asarray(planes)))))
+    masks = dict(zip(STRATA, np.asarray(jax.jit(strata_masks)(planes))))
     flow, sector = planes & FLOW > 0, planes & SECTOR > 0
     for n in range(2):
         for t in range(3):

@@ -14,7 +14,7 @@ from tests.cfd2gray.tiny import SPEC
 
 
 @functools.cache
-def _awake(spec, seed=0):
+def _awake(spec, seed=0, **options):
     """A generator whose zero-initialised layers are random too, as after training."""
     generator = Generator(spec, rngs=nnx.Rngs(seed))
     graph, params = nnx.split(generator, nnx.Param)
@@ -22,7 +22,7 @@ def _awake(spec, seed=0):
     keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
     leaves = [x + 0.1 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves)]
     awake = nnx.merge(graph, jax.tree.unflatten(tree, leaves))
-    run = jax.jit(lambda cfd, hidden: awake(cfd, hidden))
+    run = jax.jit(lambda cfd, hidden: awake(cfd, hidden, **options))
     return run
 
 
@@ -139,3 +139,14 @@ def test_remat_recomputes_each_stage_and_changes_no_result():
         recomputed[remat] = len(re.findall(r"\b(?:remat2?|checkpoint)\[", str(jax.make_jaxpr(jax.grad(loss))(params))))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-7), found[True], found[False])
     assert recomputed[False] == 0 and recomputed[True] >= 2 * spec.levels + 2
+
+
+@pytest.mark.parametrize("changes", [{}, {"width": 0}, {"denoise_blocks": 0}, {"temporal": False}, {"levels": 2}])
+def test_a_trimmed_window_is_the_middle_of_the_whole(changes):
+    spec = dataclasses.replace(SPEC, **changes)
+    cfd, hidden = _clip(frames=2 * spec.radius + 3, size=16)
+    whole, trimmed = _awake(spec)(cfd, hidden), _awake(spec, margin=spec.margin, trim=True)(cfd, hidden)
+    names = ("anatomy", "grey", "log_scale") if spec.denoise_blocks else ("anatomy", "grey")  # without it, no one asks
+    for name in names:
+        expected = getattr(whole, name)[:, spec.radius : spec.radius + 3]
+        np.testing.assert_allclose(getattr(trimmed, name), expected, atol=1e-5)

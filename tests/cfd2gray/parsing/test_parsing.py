@@ -7,12 +7,16 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import onnx
+from onnx import numpy_helper
 
+from cfd2gray.cli import main
 from cfd2gray.parsing import network
 from cfd2gray.parsing.examples import CANVAS, example_of
-from cfd2gray.parsing.export import to_onnx
+from cfd2gray.parsing.export import compare, to_onnx
 from cfd2gray.parsing.train import augment
 from data_pipeline.screen.parser.features import CHANNELS
+from data_pipeline.screen.parser.network import WEIGHTS
 from data_pipeline.simulation.screens.compose import draw_screen_clip
 from data_pipeline.simulation.screens.tissue import make_tissue
 
@@ -37,6 +41,19 @@ def test_the_exported_graph_computes_what_the_network_computes(tmp_path):
     shares, logits = net.forward(["planes", "whole"])
     np.testing.assert_allclose(shares.transpose(0, 2, 3, 1), jax.nn.sigmoid(planes) * seen, atol=1e-4)
     np.testing.assert_allclose(logits, whole, atol=1e-3)
+
+
+def test_the_shipped_parser_is_exported_after_it_was_compared_with_jax(tmp_path, capsys):
+    assert main(["export", "--screen-parser", "--onnx", str(tmp_path / "parser.onnx")]) == 0
+    assert "furthest from JAX: planes" in capsys.readouterr().out
+    assert (tmp_path / "parser.onnx").read_bytes() == WEIGHTS.read_bytes()
+    assert main(["export", "--screen-parser", "--onnx", str(tmp_path / "parser.onnx")]) == 2
+    assert main(["export", "--screen-parser", "-o", str(tmp_path / "parser.safetensors")]) == 2
+    graph = onnx.load_from_string(WEIGHTS.read_bytes())
+    for tensor in graph.graph.initializer:
+        if tensor.name == "stem.bias":
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + 1.0, tensor.name))
+    assert max(compare(graph.SerializeToString()).values()) < 1e-4, "parameters are taken from the graph"
 
 
 def test_examples_hold_the_screen_and_its_truth():

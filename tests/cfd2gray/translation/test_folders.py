@@ -141,7 +141,7 @@ def test_one_defect_stops_nothing(translator, archive, tmp_path, monkeypatch, ca
     def sometimes(translator, source, *args, **options):
         if source.name == "b.mkv":
             raise cv2.error("a library gave up")
-        if source.name == "grey.npy":
+        if source.name in ("grey.npy", "again.npy"):  # whichever of the two comes first
             raise MemoryError
         return real(translator, source, *args, **options)
 

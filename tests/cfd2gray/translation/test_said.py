@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from cfd2gray import cli
+from data_pipeline.readers import read_clip
 from data_pipeline.schema import BOX, FLOW
 from data_pipeline.screen.analysis import analyse
-from data_pipeline.screen.said import Said
+from data_pipeline.screen.remembered import BY_HAND, BY_SIGHT, console, known_sectors, remember
+from data_pipeline.screen.said import Said, polygon_mask
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_clip
 
 
@@ -39,7 +41,7 @@ def test_a_box_that_is_none_is_named(box, rule):
     with pytest.raises(ValueError, match=rule):
         Said.of(box=box)
     with pytest.raises(ValueError, match="beside the frame"):
-        Said.of(box="900,900,990,990").box_mask((100, 100))
+        polygon_mask("box", ((900, 900), (990, 990)), (100, 100))
 
 
 def test_a_picture_explains_what_was_seen(clip, tmp_path, capsys):
@@ -51,3 +53,52 @@ def test_a_picture_explains_what_was_seen(clip, tmp_path, capsys):
     assert picture.shape[0] == 2 * 160 + 40 and (np.abs(picture.astype(int) - (255, 0, 255)).sum(-1) < 200).sum() > 50
     assert cli.main(command) == 2 and sorted(p.name for p in tmp_path.iterdir()) == ["clip.npy", "seen.png"]
     assert cli.main(["translate", str(tmp_path / "clip.npy")]) == 2
+
+
+def test_a_mask_that_is_said_is_what_is_hidden_and_nothing_else(clip, tmp_path):
+    painted = clip.mask.any(axis=0)
+    cv2.imwrite(str(tmp_path / "mask.png"), 255 * painted.astype(np.uint8))
+    found = analyse(clip.cfd, said=Said.of(mask=tmp_path / "mask.png"))
+    assert found.is_cfd and (((found.strata & FLOW) > 0) == (painted & found.sector)).all()
+    each = analyse(clip.cfd, said=Said(mask=clip.mask))
+    assert (((each.strata & FLOW) > 0) == (clip.mask & each.sector)).all()
+    grey = analyse(np.repeat(clip.grey, 3, axis=-1), said=Said(mask=painted))
+    assert grey.is_cfd and grey.reason == "said by the user"
+    with pytest.raises(ValueError, match="like the frames"):
+        analyse(clip.cfd, said=Said(mask=painted[:50]))
+    with pytest.raises(ValueError, match="no mask at"):
+        Said.of(mask=tmp_path / "none.png")
+
+
+def test_a_sector_that_is_said_holds_and_is_remembered_for_the_console(clip, tmp_path):
+    said = Said.of(sector="20,10,180,10,180,150,20,150")
+    drawn = polygon_mask("sector", said.sector, (160, 200))
+    assert (analyse(clip.cfd, said=said).sector == drawn).all()
+    memory, found = tmp_path / "consoles.json", analyse(clip.cfd)
+    key = console("Acme", "One", (160, 200))
+    remember(memory, key, found.sector, by_hand=False)
+    remember(memory, key, found.sector, by_hand=False)
+    (only,) = known_sectors(memory, key)
+    assert only[1] == BY_SIGHT and known_sectors(memory, console("Acme", "Two", (160, 200))) == ()
+    rough = polygon_mask("sector", only[0], (160, 200))
+    assert np.count_nonzero(rough ^ found.sector) < 0.02 * np.count_nonzero(found.sector)
+    moved = np.roll(found.sector, 3, axis=1)
+    remember(memory, key, moved, by_hand=True)
+    ((corners, least),) = known_sectors(memory, key)
+    assert least == BY_HAND and (analyse(clip.cfd, said=Said(known=((corners, least),))).sector != found.sector).any()
+    memory.write_text("[]")
+    with pytest.raises(ValueError, match="no remembered sectors"):
+        known_sectors(memory, key)
+
+
+def test_what_was_seen_is_drawn_over_every_frame_of_a_video(clip, tmp_path):
+    np.save(tmp_path / "clip.npy", clip.cfd)
+    command = ["translate", str(tmp_path / "clip.npy"), "--explain", str(tmp_path / "seen.mkv")]
+    assert cli.main([*command, "--remember", str(tmp_path / "consoles.json")]) == 0
+    seen = read_clip(tmp_path / "seen.mkv").frames
+    assert seen.shape == (8, 160, 400, 3) and np.abs(seen[:, :, :200].astype(int) - clip.cfd).mean() < 2
+    found = analyse(clip.cfd)
+    flow = (found.strata & FLOW) > 0
+    assert (np.abs(seen[:, :, 200:].astype(int) - clip.cfd).sum(-1) > 60)[flow].mean() > 0.9
+    assert "unknown | unknown | 200 x 160" in (tmp_path / "consoles.json").read_text()
+    assert cli.main(["translate", str(tmp_path / "clip.npy"), "--explain", str(tmp_path / "seen.txt")]) == 2

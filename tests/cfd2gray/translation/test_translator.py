@@ -18,6 +18,8 @@ from cfd2gray.translation.output.video import write_video
 from cfd2gray.translation.translator import Translator
 from cfd2gray.weights.pretrained import GeneratorWeights, load_weights, save_weights
 from data_pipeline.readers import IngestError, read_clip
+from data_pipeline.schema import FLOW, OUTLINE
+from data_pipeline.screen.analysis import analyse
 from data_pipeline.screen.deidentify import KeyedHasher
 from data_pipeline.simulation.simulator import simulate_pair
 from tests.cfd2gray.tiny import SPEC
@@ -25,7 +27,7 @@ from tests.cfd2gray.tiny import SPEC
 SETTINGS = {"window": 4, "feather": 2, "size": 96}
 
 
-def make_translator(**changes):
+def make_translator(runtime="auto", **changes):
     params = fresh_params(Generator, SPEC, 0)
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
@@ -33,7 +35,7 @@ def make_translator(**changes):
     weights = GeneratorWeights(
         params=jax.tree.unflatten(tree, leaves), spec=SPEC, settings=SETTINGS | changes, name="test", digest="0" * 64
     )
-    return Translator(weights)
+    return Translator(weights, runtime=runtime)
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +71,49 @@ def test_windows_do_not_show(pair):
     assert np.abs(short.astype(int) - long.astype(int)).max() <= 1
 
 
+class Counting:
+    """A network that says for how many frames it was asked."""
+
+    def __init__(self, network):
+        self.network, self.weights, self.runtime, self.frames = network, network.weights, network.runtime, 0
+
+    def windows(self, frames, hidden, wanted=None):
+        for part, found in self.network.windows(frames, hidden, wanted):
+            self.frames += part.stop - part.start
+            yield part, found
+
+
+@pytest.mark.parametrize("runtime", ["jax", "onnxruntime"])
+def test_frames_without_colour_cost_nothing_and_are_passed_through(runtime):
+    pair = simulate_pair("A4C", 3, height=64, width=64, frames=40, split="test")
+    frames = pair.cfd.copy()
+    plain = np.r_[0:9, 14:34, 37:40]
+    frames[plain] = pair.grey[plain]
+    analysis = analyse(pair.cfd)
+    strata = analysis.strata.copy()
+    strata[plain] &= ~np.uint8(FLOW | OUTLINE)
+    analysis = dataclasses.replace(analysis, strata=strata)
+    translator = make_translator(runtime)
+    whole = translator.translate(frames, analysis=analysis)
+    np.testing.assert_array_equal(whole.grey[plain], pair.grey[plain, ..., 0])
+    assert whole.synthesised[9:14].all() and not whole.synthesised[plain].any()
+    counting = Counting(translator._network)
+    pieces = list(Translator._of(counting).pieces(frames, analysis=analysis))
+    assert counting.frames <= 32 if runtime == "onnxruntime" else counting.frames <= 16
+    assert [part.start for part, _ in pieces] == [0, *(part.stop for part, _ in pieces[:-1])] and pieces[-1][
+        0
+    ].stop == 40
+    for part, piece in pieces:
+        np.testing.assert_array_equal(piece.grey, whole.grey[part])
+        np.testing.assert_array_equal(piece.confidence, whole.confidence[part])
+    counting.frames = 0
+    (only,) = (piece for _, piece in Translator._of(counting).pieces(frames, analysis=analysis, only=slice(14, 30)))
+    assert counting.frames == 0 and len(only.grey) == 16, "colour around it is looked at, not translated"
+
+
 def test_devices_do_not_show():
     clip = simulate_pair("A4C", 3, height=64, width=64, frames=37, split="test").cfd
-    several = make_translator()
+    several = make_translator(runtime="jax")
     results = [Translator(several.weights, devices=jax.devices()[:count])(clip).astype(int) for count in (1, 3)]
     for found in (*results, several(clip).astype(int)):
         assert np.abs(found - results[0]).max() <= 1

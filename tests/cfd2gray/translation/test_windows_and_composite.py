@@ -3,27 +3,53 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from cfd2gray.runtimes.windows import lanes_for, run_windows
 from cfd2gray.translation.composite import blend_weights, composite
-from cfd2gray.translation.windows import lanes_for, run_windows
+
+RADIUS = 3
+
+
+def blur_in_time(x):
+    """A filter that reaches exactly ``RADIUS`` frames; what happens beyond the window must not matter."""
+    return ndimage.uniform_filter1d(x, 2 * RADIUS + 1, axis=1, mode="constant")
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5, 8, 9, 31])
 @pytest.mark.parametrize("window", [1, 4, 32])
 @pytest.mark.parametrize("lanes", [1, 3])
-def test_windows_give_what_the_whole_clip_gives(frames, window, lanes):
-    radius = 3
-    clip = np.random.default_rng(0).random((frames, 4)).astype(np.float32)
+@pytest.mark.parametrize("share", [None, 0.0, 0.2, 0.9])
+def test_windows_give_what_the_whole_clip_gives(frames, window, lanes, share):
+    rng = np.random.default_rng(0)
+    clip = rng.random((frames, 4)).astype(np.float32)
+    wanted = None if share is None else rng.random(frames) < share
+    begun, computed = [], np.zeros(frames, bool)
 
-    def blur_in_time(x):
-        """A filter that reaches exactly ``radius`` frames; what happens beyond the window must not matter."""
-        assert len(x) == lanes
-        return (ndimage.uniform_filter1d(x, 2 * radius + 1, axis=1, mode="constant"),)
+    def start(x):
+        assert len(x) == lanes and x.shape[1] == window + 2 * RADIUS
+        begun.append(x)
+        return lambda: (blur_in_time(x),)
 
-    expected = ndimage.uniform_filter1d(np.pad(clip, ((radius, radius), (0, 0)), "edge"), 2 * radius + 1, axis=0)
-    found = np.empty_like(clip)
-    for part, (result,) in run_windows(blur_in_time, (clip,), window=window, radius=radius, lanes=lanes):
-        found[part] = result
-    np.testing.assert_allclose(found, expected[radius:-radius], rtol=1e-5)
+    expected = ndimage.uniform_filter1d(np.pad(clip, ((RADIUS, RADIUS), (0, 0)), "edge"), 2 * RADIUS + 1, axis=0)
+    options = {"window": window, "radius": RADIUS, "lanes": lanes, "wanted": wanted}
+    for part, (result,) in run_windows(start, (clip,), **options):
+        assert not computed[part].any()
+        computed[part] = True
+        np.testing.assert_allclose(result, expected[RADIUS:-RADIUS][part], rtol=1e-5)
+    assert computed.all() if wanted is None else computed[wanted].all()
+    if wanted is not None:
+        assert len(begun) <= -(-wanted.sum() // lanes)  # each window has a frame that is wanted
+
+
+def test_the_next_window_is_begun_before_the_results_of_the_last_are_asked_for():
+    order = []
+
+    def start(x):
+        order.append("begun")
+        return lambda: (order.append("asked"), (x,))[1]
+
+    for _ in run_windows(start, (np.zeros((6, 1)),), window=2, radius=0):
+        order.append("used")
+    assert order == ["begun", "begun", "asked", "used", "begun", "asked", "used", "asked", "used"]
 
 
 def test_blend_weights_agree_with_distances_and_between_libraries():

@@ -5,7 +5,6 @@ import pytest
 
 from data_pipeline import schema
 from data_pipeline.loading.transforms import (
-    NO_AUGMENTATION,
     Augment,
     AugmentOptions,
     RandomClip,
@@ -16,7 +15,7 @@ from data_pipeline.loading.transforms import (
     window,
 )
 from data_pipeline.screen.hidden import hidden_mask
-from tests.data_pipeline.tiny_pairs import make_pair
+from tests.data_pipeline.tiny_pairs import NO_AUGMENTATION, make_pair
 
 
 def rng(seed=0):
@@ -76,7 +75,7 @@ def test_native_size_is_passed_through_untouched():
     example = ToExample(5, 16).map(pair)
     for name in ("cfd", "grey", "strata", "labels"):
         np.testing.assert_array_equal(example[name], getattr(pair, name))
-    np.testing.assert_array_equal(example["hidden"], hidden_mask(pair.strata))
+    np.testing.assert_array_equal(example["hidden"], hidden_mask(pair.strata, pair.cfd))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from data_pipeline.pairs import pairing
 from data_pipeline.pairs.jobs import archive_jobs
+from data_pipeline.pairs.own import own_pair
 from data_pipeline.pairs.weak import weak_pairs
 from data_pipeline.readers.archive import list_archive, read_view_csv
 from data_pipeline.records import example as records
@@ -14,6 +15,7 @@ from data_pipeline.records import pack
 from data_pipeline.records.tfrecord import ShardSource
 from data_pipeline.schema import FLOW, SECTOR, Clip, ClipInfo, Identity
 from data_pipeline.screen.analysis import analyse
+from data_pipeline.screen.crop import SectorCrop
 from data_pipeline.screen.deidentify import KeyedHasher
 from tests.data_pipeline.tiny_archive import dual_screen, grey_screen, make_archive, simulated
 
@@ -95,25 +97,6 @@ def test_colour_in_a_few_frames_forbids_painting():
     assert caught.value.code == "colour_seen"
 
 
-def test_streams_are_matched_in_time_and_verified():
-    truth = simulated("A4C", 1)
-    grey = np.repeat(grey_screen(truth), 2, axis=0)  # the B-mode stream runs twice as fast
-    grey[1::2] = 255 - grey[1::2]
-    pair = pairing.pair_from_streams(clip_of(truth.cfd), clip_of(grey, fps=40.0), hasher=HASHER, options=NATIVE)
-    assert (pair.kind, pair.shared, len(pair.cfd)) == ("streams", True, 5)
-    assert pair.params["pairing"]["frames_without_partner"] == 0
-    times = np.arange(5) / 20.0
-    short = pairing.pair_from_streams(
-        clip_of(truth.cfd), clip_of(grey_screen(truth)[1:]), hasher=HASHER, cfd_times=times, grey_times=times[1:],
-        options=NATIVE,
-    )  # fmt: skip
-    assert len(short.cfd) in (4, 5)
-    with pytest.raises(pairing.NoPairError, match="unpaired"):
-        pairing.pair_from_streams(clip_of(truth.cfd), clip_of(255 - grey_screen(truth)), hasher=HASHER, options=NATIVE)
-    with pytest.raises(pairing.NoPairError, match="one size"):
-        pairing.pair_from_streams(clip_of(truth.cfd), clip_of(grey_screen(truth)[:, :150]), hasher=HASHER)
-
-
 def test_weak_pairs_need_one_patient_study_and_view():
     truth = simulated("A4C", 1)
     cfd, grey = clip_of(truth.cfd, instance="1"), clip_of(grey_screen(truth), instance="2")
@@ -139,9 +122,9 @@ def test_a_name_inside_the_sector_reaches_no_record():
     made = [
         *weak_pairs(known, hasher=HASHER, options=NATIVE),
         *pairing.painted_pairs(*known[1], [1], hasher=HASHER, options=NATIVE),
-        pairing.pair_from_streams(*clips, hasher=HASHER, options=NATIVE),
+        own_pair(*clips, hasher=HASHER, options=NATIVE),
     ]
-    assert [pair.kind for pair in made] == ["weak", "painted", "streams"]
+    assert [pair.kind for pair in made] == ["weak", "painted", "simulated"]
     for pair in made:
         x, y = round(pair.geometry.dx), round(pair.geometry.dy)
         rows, columns = np.nonzero(ink)
@@ -151,6 +134,23 @@ def test_a_name_inside_the_sector_reaches_no_record():
         planes = [pair.grey[0, ..., 0]] + ([] if pair.kind == "painted" else [pair.cfd[0].min(axis=-1)])
         for plane in planes:
             assert np.mean(plane[at] > 200) < 0.02, pair.kind
+
+
+def test_a_name_in_either_clip_of_a_weak_pair_enters_no_record():
+    truth = simulated("A4C", 1)
+    flow, other = analyse(truth.cfd), analyse(grey_screen(truth))
+    y, x = np.argwhere(flow.sector & (flow.strata == SECTOR).all(axis=0)).mean(axis=0).astype(int)
+    for named in (0, 1):
+        screens = [truth.cfd.copy(), grey_screen(truth)]
+        for frame in screens[named]:
+            cv2.rectangle(frame, (x - 50, y - 16), (x + 50, y + 8), (9, 9, 9), -1)
+            cv2.putText(frame, "DOE JANE", (x - 45, y), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1)
+        written = (screens[named] == 255).all(axis=(0, 3))
+        clips = [clip_of(frames, instance=str(i)) for i, frames in enumerate(screens)]
+        (pair,) = weak_pairs([(clips[0], flow), (clips[1], other)], hasher=HASHER, options=NATIVE)
+        shown = pair.cfd[..., 0] if named == 0 else pair.grey[..., 0]
+        crop = SectorCrop.from_geometry(flow.geometry, flow.sector, size=None)
+        assert written.sum() > 50 and not shown[:, crop.apply_mask(written[None])[0]].any()
 
 
 def test_an_archive_is_packed(tmp_path):

@@ -13,7 +13,7 @@ import zarr
 
 from data_pipeline.pairs.streams import StreamOptions, pair_from_recording
 from data_pipeline.readers import IngestError, datasets
-from data_pipeline.readers.datasets import echonet, echoxflow
+from data_pipeline.readers.datasets import echoxflow
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR
 from data_pipeline.screen.deidentify import KeyedHasher
 from tests.data_pipeline import dicom_samples as samples
@@ -52,20 +52,6 @@ def test_echonet_dynamic(tmp_path):
     assert (clip.info.fps, clip.info.fps_source, clip.info.view) == (51.0, "table", "A4C")
     assert clip.info.identity.patient == "echonet-dynamic/0X1A" and clip.frames.shape == (3, 112, 112, 3)
     assert items[0].labels["ef"] == 61.2 and items[1].labels["ef"] is None
-    found = datasets.survey("echonet-dynamic", tmp_path)
-    assert (found.found, found.missing, found.by_split) == (2, 1, {"train": 1, "val": 1})
-    tracing = [("0X1A.avi", 50, 10, 60, 90, 46)] + [
-        ("0X1A.avi", 40 + y / 9, y, 70 - y / 9, y, 46) for y in range(10, 90, 8)
-    ]
-    write_table(
-        tmp_path / "VolumeTracings.csv",
-        [dict(zip(("FileName", "X1", "Y1", "X2", "Y2", "Frame"), row)) for row in tracing],
-    )
-    outline = echonet.tracings(tmp_path / "VolumeTracings.csv")["0X1A"][46]
-    assert outline.shape == (20, 2)  # two ends of ten chords, without the long axis
-    area = np.zeros((112, 112), np.uint8)
-    cv2.fillPoly(area, [np.round(outline).astype(np.int32)], 1)
-    assert int(area.sum()) == pytest.approx(72 * 19, rel=0.2)
 
 
 def test_echonet_pediatric(tmp_path):
@@ -89,16 +75,6 @@ def test_echonet_pediatric(tmp_path):
     assert (first.view, second.view, first.split) == ("A4C", "PSAX", "test")
     assert first.patient == second.patient  # one examination: never in two splits
     assert first.read().info.fps == 30.0 and first.read().info.fps_source == "container"
-    write_table(
-        tmp_path / "A4C" / "VolumeTracings.csv",
-        [
-            {"FileName": "a.avi", "X": "1", "Y": "2", "Frame": "7"},
-            {"FileName": "a.avi", "X": "3", "Y": "4", "Frame": "7"},
-            {"FileName": "b.avi", "X": "0", "Y": "0", "Frame": "No Systolic"},
-        ],
-    )
-    traced = echonet.tracings(tmp_path / "A4C" / "VolumeTracings.csv")
-    assert set(traced) == {"a"} and traced["a"][7].tolist() == [[1, 2], [3, 4]]
 
 
 def test_echonet_lvh(tmp_path):
@@ -295,9 +271,14 @@ def exams(tmp_path):
     return tmp_path
 
 
+def recordings(root):
+    """Those that have all three streams."""
+    return filter(None, map(echoxflow.load, echoxflow.find_recordings(root)))
+
+
 def test_echoxflow_recordings_in_folders_and_tars(exams):
     assert len(echoxflow.find_recordings(exams)) == 3
-    found = list(echoxflow.recordings(exams))
+    found = list(recordings(exams))
     assert sorted((r.exam, r.name, r.fold) for r in found) == [("exam_00aa", "rec_1", 3), ("exam_00bb", "rec_1", 0)]
     for recording in found:
         assert recording.nyquist == NYQUIST and recording.bmode.shape == (4, 90, 70)
@@ -306,7 +287,7 @@ def test_echoxflow_recordings_in_folders_and_tars(exams):
 
 
 def test_echoxflow_pairs_are_true_pairs(exams):
-    recording = next(r for r in echoxflow.recordings(exams) if r.exam == "exam_00aa")
+    recording = next(r for r in recordings(exams) if r.exam == "exam_00aa")
     hasher = KeyedHasher(b"x" * 16)
     pair = pair_from_recording(recording, hasher=hasher, seed=3, options=StreamOptions(size=160))
     again = pair_from_recording(recording, hasher=hasher, seed=3, options=StreamOptions(size=160))
@@ -324,7 +305,7 @@ def test_echoxflow_pairs_are_true_pairs(exams):
 
 
 def test_echoxflow_colour_side_follows_the_sign_of_the_velocity(exams):
-    recording = next(r for r in echoxflow.recordings(exams) if r.exam == "exam_00aa")
+    recording = next(r for r in recordings(exams) if r.exam == "exam_00aa")
     pair = pair_from_recording(recording, hasher=KeyedHasher(b"x" * 16), options=StreamOptions(size=160))
     flow = (pair.strata[0] & FLOW) > 0
     columns = np.nonzero(flow)[1]

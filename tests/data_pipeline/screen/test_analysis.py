@@ -105,7 +105,7 @@ def test_sizes_from_64_to_1000_pixels(scale):
     truth = np.stack([cv2.resize(m.astype(np.float32), clip.shape[2:0:-1], interpolation=method) for m in painted])
     found = analyse(clip)
     assert found.is_cfd
-    assert (hidden_mask(found.strata, dilate_px=1) > 0)[truth > 0.5].mean() > 0.99
+    assert (hidden_mask(found.strata) > 0)[truth > 0.5].mean() > 0.99
     box = cv2.resize(boxes[0].astype(np.float32), clip.shape[2:0:-1], interpolation=method) > 0.5
     assert overlap(flags(found, BOX)[0], box) > 0.8
 
@@ -280,18 +280,30 @@ def test_real_files(name):
 
 
 def test_hidden_mask_grows_inside_the_sector_only():
-    strata = np.full((1, 20, 30), SECTOR, np.uint8)
+    strata = np.full((1, 600, 40), SECTOR, np.uint8)
     strata[0, :, 20:] = 0
     strata[0, 10, 10] |= FLOW
-    strata[0, 5, 19] |= OUTLINE
-    out = hidden_mask(strata, dilate_px=(3, 1))
+    strata[0, 25, 19] |= OUTLINE
+    out = hidden_mask(strata)
     assert out.dtype == np.uint8 and set(np.unique(out)) == {0, 1}
-    assert out[0, 9:12, 7:14].all() and out.sum() == 3 * 7 + 3 * 4
-    assert hidden_mask(strata, dilate_px=0).sum() == 2
-    with pytest.raises(ValueError, match="negative"):
-        hidden_mask(strata, dilate_px=-1)
+    assert out[0, 8:13, 8:13].all() and out[0, 23:28, 17:20].all() and out.sum() == 5 * 5 + 5 * 3
+    assert hidden_mask(strata[:, :140]).sum() == 2, "small pictures keep their neighbours"
     with pytest.raises(ValueError, match="uint8"):
         hidden_mask(strata.astype(np.int32))
+
+
+def test_clean_neighbours_of_colour_are_kept_and_contaminated_ones_hidden():
+    strata = np.full((1, 600, 40), SECTOR, np.uint8)
+    strata[0, 10:20, 10:20] |= FLOW
+    frames = np.full((1, 600, 40, 3), 90, np.uint8)
+    frames[0, 10:20, 10:20] = (220, 40, 20)
+    frames[0, 10:20, 20:22] = (110, 85, 80)
+    out = hidden_mask(strata, frames)[0] > 0
+    assert out[10:20, 10:22].all() and out.sum() == 10 * 12
+    sepia = (frames * np.array([1.0, 0.85, 0.6])).astype(np.uint8)
+    assert hidden_mask(strata, sepia).sum() < 14 * 14, "the grey map's own tint is no colour"
+    with pytest.raises(ValueError, match="frames must be"):
+        hidden_mask(strata, frames[:, :30])
 
 
 def test_wrong_frames_are_refused():

@@ -15,8 +15,9 @@ from cfd2gray.evaluation.card.page import markdown, write_card
 from cfd2gray.evaluation.tasks.lumen import LumenErrors, lumen_errors
 from cfd2gray.evaluation.tasks.mass_recall import mass_recall
 from cfd2gray.pages.curves import training_picture
-from cfd2gray.translation.translator import Translator, luma_of
+from cfd2gray.translation.translator import Translator
 from cfd2gray.weights.pretrained import load_pretrained
+from data_pipeline.pixels import luma
 from data_pipeline.schema import BOX, FLOW, LABELS, SECTOR
 from data_pipeline.screen.hidden import hidden_mask
 
@@ -47,16 +48,21 @@ def test_what_colour_does_not_hide_is_not_judged():
         mass_recall([(example, example["grey"][..., 0])])
 
 
-def test_the_real_echo_is_one_patient_with_flow_in_every_painting():
-    found = card_sets.painted_echo(48, paintings=2, shared=True)
-    assert {pair.patient_id for pair in found.pairs} == {"real-echo"}
-    for batch in found.batches():
+@pytest.fixture(scope="module")
+def echo():
+    """Two paintings of the real echo, reduced to 48 px."""
+    return card_sets.painted_echo(48, paintings=2, shared=True)
+
+
+def test_the_real_echo_is_one_patient_with_flow_in_every_painting(echo):
+    assert {pair.patient_id for pair in echo.pairs} == {"real-echo"}
+    for batch in echo.batches():
         assert batch["grey"].shape == (1, card_sets.FRAMES, 48, 48, 1)
         assert ((batch["strata"] & FLOW) > 0).any() and batch["hidden"].any()
 
 
-def test_batches_hold_every_clip_once():
-    found = card_sets.painted_echo(32, paintings=3, shared=True)
+def test_batches_hold_every_clip_once(echo):
+    found = card_sets.card_set("three", "", 32, [*echo.pairs, echo.pairs[0]])
     batches = list(found.batches(2))
     assert [batch["mask"].tolist() for batch in batches] == [[1.0, 1.0], [1.0, 0.0]]
     assert [batch["index"].tolist() for batch in batches] == [[0, 1], [2, 2]]
@@ -88,17 +94,17 @@ def test_chambers_invented_and_closed_are_told_apart():
         lumen_errors([(example | {"labels": np.zeros_like(example["labels"])}, truth)])
 
 
-def test_what_users_see_is_scored_at_a_size_above_the_working_one():
+def test_what_users_see_is_scored_at_a_size_above_the_working_one(echo):
     """Colour is only replaced where the batch says it is; everything else comes back to the bit."""
     weights = load_pretrained()
     small = dataclasses.replace(weights, settings=weights.settings | {"size": 48})
-    clips = card_sets.painted_echo(64, paintings=1, shared=True)
+    clips = card_sets.card_set("one", "", 64, list(echo.pairs[:1]))
     batch = next(clips.batches())
     found = as_translated(Translator(small))(batch)
     assert found["composited"].shape == batch["grey"].shape == found["confidence"].shape
     levels = np.rint(255 * np.asarray(found["composited"]))[..., 0]
     outside = (batch["strata"] & BOX == 0) & (hidden_mask(batch["strata"][0])[None] == 0)
-    np.testing.assert_array_equal(levels[outside], luma_of(batch["cfd"][0])[None][outside])
+    np.testing.assert_array_equal(levels[outside], luma(batch["cfd"][0])[None][outside])
     assert np.ptp(np.asarray(found["confidence"])) > 0.1
 
 

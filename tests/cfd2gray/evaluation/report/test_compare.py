@@ -6,7 +6,7 @@ import json
 import pytest
 
 from cfd2gray.evaluation.report.compare import compare, load_result, run_names, write_comparison
-from cfd2gray.evaluation.results import write_json
+from cfd2gray.evaluation.results import write_result
 from cfd2gray.metrics.accumulate import Bootstrap
 
 
@@ -60,7 +60,7 @@ def test_page_says_better_worse_and_unpaired(evaluated, tmp_path):
 def test_runs_are_found_in_their_folders_and_named_shortly(evaluated, tmp_path):
     result, _ = evaluated
     for name in ("one", "two"):
-        write_json(tmp_path / name / "run" / "evaluation" / "evaluation.json", result)
+        write_result(tmp_path / name / "run" / "evaluation" / "evaluation.json", result)
     paths = [tmp_path / name / "run" for name in ("one", "two")]
     assert load_result(paths[0])["n_clips"] == 10
     assert run_names(paths) == ["one/run", "two/run"]

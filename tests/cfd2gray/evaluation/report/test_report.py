@@ -8,7 +8,7 @@ import pytest
 
 from cfd2gray.evaluation.report.gallery import Gallery, ReportClip
 from cfd2gray.evaluation.report.page import write_report
-from cfd2gray.evaluation.report.sprites import SheetOptions, clip_panels, error_colours
+from cfd2gray.evaluation.report.sprites import clip_panels, error_colours
 from cfd2gray.pages.charts import Dot, Facet, Line, interval_plot, line_plot
 from tests.cfd2gray.evaluation import synthetic
 from tests.cfd2gray.evaluation.browser import browser, needs_browser
@@ -90,11 +90,11 @@ def test_sheets_hold_every_frame_and_bound_their_size():
     rng = np.random.default_rng(0)
     clip = synthetic.clip(0, t=7)
     shown = ReportClip(name="a", cfd=clip["cfd"], grey=clip["grey"][..., 0], strata=clip["strata"], fps=10)
-    facts = clip_panels(shown, options=SheetOptions(max_frames=4, max_side=24))
+    facts = clip_panels(shown, max_frames=4, max_side=24)
     assert (facts["frames"], facts["total"], facts["width"], facts["height"]) == (4, 7, 24, 20)
     assert [panel["name"] for panel in facts["panels"]] == ["colour flow", "translation"]
     truth = rng.integers(0, 255, (7, 40, 48)).astype(np.uint8)
-    whole = clip_panels(dataclasses.replace(shown, truth=truth), options=SheetOptions())
+    whole = clip_panels(dataclasses.replace(shown, truth=truth))
     assert [panel["name"] for panel in whole["panels"]] == ["colour flow", "translation", "truth", "error"]
     assert error_colours(truth, truth).max() < 10, "no error is black"
     with pytest.raises(ValueError, match=r"ReportClip\.truth"):
@@ -125,7 +125,7 @@ def test_gallery_keeps_worst_median_best_and_random_without_repeats():
 
 def test_plots_state_their_numbers_and_survive_gaps():
     plot = interval_plot(
-        [Facet(title="flow", dots=[Dot(label="m", value=0.5, low=0.4, high=0.6), Dot(label="b", value=None)])]
+        [Facet(title="flow", dots=[Dot(label="m", value=0.5, ends=(0.4, 0.6)), Dot(label="b", value=None)])]
     )
     assert "m, flow: 0.500 (0.400 to 0.600)" in plot
     assert "no such pixels" in plot

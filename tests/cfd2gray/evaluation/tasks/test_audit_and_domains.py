@@ -12,7 +12,6 @@ from cfd2gray.evaluation.tasks.audit import (
     audit_label,
     audit_origin,
     audit_translation,
-    cramers_v,
 )
 from cfd2gray.metrics.accumulate import Bootstrap
 from tests.cfd2gray.evaluation import shapes
@@ -60,13 +59,6 @@ def test_a_label_leaks_only_when_it_goes_with_a_readable_origin():
         audit_label(["a"] * 40, origin, readable)
     with pytest.raises(ValueError, match="one label per clip"):
         audit_label(["a"], origin, readable)
-
-
-def test_cramers_v_equals_scipy():
-    table = np.random.default_rng(0).integers(1, 20, (3, 2))
-    expected = scipy.stats.contingency.association(table, method="cramer")
-    assert cramers_v(table) == pytest.approx(expected, abs=1e-12)
-    assert cramers_v(np.array([[10, 0], [0, 10]])) == pytest.approx(1)
 
 
 def test_auc_interval_covers_the_truth_and_widens_with_clustering():

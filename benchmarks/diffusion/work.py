@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from cfd2gray.benchmarks import cost, diffusion
+from cfd2gray.benchmarks import cost
+from cfd2gray.benchmarks.diffusion import model as diffusion
 from cfd2gray.benchmarks.networks import Built, clip_arrays
 from cfd2gray.benchmarks.work import Task
 from flax import nnx
@@ -55,7 +56,7 @@ def sampling(task: dict[str, Any], *, steps: int, guidance: float) -> Built:
 def simulated_batches(task: Task, *, clips: int, split: str) -> list[dict[str, np.ndarray]]:
     """``clips`` simulated hearts as batches of the task's size, split into batches of the config's."""
     from data_pipeline.loading.loader import make_loader
-    from data_pipeline.simulation.sources import SimulationSource
+    from data_pipeline.simulation.on_the_fly import SimulationSource
 
     config = task.load()
     frames, size = config.data.frames, config.data.size
@@ -75,7 +76,7 @@ class Quality:
     updates: int
 
 
-def train_both(task: Task, *, seconds: float, clips: int = 48, tests: int = 12) -> dict[str, Quality]:
+def train_both(task: Task, *, seconds: float) -> dict[str, Quality]:
     """Train the generator and the denoiser for ``seconds`` each, taking turns, and score both on the same clips.
 
     Returns:
@@ -84,8 +85,8 @@ def train_both(task: Task, *, seconds: float, clips: int = 48, tests: int = 12) 
     use_compile_cache()
     config = task.load()
     spec, mesh = TrainSpec.from_config(config), make_mesh(devices=jax.devices()[:1])
-    train = [to_mesh(batch, mesh) for batch in simulated_batches(task, clips=clips, split="train")]
-    test = [to_mesh(batch, mesh) for batch in simulated_batches(task, clips=tests, split="test")]
+    train = [to_mesh(batch, mesh) for batch in simulated_batches(task, clips=48, split="train")]
+    test = [to_mesh(batch, mesh) for batch in simulated_batches(task, clips=12, split="test")]
     vgg = load_vgg(config, spec)
     held = [create_state(spec, mesh, seed=0, fsdp_min_size=config.mesh.fsdp_min_size)]
     shardings = jax.tree.map(lambda x: x.sharding, held[0])

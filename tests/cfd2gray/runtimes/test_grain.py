@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cfd2gray.translation.grain import match_grain
+from cfd2gray.runtimes.grain import match_grain
 
 SHAPE = (2, 3, 96, 96)
 

@@ -84,7 +84,7 @@ def _residual(side: int, c_in: int, c_out: int) -> float:
     return _conv(side, c_in, c_out) + _conv(side, c_out, c_out) + skip
 
 
-def diffusion_flops(size: int, *, steps: int, guided: bool, unet: LatentUnet | None = None) -> float:
+def diffusion_flops(size: int, *, steps: int, guided: bool) -> float:
     """FLOPs for one frame of ``size`` px: ``steps`` evaluations (twice as many with guidance) and one decoding."""
     evaluations = steps * (2 if guided else 1)
-    return 2.0 * (evaluations * (unet or LatentUnet()).macs(size) + DECODER_MACS_512 * (size / 512) ** 2)
+    return 2.0 * (evaluations * LatentUnet().macs(size) + DECODER_MACS_512 * (size / 512) ** 2)

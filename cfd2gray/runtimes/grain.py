@@ -8,12 +8,10 @@ single bright pixels two apart would give the translation away.
 
 from __future__ import annotations
 
-import functools
 import itertools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 Array = jax.Array
 HALF_BAND = (-1 / 16, 4 / 16, 10 / 16, 4 / 16, -1 / 16)
@@ -94,18 +92,16 @@ def _filtered(image: Array, taps: tuple[float, ...]) -> Array:
 
     As matrix products: shifted sums of shifted sums would be fused into one and computed many times over.
     """
-    rows, columns = (jnp.asarray(_band(size, taps)) for size in image.shape[2:4])
+    rows, columns = (_band(size, taps) for size in image.shape[2:4])
     half = jnp.einsum("hk,ntkw->nthw", rows, image[..., 0], precision="highest")
     return jnp.einsum("wk,nthk->nthw", columns, half, precision="highest")[..., None]
 
 
-@functools.cache
-def _band(size: int, taps: tuple[float, ...]) -> np.ndarray:
+def _band(size: int, taps: tuple[float, ...]) -> Array:
     """The matrix ``[size, size]`` of a filter along one axis."""
-    band, reach = np.zeros((size, size), np.float32), len(taps) // 2
-    for k, tap in enumerate(taps):
-        np.add.at(band, (np.arange(size), np.clip(np.arange(size) + k - reach, 0, size - 1)), tap)
-    return band
+    at, reach = jnp.arange(size), len(taps) // 2
+    seen = (jnp.clip(at + k - reach, 0, size - 1)[:, None] == at for k in range(len(taps)))
+    return sum(tap * hit.astype(jnp.float32) for tap, hit in zip(taps, seen))
 
 
 def _grown(hidden: Array) -> Array:

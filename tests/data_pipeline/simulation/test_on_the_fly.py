@@ -5,10 +5,10 @@ import pickle
 import numpy as np
 import pytest
 
-from data_pipeline.loading.sources import InMemory
 from data_pipeline.records.manifest import row_of
+from data_pipeline.simulation.on_the_fly import PaintedSource, SimulationSource
 from data_pipeline.simulation.painter import HELD_OUT
-from data_pipeline.simulation.sources import PaintedSource, SimulationSource
+from tests.data_pipeline.tiny_pairs import InMemory
 
 TINY = {"height": 40, "width": 40, "frames": 2, "length": 6, "views": ("A4C", "CAROTID_LONG")}
 SOURCES = [SimulationSource(**TINY), PaintedSource(**TINY)]
