@@ -22,10 +22,14 @@ MOMENTS = 12
 """Frames that are looked at, spread over the clip."""
 LARGEST = 1280
 """px: larger frames are reduced to this, so that their letters are as large as those that were learned."""
-SURE, PERHAPS = 0.5, 0.2
-"""Probability from which a place is text, and from which it is together with such a place."""
-LEAST_PX = 12
-"""Least area of a piece of text on half the grid."""
+SURE, PERHAPS, FAINT = 0.8, 0.3, 0.1
+"""Probability from which a place is text, from which it is together with such a place, and from which it continues its line."""
+REACH = 1.0
+"""Gap in a line, in heights of it, that is bridged."""
+TALLEST, STRICTEST = 80, 0.98
+"""px: more than a line of text is tall, and the probability from which such a piece is taken for tissue."""
+LEAST_PX = 48
+"""Least sure area of a piece of text."""
 _MULTIPLE = 8
 
 
@@ -45,7 +49,7 @@ def find_burned_text(frames: np.ndarray, sector: np.ndarray) -> np.ndarray:
       frames: uint8 ``[T, H, W, 3]``; of several what stands still is told from what moves.
       sector: bool ``[H, W]``.
 
-    Found whole: see docs/deidentification.md for how often; look at the clips before they are shared.
+    How often a name is found whole is told in docs/burned_text.md; a person looks at the clips before they are shared.
     """
     check_frames(frames, channels=3)
     found = np.zeros(sector.shape, bool)
@@ -81,25 +85,43 @@ def _around(sector: np.ndarray) -> tuple[slice, slice]:
 
 
 def _boxes(text: np.ndarray) -> np.ndarray:
-    """bool [H, W]: pieces of ``text`` with a sure place in them, filled to their boxes and grown by a fifth of their height."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((text > PERHAPS).astype(np.uint8), connectivity=8)
-    sure = np.bincount(labels[text > SURE], minlength=count)
+    """bool [H, W]: a box over every sure piece of ``text``, along its line as far as there are faint pieces, and a rim."""
     found = np.zeros(text.shape, bool)
-    for index in range(1, count):
-        x, y, wide, tall, area = stats[index]
-        if sure[index] < 4 * LEAST_PX:
-            continue
-        pad = max(round(0.2 * tall), 2)
-        box = (slice(max(y - pad, 0), y + tall + pad), slice(max(x - pad, 0), x + wide + pad))
-        if area > 0.6 * wide * tall:
-            found[box] = True
-        else:  # several lines that touch: each keeps its own shape
-            grown = np.pad((labels[y : y + tall, x : x + wide] == index).astype(np.uint8), pad)
-            grown = cv2.dilate(grown, np.ones((2 * pad + 1, 2 * pad + 1), np.uint8))[
-                pad - min(pad, y) : grown.shape[0], pad - min(pad, x) : grown.shape[1]
-            ]
-            found[box] |= grown[: found[box].shape[0], : found[box].shape[1]].astype(bool)
+    for left, top, wide, tall in _pieces(text, PERHAPS):
+        middle = slice(top + tall // 4, max(top + tall - tall // 4, top + tall // 4 + 1))
+        start, stop = _along(left, left + wide, (text[middle] > FAINT).mean(axis=0) > 0.25, max(round(REACH * tall), 4))
+        above, beside = max(round(0.2 * tall), 2), max(round(0.5 * tall), 2)
+        found[max(top - above, 0) : top + tall + above, max(start - beside, 0) : stop + beside] = True
     return found
+
+
+def _pieces(text: np.ndarray, least: float) -> list[tuple[int, int, int, int]]:
+    """``(left, top, width, height)`` of pieces above ``least``; what is taller than a line is looked at more strictly."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((text > least).astype(np.uint8), connectivity=8)
+    sure = np.bincount(labels[text > max(SURE, least)], minlength=count)
+    found = []
+    for index in range(1, count):
+        left, top, wide, tall = (int(n) for n in stats[index, :4])
+        if sure[index] < LEAST_PX:
+            continue
+        if tall <= TALLEST:
+            found.append((left, top, wide, tall))
+        elif least < STRICTEST:
+            inside = np.where(labels == index, text, 0)[top : top + tall, left : left + wide]
+            found += [(left + x, top + y, w, h) for x, y, w, h in _pieces(inside, 1 - (1 - least) / 2)]
+    return found
+
+
+def _along(start: int, stop: int, columns: np.ndarray, reach: int) -> tuple[int, int]:
+    """``start..stop`` grown over every column of ``columns`` (bool [W]) that lies within ``reach`` px of it."""
+    while True:
+        before = np.flatnonzero(columns[max(start - reach, 0) : start])
+        after = np.flatnonzero(columns[stop : stop + reach])
+        longer = max(start - reach, 0) + int(before[0]) if len(before) else start
+        further = stop + int(after[-1]) + 1 if len(after) else stop
+        if (longer, further) == (start, stop):
+            return start, stop
+        start, stop = longer, further
 
 
 _NETS = Nets(WEIGHTS)
