@@ -73,19 +73,16 @@ def translate_pieces(
         last = len(held) < before + piece + radius
         until = len(held) if last else before + piece
         if until > before:
-            analysis = masks.analysis(held)
+            analysis, only = masks.analysis(held), slice(before, until)
+            together = np.stack(held)
+            gone = max(0, until - radius)
+            held, before = [frame.copy() for frame in together[gone:]], until - gone  # the others are held once
             pieces = translator.pieces(
-                np.stack(held),
-                analysis=analysis,
-                whole_frame=whole_frame,
-                views=views,
-                confidence=confidence,
-                only=slice(before, until),
+                together, analysis=analysis, whole_frame=whole_frame, views=views, confidence=confidence, only=only
             )
             for part, found in pieces:
                 own = dataclasses.replace(analysis, strata=analysis.strata[part])
                 yield dataclasses.replace(found, analysis=own)
+            del together, analysis, pieces, found, own
         if last:
             return
-        gone = max(0, until - radius)
-        held, before = held[gone:], until - gone

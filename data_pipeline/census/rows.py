@@ -143,12 +143,20 @@ class SeenRows:
             int(self._options.salvage),
             json.dumps(fields_of(row), sort_keys=True),
         )
-        self._file.execute("BEGIN")
-        self._file.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", place)
+        try:
+            self._write(self._file, row, place, shown, thumbnail)
+        except sqlite3.OperationalError as error:  # a full disk
+            raise OSError(f"the census's own table cannot be written ({error}); make room and run it again") from None
+
+    def _write(
+        self, file: sqlite3.Connection, row: CensusRow, place: tuple, shown: list[str], thumbnail: bytes
+    ) -> None:
+        file.execute("BEGIN")
+        file.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", place)
         for kind in shown:
             if (row.clip, thumbnail) in self.thumbnails[kind]:
-                self._file.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?)", (row.clip, kind, thumbnail))
-        self._file.execute("COMMIT")
+                file.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?)", (row.clip, kind, thumbnail))
+        file.execute("COMMIT")
 
     def _valid(self, file: sqlite3.Connection) -> Iterator[CensusRow]:
         for max_frames, text in file.execute("SELECT max_frames, row FROM rows"):
@@ -171,7 +179,9 @@ class SeenRows:
             file.execute("COMMIT")
         except sqlite3.OperationalError as error:
             file.close()
-            raise ValueError(f"{path} is in use by another census ({error}); wait for it") from None
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise ValueError(f"{path} is in use by another census ({error}); wait for it") from None
+            raise OSError(f"{path} cannot be written ({error}); make room there, or name another folder") from None
         except sqlite3.DatabaseError as error:
             file.close()
             raise ValueError(f"{path} is damaged ({error}); remove it to look at the files again") from None

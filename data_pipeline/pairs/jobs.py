@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_pipeline.census.rows import CensusRow
+from data_pipeline.pairs.own import OwnPairJob, split_own
 from data_pipeline.pairs.pairing import NoPairError, PairingOptions, pairs_from_clip
 from data_pipeline.pairs.streams import StreamOptions, pair_from_recording
 from data_pipeline.pairs.weak import weak_pairs
@@ -80,8 +81,9 @@ TOGETHER = 12
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ArchiveJobs(Sequence["ArchiveJob | StreamJob"]):
-    """A job for every clip of an archive, made when it is asked for: a million of them take no memory.
+class ArchiveJobs(Sequence["ArchiveJob | StreamJob | OwnPairJob"]):
+    """A job for every clip of an archive, and before them one for every pair that this software wrote into it; made when
+    they are asked for: a million of them take no memory.
 
     Records of a public data set keep the set's own split in ``params["split"]``, which `pack` respects.
     """
@@ -95,14 +97,25 @@ class ArchiveJobs(Sequence["ArchiveJob | StreamJob"]):
     salvage: bool = False
     """Use the whole frames of truncated files."""
     limits: Limits = Limits()
+    own: tuple[tuple[Item, Item], ...] = ()
+    """Clip and target of `split_own`."""
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.own) + len(self.items)
 
     def __getitem__(self, place):
+        before = len(self.own)
         if isinstance(place, slice):
-            return dataclasses.replace(self, items=self.items[place])
-        item = self.items[place]
+            chosen = range(len(self))[place]
+            own = tuple(self.own[k] for k in chosen if k < before)
+            rest = chosen[len(own) :]
+            items = self.items[rest.start - before : rest.stop - before : rest.step] if rest else []
+            return dataclasses.replace(self, own=own, items=items)
+        place = range(len(self))[place]
+        if place < before:
+            cfd, grey = self.own[place]
+            return OwnPairJob(cfd=cfd, grey=grey, hasher=self.hasher, options=self.options)
+        item = self.items[place - before]
         if isinstance(item, echoxflow.StreamItem):
             return StreamJob(item=item, hasher=self.hasher, seeds=self.paint_seeds or (0,))
         return ArchiveJob(
@@ -120,9 +133,11 @@ def archive_jobs(
     **how: Any,
 ) -> ArchiveJobs:
     """`ArchiveJobs` with the pseudonyms of a secret ``key``; the same key gives the same ids and splits again."""
+    own, others = split_own(items)
     return ArchiveJobs(
-        items=items, hasher=KeyedHasher(key), options=options or PairingOptions(), paint_seeds=tuple(paint_seeds), **how
-    )
+        items=others, own=own, hasher=KeyedHasher(key), options=options or PairingOptions(),
+        paint_seeds=tuple(paint_seeds), **how,
+    )  # fmt: skip
 
 
 def weak_jobs(

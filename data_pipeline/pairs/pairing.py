@@ -89,7 +89,7 @@ def dual_pair(
     cfd = np.ascontiguousarray(clip.frames[(slice(None), *panes.colour)])
     grey = np.ascontiguousarray(clip.frames[(slice(None), *panes.grey)])
     evidence = {"panes_by": panes.by, "panes_ncc": round(panes.ncc, 3)}
-    return _verified_pair(
+    return verified_pair(
         clip.info, cfd, grey, kind="dual", evidence=evidence, hasher=hasher, options=options, scale=panes.scale
     )
 
@@ -131,7 +131,7 @@ def painted_pairs(
     return pairs
 
 
-def _verified_pair(
+def verified_pair(
     info: ClipInfo,
     cfd: np.ndarray,
     grey: np.ndarray,

@@ -39,6 +39,36 @@ def _jpeg_size(data: bytes) -> tuple[int, int, int] | None:
     return None
 
 
+def beyond_decoders(data: bytes) -> str:
+    """What a JPEG or JPEG-LS code stream uses that no decoder here reads right, though some return a picture; or ``""``."""
+    if not data.startswith(b"\xff\xd8"):
+        return ""
+    segments = list(_segments(data))
+    lossless = any(marker == 0xC3 for marker, _, _ in segments)
+    for marker, position, length in segments:
+        if marker in (0xC0, 0xC1, 0xC2) and data[position + 2] > 8:
+            return f"lossy JPEG of {data[position + 2]} bits"
+        if lossless and marker == 0xC4 and 16 in _huffman_symbols(data[position + 2 : position + length]):
+            return "lossless JPEG with differences of 32768 between pixels"
+    return ""
+
+
+def by_pixel(data: bytes) -> bool:
+    """Whether the components of a JPEG-LS scan are interleaved pixel by pixel."""
+    scan = data.find(b"\xff\xda")
+    return 0 <= scan < len(data) - 5 and data[scan + 6 + 2 * data[scan + 4] : scan + 7 + 2 * data[scan + 4]] == b"\x02"
+
+
+def _huffman_symbols(tables: bytes) -> set[int]:
+    """Symbols of the tables of a DHT segment: in lossless JPEG the bits that differences need."""
+    found, at = set(), 0
+    while at + 17 <= len(tables):
+        count = sum(tables[at + 1 : at + 17])
+        found |= set(tables[at + 17 : at + 17 + count])
+        at += 17 + count
+    return found
+
+
 def is_plain_rgb(data: bytes) -> bool:
     """Whether a JPEG names its components R, G, B and has no marker (JFIF, Adobe) that says otherwise."""
     if not data.startswith(b"\xff\xd8"):

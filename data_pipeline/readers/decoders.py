@@ -61,6 +61,11 @@ def decode_compressed(
         return layout.decode_native(_bounded(data, layout, path, deflated=syntax == DEFLATED_FRAME))
     if syntax != uids.RLELossless:
         _check_size(data, layout, path, limits)
+        beyond = codestream.beyond_decoders(data)
+        if beyond:
+            raise IngestError(
+                "unsupported_codec", path, f"{beyond} has no decoder here; export as JPEG 2000 or uncompressed"
+            )
     last: Exception | None = None
     for decode in _candidates(data, layout, syntax):
         try:
@@ -83,7 +88,7 @@ def _candidates(data: bytes, layout: PixelLayout, syntax: uids.UID) -> list[Call
     plugins = _PYDICOM.get(syntax, ())
     available = get_decoder(syntax).available_plugins if plugins else ()
     found += [lambda plugin=plugin: _pydicom(data, layout, syntax, plugin) for plugin in plugins if plugin in available]
-    if syntax in _FFMPEG:
+    if syntax in _FFMPEG and not (_FFMPEG[syntax] == "jpegls" and codestream.by_pixel(data)):  # it exchanges components
         found.append(lambda: _ffmpeg(data, layout, syntax))
     return found
 

@@ -184,7 +184,7 @@ def _contradiction(file: DicomFile) -> IngestError:
 
 
 def _native(file: DicomFile, layout: PixelLayout, n_frames: int) -> Iterator[np.ndarray]:
-    swapped = layout.bits_allocated == 8 and not file.little_endian and _is_word_data(file)
+    swapped = layout.bits_allocated <= 8 and not file.little_endian and _is_word_data(file)
     size, offset = layout.native_frame_bytes, file.span.offset
     with file.open_bytes() as data:
         for index in range(n_frames):

@@ -42,9 +42,11 @@ class PixelLayout:
 
     def decode_native(self, data: bytes) -> np.ndarray:
         """One uncompressed frame, ``[H, W]`` or ``[H, W, 3]``, RGB or single sample, as it is stored."""
-        if self.bits_allocated == 16:
-            kind = ("<" if self.little_endian else ">") + ("i2" if self.signed else "u2")
+        if self.bits_allocated > 8:
+            kind = ("<" if self.little_endian else ">") + ("i" if self.signed else "u") + str(self.bits_allocated // 8)
             array = np.frombuffer(data, kind).astype(kind[1:])
+        elif self.bits_allocated == 1:
+            array = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
         else:
             array = np.frombuffer(data, np.int8 if self.signed else np.uint8)
         rows, columns = self.rows, self.columns
@@ -96,8 +98,12 @@ def pixel_layout(
         raise refuse(f"Photometric Interpretation {photometric or 'missing'} is not supported")
     if samples != expected:
         raise refuse(f"{photometric} needs {expected} samples per pixel, got {samples}")
-    if bits not in (8, 16) or not 1 <= stored <= bits:
-        raise refuse(f"Bits Allocated must be 8 or 16 and Bits Stored at most that, got {bits} and {stored}")
+    if bits not in (1, 8, 16, 32) or not 1 <= stored <= bits:
+        raise refuse(f"Bits Allocated must be 1, 8, 16 or 32 and Bits Stored at most that, got {bits} and {stored}")
+    if bits == 1 and (photometric not in GREY or rows * columns % 8):
+        raise refuse(f"single bits must be grey and fill whole bytes, got {photometric} of {rows} x {columns}")
+    if bits == 32 and photometric not in (*GREY, "RGB"):
+        raise refuse(f"32-bit samples must be grey or RGB, got {photometric}")
     if native and expected == 3 and photometric not in ("RGB", "YBR_FULL"):
         if _three_a_pixel(native_bytes, rows * columns * bits // 8, integer(ds, "NumberOfFrames") or 1):
             photometric, flags = "RGB", ("layout_corrected",)  # where it is YCbCr the first frame shows it

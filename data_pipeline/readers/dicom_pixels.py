@@ -28,7 +28,7 @@ def to_rgb(ds: pydicom.Dataset, layout: PixelLayout) -> Callable[[np.ndarray], n
     if layout.bits_allocated == 8:
         return np.ascontiguousarray
     shift = max(layout.bits_stored - 8, 0)
-    return lambda frame: (frame.astype(np.int32) >> shift).clip(0, 255).astype(np.uint8)
+    return lambda frame: (frame.astype(np.int64) >> shift).clip(0, 255).astype(np.uint8)
 
 
 def _palette(ds: pydicom.Dataset, layout: PixelLayout) -> Callable[[np.ndarray], np.ndarray]:
@@ -41,16 +41,17 @@ def _palette(ds: pydicom.Dataset, layout: PixelLayout) -> Callable[[np.ndarray],
 
 
 def _grey(ds: pydicom.Dataset, layout: PixelLayout) -> Callable[[np.ndarray], np.ndarray]:
-    raw = np.arange(1 << layout.bits_allocated, dtype=np.uint8 if layout.bits_allocated == 8 else np.uint16)
-    table = _display(ds, layout, _stored(raw, layout))
-    if (layout.photometric == "MONOCHROME1") != (str(get(ds, "PresentationLUTShape", "")).upper() == "INVERSE"):
-        table = 255 - table
+    inverse = (layout.photometric == "MONOCHROME1") != (str(get(ds, "PresentationLUTShape", "")).upper() == "INVERSE")
 
-    def convert(frame: np.ndarray) -> np.ndarray:
-        grey = table[frame.view(raw.dtype)]
-        return np.repeat(grey[..., None], 3, axis=2)
+    def shown(raw: np.ndarray) -> np.ndarray:
+        grey = _display(ds, layout, _stored(raw, layout))
+        return 255 - grey if inverse else grey
 
-    return convert
+    if layout.bits_allocated == 32:  # too many values for a table
+        return lambda frame: np.repeat(shown(frame.view(np.uint32))[..., None], 3, axis=2)
+    kind = np.uint16 if layout.bits_allocated == 16 else np.uint8
+    table = shown(np.arange(1 << 8 * np.dtype(kind).itemsize, dtype=kind))
+    return lambda frame: np.repeat(table[frame.view(kind)][..., None], 3, axis=2)
 
 
 def _stored(raw: np.ndarray, layout: PixelLayout) -> np.ndarray:
@@ -59,7 +60,7 @@ def _stored(raw: np.ndarray, layout: PixelLayout) -> np.ndarray:
     if not layout.signed:
         return value.astype(raw.dtype)
     sign = 1 << (layout.bits_stored - 1)
-    return ((value.astype(np.int32) ^ sign) - sign).astype(raw.dtype.str.replace("u", "i"))
+    return ((value.astype(np.int64) ^ sign) - sign).astype(raw.dtype.str.replace("u", "i"))
 
 
 def _display(ds: pydicom.Dataset, layout: PixelLayout, stored: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideData
-from av.video.reformatter import Colorspace
+from av.video.reformatter import Colorspace, Interpolation
 
 from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.limits import Limits
@@ -235,9 +235,9 @@ def _upright(frame: av.VideoFrame, *, broadcast: bool) -> np.ndarray:
         plane = frame.to_ndarray()
         return plane if plane.ndim == 3 else np.repeat(plane[..., None], 3, axis=2)
     untagged = int(frame.colorspace) == _UNTAGGED
-    options = {}
+    options: dict[str, object] = {"interpolation": Interpolation.BICUBIC}  # of chroma, as FFmpeg's own program has it
     if untagged and broadcast and frame.height >= 720:
-        options = {"src_colorspace": Colorspace.ITU709, "dst_colorspace": Colorspace.ITU709}
+        options |= {"src_colorspace": Colorspace.ITU709, "dst_colorspace": Colorspace.ITU709}
     if frame.format.name in _WITH_ALPHA:
         return over_black(frame.to_ndarray(format="rgba", **options))
     return frame.to_ndarray(format="rgb24", **options)

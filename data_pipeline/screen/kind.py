@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.geometry import Geometry
+from data_pipeline.pixels import saturation
 from data_pipeline.schema import Region
 from data_pipeline.screen import layout as screen_layout
 from data_pipeline.screen.colour.bar import ColourBar, find_colour_bar, hue_shares
@@ -68,6 +69,8 @@ class Evidence:
     bright_uncoloured: float
     steady: float
     """Of the box and its frames, see `KindOptions`."""
+    dithered: bool = False
+    """Colour is in single pixels only and cancels out over any 4 x 4 of them: a grey picture with a small palette."""
 
     @property
     def variance(self) -> bool:
@@ -143,7 +146,14 @@ def evidence(
         box_share=box_share,
         bright_uncoloured=bright,
         steady=steady,
+        dithered=is_dithered(some[len(some) // 2]),
     )
+
+
+def is_dithered(frame: np.ndarray) -> bool:
+    """Whether the colour of a frame uint8 [H, W, 3] is the dither of a palette such as FFmpeg's own for GIF."""
+    strong = saturation(frame) > 40
+    return bool(strong.mean() > 0.02 and np.percentile(saturation(cv2.blur(frame, (4, 4))), 99.9) < 20)
 
 
 def thick_share(mask: np.ndarray, area: float) -> float:
@@ -168,6 +178,9 @@ def judge(
     layout = _layout(seen, parse, regions)
     if layout is not None:
         return layout
+    if seen.dithered:
+        reason = "colour in single pixels only, which cancels out: a grey picture with a dithered palette"
+        return Verdict(kind="bmode", has_colour=False, score=0.8, reason=reason)
     shares = dict(zip(KINDS, (float(p) for p in parse.kinds)))
     tags = _type_bits(image_type)
     tagged = any(region.data_type == 2 for region in regions) or bool(tags & (_COLOUR | _POWER))

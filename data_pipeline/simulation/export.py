@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import fractions
+import io
 import itertools
-import os
 import pathlib
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ import pydicom
 import pydicom.uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from data_pipeline.files import write_json
+from data_pipeline.files import atomic_path, write_json
 from data_pipeline.parallel import progress_bar, run_ordered
 from data_pipeline.records.pack import pack
 from data_pipeline.records.splits import split_of
@@ -142,9 +142,8 @@ def _write_clip(folder: pathlib.Path, job: SimulationJob, record: PairRecord, ki
     stem = folder / f"{job.view.lower()}-{job.seed:06d}"
     suffix = ".dcm" if kind == "dicom" else ".mp4"
     for path, frames in ((f"{stem}{suffix}", record.cfd), (f"{stem}.grey{suffix}", record.grey[..., 0])):
-        partial = pathlib.Path(f"{path}.partial{suffix}")
-        (_write_dicom if kind == "dicom" else _write_mp4)(partial, frames, record)
-        os.replace(partial, path)
+        with atomic_path(path) as partial:
+            (_write_dicom if kind == "dicom" else _write_mp4)(partial, frames, record)
     facts = {"view": record.view, "fps": record.fps, "shared": record.shared, "params": record.params}
     write_json(f"{stem}.json", facts)
 
@@ -191,4 +190,6 @@ def _write_dicom(path: pathlib.Path, frames: np.ndarray, record: PairRecord) -> 
     ds.LossyImageCompression = "01"  # the simulated acquisition went through a codec
     data = np.ascontiguousarray(frames).tobytes()
     ds.PixelData = data + b"\0" * (len(data) % 2)
-    ds.save_as(path, enforce_file_format=True)
+    whole = io.BytesIO()  # pydicom's own errors while writing to a full disk are pages long
+    ds.save_as(whole, enforce_file_format=True)
+    path.write_bytes(whole.getbuffer())

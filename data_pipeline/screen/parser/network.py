@@ -87,17 +87,24 @@ def parse_screen(frames: np.ndarray, *, looks: int = 3) -> Parse:
     )  # fmt: skip
 
 
-class _Nets(threading.local):
-    """A network for each thread of each process: one must not run on two at once, nor outlive a fork."""
+class Nets(threading.local):
+    """A network for each thread of each process: one must not run on two at once, nor outlive a fork.
+
+    Args:
+      weights: an ONNX file.
+    """
 
     process: int = 0
     net: cv2.dnn.Net
 
+    def __init__(self, weights: pathlib.Path) -> None:
+        self._weights = weights
+
     def own(self) -> cv2.dnn.Net:
         if self.process != os.getpid():
-            self.net = cv2.dnn.readNetFromONNX(str(WEIGHTS), cv2.dnn.ENGINE_CLASSIC)
+            self.net = cv2.dnn.readNetFromONNX(str(self._weights), cv2.dnn.ENGINE_CLASSIC)
             self.process = os.getpid()
         return self.net
 
 
-_NETS = _Nets()
+_NETS = Nets(WEIGHTS)

@@ -7,6 +7,7 @@ import pytest
 
 from data_pipeline.pairs import pairing
 from data_pipeline.pairs.jobs import archive_jobs
+from data_pipeline.pairs.own import own_pair
 from data_pipeline.pairs.weak import weak_pairs
 from data_pipeline.readers.archive import list_archive, read_view_csv
 from data_pipeline.records import example as records
@@ -106,6 +107,33 @@ def test_weak_pairs_need_one_patient_study_and_view():
     for change in ({"view": "A2C"}, {"identity": dataclasses.replace(grey.info.identity, study="another")}):
         other = Clip(frames=grey.frames, info=dataclasses.replace(grey.info, **change))
         assert weak_pairs([known[0], (other, known[1][1])], hasher=HASHER) == []
+
+
+def test_a_name_inside_the_sector_reaches_no_record():
+    truth = simulated("A4C", 1)
+    cfd, grey = truth.cfd.copy(), grey_screen(truth).copy()
+    height, width = cfd.shape[1:3]
+    ink = np.zeros((height, width), np.uint8)
+    cv2.putText(ink, "DOE JANE", (width // 2 - 30, int(0.7 * height)), cv2.FONT_HERSHEY_SIMPLEX, 0.45, 255, 1)
+    for frame in (*cfd, *grey):
+        frame[ink > 0] = 255
+    clips = [clip_of(cfd, instance="1"), clip_of(grey, instance="2")]
+    known = [(clip, analyse(clip.frames)) for clip in clips]
+    made = [
+        *weak_pairs(known, hasher=HASHER, options=NATIVE),
+        *pairing.painted_pairs(*known[1], [1], hasher=HASHER, options=NATIVE),
+        own_pair(*clips, hasher=HASHER, options=NATIVE),
+    ]
+    assert [pair.kind for pair in made] == ["weak", "painted", "simulated"]
+    for pair in made:
+        x, y = round(pair.geometry.dx), round(pair.geometry.dy)
+        rows, columns = np.nonzero(ink)
+        inside = (rows - y < pair.grey.shape[1]) & (columns - x < pair.grey.shape[2]) & (rows >= y) & (columns >= x)
+        at = (rows - y)[inside], (columns - x)[inside]
+        assert inside.mean() > 0.9
+        planes = [pair.grey[0, ..., 0]] + ([] if pair.kind == "painted" else [pair.cfd[0].min(axis=-1)])
+        for plane in planes:
+            assert np.mean(plane[at] > 200) < 0.02, pair.kind
 
 
 def test_a_name_in_either_clip_of_a_weak_pair_enters_no_record():

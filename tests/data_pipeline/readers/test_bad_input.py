@@ -120,6 +120,7 @@ def test_code_stream_that_claims_another_size(tmp_path):
     [
         {"BitsAllocated": 12},
         {"BitsAllocated": 1},
+        {"BitsAllocated": 32, "PhotometricInterpretation": "YBR_FULL"},
         {"BitsStored": 9},
         {"SamplesPerPixel": 2},
         {"PhotometricInterpretation": "HSV"},
