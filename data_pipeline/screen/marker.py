@@ -87,11 +87,12 @@ class Marker:
         """Set BOX, FLOW and OUTLINE of one frame (uint8 [H, W, 3]) in ``plane`` (uint8 [H, W])."""
         cut = np.ascontiguousarray(frame[self.part])
         flow = coloured(cut, self.near, tint, options, no_seed=self.no_seed) & ~self.painted_outline
-        flow &= self.sure | (colour_level(cut, tint) > 2 * options.strong)
+        level = colour_level(cut, tint)
+        flow &= self.sure | (level > 2 * options.strong)
         hole_px = max(int(options.hole_px * frame.shape[0] * frame.shape[1] / (480 * 640)), 2)
         flow = fill_holes(flow, cut[..., 1], hole_px=hole_px)
         flow |= white_cores(cut[..., 1], flow | self.outline, self.near)
-        flow |= surrounded(flow | self.outline) & self.near
+        flow |= surrounded(flow | self.outline, level) & self.near
         plane[self.part] |= self.box * np.uint8(BOX) | flow * np.uint8(FLOW) | self.outline * np.uint8(OUTLINE)
 
 

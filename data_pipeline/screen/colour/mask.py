@@ -248,10 +248,14 @@ def white_cores(green: np.ndarray, painted: np.ndarray, near: np.ndarray, *, whi
     return core[labels]
 
 
-def surrounded(painted: np.ndarray, *, least: int = 5) -> np.ndarray:
-    """bool ``[H, W]``: pixels of which ``least`` of the eight neighbours are painted.
+def surrounded(painted: np.ndarray, level: np.ndarray, *, least: int = 5, grey: int = 3) -> np.ndarray:
+    """bool ``[H, W]``: pixels that are not wholly grey and of which ``least`` of the eight neighbours are painted.
+
+    Args:
+      painted: bool, flow and outline. level: uint8, see `colour_level`.
 
     One white or black pixel of a colour map that is taken for tissue is filled into all that is hidden around it: on real
     clips with pasted colour closing these holes gives .01 to .24 SSIM under colour (112 and 224 rows).
     """
-    return cv2.boxFilter(painted.astype(np.uint8), -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT) >= least
+    count = cv2.boxFilter(painted.astype(np.uint8), -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return (count >= least) & (level > grey)
