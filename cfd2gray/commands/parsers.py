@@ -30,7 +30,7 @@ def adder(subparsers: Any) -> AddCommand:
             epilog=f"example:\n  {PROG} {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=run, restarts=False)
         return sub
 
     return add
