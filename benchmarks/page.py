@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from cfd2gray.pages import blocks, charts
+from cfd2gray.pages.markdown import markdown_table
 from cfd2gray.pages.page import write_page
 from cfd2gray.pages.terminal import terminal_table
 from data_pipeline.files import atomic_path
@@ -110,7 +111,7 @@ def _plot(section: dict[str, Any], *, page: bool) -> str:
     """The ratios as intervals beside 1."""
     dots = [
         charts.Dot(
-            label=f"{found['fast']} : {found['slow']}", value=found["median"], low=found["low"], high=found["high"],
+            label=f"{found['fast']} : {found['slow']}", value=found["median"], ends=(found["low"], found["high"]),
             kind="model" if found["low"] > 1 else "plain",
         )
         for found in section["ratios"]
@@ -194,30 +195,21 @@ def _markdown(path: pathlib.Path, results: list[dict[str, Any]], title: str) -> 
             ]
             if section["rows"]:
                 columns = columns_of(section)
-                lines += ["", *_table(_heads(section, columns), [cells(row, columns) for row in section["rows"]])]
+                lines += [
+                    "",
+                    *markdown_table(_heads(section, columns), [cells(row, columns) for row in section["rows"]]),
+                ]
             if section["ratios"]:
                 picture = path.with_name(f"{path.stem}_{section['name'].replace(' ', '_')}.svg")
                 with atomic_path(picture) as temporary:
                     temporary.write_text(_plot(section, page=False))
                 lines += ["", f"![{section['name']}: ratios]({picture.name})", ""]
-                lines += _table(RATIO_HEADS, [_ratio_cells(found) for found in section["ratios"]])
+                lines += markdown_table(RATIO_HEADS, [_ratio_cells(found) for found in section["ratios"]])
             if notes := _notes(section):
                 lines.append("")
                 for line in notes:
                     lines += _wrapped(f"- {line}", indent="  ")
     return "\n".join(lines) + "\n"
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
-    """A table whose text is readable too."""
-    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-    pad = [str.ljust if head in ("as", heads[0]) else str.rjust for head in heads]
-
-    def line(row: list[str]) -> str:
-        return "| " + " | ".join(put(cell, width) for put, cell, width in zip(pad, row, widths)) + " |"
-
-    rule = [("-" * width if put is str.ljust else "-" * (width - 1) + ":") for put, width in zip(pad, widths)]
-    return [line(heads), line(rule), *map(line, rows)]
 
 
 def _wrapped(text: str, *, indent: str = "") -> list[str]:

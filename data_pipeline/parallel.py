@@ -31,9 +31,11 @@ MAX_DEFECTS, FEW_DEFECTS = 0.05, 10
 """A run stops when more than this share of its jobs, and more than a few, met a defect of this program."""
 DEFECT = "defect:"
 """What the code of a job begins with that failed for no fault of its input; the exception's type follows."""
+DIED = "worker_died"
+"""Code of a job whose worker died of it, twice."""
 MEMORY = "memory"
 """Code of a job that wanted more memory than a worker may have."""
-TRANSIENT = ("OSError", "not_found", "timeout", "worker_died", "missing_dependency", MEMORY)
+TRANSIENT = ("OSError", "not_found", "timeout", DIED, "missing_dependency", MEMORY)
 """Codes that another run may not meet again: file servers, memory, packages."""
 PAUSES = (0.2, 1.0, 5.0)
 """Seconds to wait before a job that met a busy or absent file server is tried again."""
@@ -143,7 +145,12 @@ def _in_pool(away, arguments, workers: int, timeout: float, memory: int) -> Iter
                 pool.close()
                 return
             argument, future = waiting.popleft()
-            yield argument, _outcome(future)
+            outcome = _outcome(future)
+            if (
+                outcome.code == DIED
+            ):  # by an operator's or the kernel's hand, perhaps: a file that does it does it again
+                outcome = _outcome(pool.schedule(away, args=(argument,), timeout=timeout))
+            yield argument, outcome
     finally:
         pool.stop()
         pool.join()
@@ -161,7 +168,7 @@ def _outcome(future: concurrent.futures.Future) -> Outcome:
     except concurrent.futures.TimeoutError as error:
         return Outcome(code="timeout", error=error)
     except pebble.ProcessExpired as error:
-        return Outcome(code="worker_died", error=error)
+        return Outcome(code=DIED, error=error)
     except Exception as error:  # a result that cannot be pickled
         return Outcome(code=_code(error), error=error)
 

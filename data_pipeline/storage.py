@@ -77,12 +77,20 @@ def file_system(place: str) -> tuple[Any, str]:
         ) from None
 
 
+def gives_ranges(place: str) -> bool:
+    """Whether parts of a remote file can be fetched; some web servers only give the whole."""
+    if not place.startswith(("http://", "https://")):
+        return True
+    fs, name = file_system(place)
+    return bool(fs.info(name).get("partial"))
+
+
 def open_binary(place: str | os.PathLike[str]) -> BinaryIO:
-    """The bytes of a file, seekable; of a remote one only those that are read are fetched."""
+    """The bytes of a file; of a remote one only those that are read are fetched. Seekable where it `gives_ranges`."""
     if not is_remote(place):
         return open(place, "rb")
     fs, name = file_system(str(place))
-    return fs.open(name, "rb", block_size=1 << 20)
+    return fs.open(name, "rb", block_size=1 << 20 if gives_ranges(str(place)) else 0)
 
 
 def size_of(place: str | os.PathLike[str]) -> int:
@@ -90,7 +98,7 @@ def size_of(place: str | os.PathLike[str]) -> int:
     if not is_remote(place):
         return os.path.getsize(place)
     fs, name = file_system(str(place))
-    return int(fs.size(name))
+    return int(fs.size(name) or 0)  # a web server need not say
 
 
 @contextlib.contextmanager

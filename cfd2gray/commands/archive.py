@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import hmac
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cfd2gray.commands.parsers import AddCommand, write_result
@@ -23,6 +24,12 @@ def add_commands(add: AddCommand) -> None:
     _add_archive(sub)
     sub.add_argument("-o", "--out", type=pathlib.Path, help="folder for census.csv, .json and .html")
     sub.add_argument("--part", type=_part, metavar="K/N", help="look only at the K-th of N shares, on this machine")
+    about = "write which file is what, for you alone: paths, kinds, certainty, what each is good for"
+    sub.add_argument("--private-list", type=pathlib.Path, metavar="CSV", help=about)
+    about = (
+        "also sheets of small pictures for each kind, and of the unsure (census-KIND.png); names may be legible on them"
+    )
+    sub.add_argument("--thumbnails", action="store_true", help=about)
 
     about = "find colour and greyscale pairs in an archive"
     sub = add("pair", run_pair, about, "pair DICOM --contact-sheet pairs.png")
@@ -50,7 +57,8 @@ def add_commands(add: AddCommand) -> None:
 
 
 def _add_archive(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("archive", type=pathlib.Path, help="a folder of DICOM, video or image files")
+    about = "a folder of DICOM, video or image files, here or in a bucket (s3://, gs://, az://)"
+    sub.add_argument("archive", type=_place, help=about)
     sub.add_argument("--dataset", default="", metavar="NAME", help="the layout of a public data set: docs/datasets.md")
     sub.add_argument("--view-csv", type=pathlib.Path, help="which view each file shows: file,view[,patient]")
     about = "secret of the identifiers' hashes; made when missing; by default pack uses OUT.key, census its own folder"
@@ -59,6 +67,24 @@ def _add_archive(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--workers", type=int, default=os.cpu_count())
     about = "after this time a file is given up and counted as `timeout`"
     sub.add_argument("--timeout", type=float, default=1800.0, metavar="SECONDS", help=about)
+    about = (
+        "memory that one worker's data may take; a file that wants more is counted as `memory`; default: the machine's"
+    )
+    sub.add_argument("--memory-gb", type=float, default=0.0, metavar="GB", help=about)
+    about = "read symbolic links (DataLad, git-annex)"
+    sub.add_argument("--follow-links", action="store_true", help=about)
+
+
+def _place(text: str) -> str | pathlib.Path:
+    from data_pipeline.storage import is_remote, local_or_remote
+
+    place = local_or_remote(text)
+    return place if is_remote(place) else pathlib.Path(place)
+
+
+def _manner(args: argparse.Namespace) -> dict[str, Any]:
+    """How jobs are run: see `data_pipeline.parallel.run_ordered`."""
+    return {"workers": args.workers, "timeout": args.timeout, "memory": int(args.memory_gb * 1e9)}
 
 
 def _part(text: str) -> tuple[int, int]:
@@ -74,29 +100,30 @@ def _add_sources(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--weak", action="store_true", help=about)
 
 
-def _jobs(args: argparse.Namespace, key: bytes, *, out: str | None = None) -> list:
+def _jobs(args: argparse.Namespace, key: bytes, *, out: str | None = None) -> Sequence:
     """A job for every clip of the archive; ``out`` is where records go, and beside it what --weak has seen."""
     from data_pipeline.census.rows import CensusOptions
     from data_pipeline.census.run import look_at
     from data_pipeline.pairs.jobs import archive_jobs, weak_jobs
+    from data_pipeline.readers import Limits
     from data_pipeline.readers.archive import list_archive, read_view_csv
     from data_pipeline.screen.deidentify import KeyedHasher
 
     views = read_view_csv(args.view_csv) if args.view_csv else None
-    listing = list_archive(args.archive, dataset=args.dataset, views=views, leave_out=out)
+    follow = args.follow_links
+    listing = list_archive(args.archive, dataset=args.dataset, views=views, leave_out=out, follow_links=follow)
     for why, path in listing.passed_over:
         _teller(args)(None, f"{path}: {why}", None)
     if listing.counts:
         print(f"passed over: {listing.counts}", file=sys.stderr)
-    jobs = archive_jobs(listing.items, key=key, paint_seeds=range(args.paint), salvage=args.salvage)
-    if args.weak:
-        kept = f"{out.rstrip('/')}.census" if out and "://" not in out else None
-        rows = look_at(
-            listing.items, args.archive, out_dir=kept, key=key, workers=args.workers, timeout=args.timeout,
-            options=CensusOptions(salvage=args.salvage),
-        )  # fmt: skip
-        jobs += weak_jobs(listing.items, rows, hasher=KeyedHasher(key))
-    return jobs
+    limits = Limits(follow_symlinks=follow)
+    jobs = archive_jobs(listing.items, key=key, paint_seeds=range(args.paint), salvage=args.salvage, limits=limits)
+    if not args.weak:
+        return jobs
+    kept = f"{out.rstrip('/')}.census" if out and "://" not in out else None
+    options = CensusOptions(salvage=args.salvage, follow_links=follow)
+    seen = look_at(listing.items, args.archive, out_dir=kept, key=key, options=options, **_manner(args))
+    return [*jobs, *weak_jobs(listing.items, seen.rows, hasher=KeyedHasher(key), limits=limits)]
 
 
 def _key(path: pathlib.Path | None) -> bytes:
@@ -124,9 +151,9 @@ def _exit_code(counts: Mapping[str, int]) -> int:
 
 
 def _broke(code: str) -> bool:
-    from data_pipeline.parallel import DEFECT
+    from data_pipeline.parallel import DEFECT, DIED, MEMORY
 
-    return code.startswith(DEFECT) or code in ("timeout", "worker_died")
+    return code.startswith(DEFECT) or code in ("timeout", DIED, MEMORY)
 
 
 def run_pair(args: argparse.Namespace) -> int:
@@ -136,16 +163,17 @@ def run_pair(args: argparse.Namespace) -> int:
     from data_pipeline.parallel import progress_bar, run_ordered
 
     jobs, tell = _jobs(args, _key(args.key_file)), _teller(args)
+    call = functools.partial(_call, whole=args.contact_sheet is not None)
     kinds, reasons, shown = collections.Counter(), collections.Counter(), []
     with progress_bar("files") as bar:
         task = bar.add_task("pairing", total=len(jobs))
-        for _, outcome in run_ordered(_call, jobs, workers=args.workers, timeout=args.timeout):
+        for _, outcome in run_ordered(call, jobs, **_manner(args)):
             if outcome.code:
                 reasons[outcome.code] += 1
                 tell(None, outcome.code, outcome.error)
-            for pair in outcome.result or ():
-                kinds[pair.kind] += 1
-                if len(shown) < args.rows:
+            for kind, pair in outcome.result or ():
+                kinds[kind] += 1
+                if pair is not None and len(shown) < args.rows:
                     shown.append(pair)
             bar.advance(task)
     if args.contact_sheet and shown:
@@ -155,8 +183,15 @@ def run_pair(args: argparse.Namespace) -> int:
     return _exit_code(reasons) if kinds else 1
 
 
-def _call(job: Any) -> list:
-    return list(job())
+def _call(job: Any, *, whole: bool) -> list:
+    """Kind and middle frame of each pair: what a sheet shows, and no more of it travels."""
+    return [(pair.kind, _middle(pair) if whole else None) for pair in job()]
+
+
+def _middle(pair: Any) -> Any:
+    frame = slice(len(pair.cfd) // 2, len(pair.cfd) // 2 + 1)
+    arrays = {name: getattr(pair, name)[frame] for name in ("cfd", "grey", "strata", "labels")}
+    return dataclasses.replace(pair, **arrays)
 
 
 def run_pack(args: argparse.Namespace) -> int:
@@ -168,11 +203,12 @@ def run_pack(args: argparse.Namespace) -> int:
         manifest = packing.finish(args.out)
     elif args.runner:
         jobs = functools.partial(_jobs_and_key, args)
-        manifest = _beam()(jobs, args.out, runner=args.runner, runner_options=args.runner_option, **settings)
+        manner = {name: value for name, value in _manner(args).items() if name != "workers"}  # Beam's affair
+        manifest = _beam()(jobs, args.out, runner=args.runner, runner_options=args.runner_option, **manner, **settings)
     else:
-        jobs, manner = _jobs(args, key, out=args.out), {"workers": args.workers, "timeout": args.timeout}
+        jobs, tell = _jobs(args, key, out=args.out), _teller(args)
         manifest = packing.pack(
-            jobs, args.out, part=args.part, retry=args.retry, key=key, on_error=_teller(args), **manner, **settings
+            jobs, args.out, part=args.part, retry=args.retry, key=key, on_error=tell, **_manner(args), **settings
         )
     if manifest is None:
         print(f"part {args.part[0]} of {args.part[1]} is packed; when all are: cfd2gray pack ... --finish")
@@ -223,13 +259,17 @@ def run_census(args: argparse.Namespace) -> int:
     from data_pipeline.census import tables as census_tables
     from data_pipeline.census.rows import CensusOptions
     from data_pipeline.census.run import census
+    from data_pipeline.census.sheets import write_sheets
 
     if args.part and not args.out:
         raise ValueError("--part needs -o: a census without --part joins the parts there")
+    if args.thumbnails and not args.out:
+        raise ValueError("--thumbnails needs -o, a folder for the sheets")
+    options = CensusOptions(salvage=args.salvage, follow_links=args.follow_links, thumbnails=args.thumbnails)
     key = _key(args.key_file) if args.key_file or not args.out else None  # else the census keeps its own
     found = census(
-        args.archive, out_dir=args.out, dataset=args.dataset, view_csv=args.view_csv, key=key, workers=args.workers,
-        timeout=args.timeout, part=args.part, options=CensusOptions(salvage=args.salvage), on_error=_teller(args),
+        args.archive, out_dir=args.out, dataset=args.dataset, view_csv=args.view_csv, key=key, part=args.part,
+        options=options, on_error=_teller(args), **_manner(args),
     )  # fmt: skip
     if args.part:
         print(
@@ -244,6 +284,13 @@ def run_census(args: argparse.Namespace) -> int:
         census_tables.write_json(found, args.out / "census.json")
         census_page.write_html(found, args.out / "census.html")
         print(f"page: {args.out / 'census.html'}")
+    if args.thumbnails:
+        lines = {row.clip: f"{row.clip[:8]} {row.kind} {row.score:.2f}" for row in found.rows}
+        for path in write_sheets(found.thumbnails, lines, args.out):
+            print(f"pictures: {path}")
+    if args.private_list:
+        census_tables.write_private_list(found, args.private_list)
+        print(f"files: {args.private_list} (paths are identifiers: it is yours alone)")
     summary = census_tables.summary(found)
     write_result(args, summary)
     return _exit_code(summary["unreadable"])

@@ -103,10 +103,10 @@ def evaluate(
     for batch in batches:
         _check_batch(batch)
         arrays = jax.device_put({key: batch[key] for key in BATCH_KEYS})
+        host = to_host({key: batch[key] for key in BATCH_KEYS})
+        scored = _score(step, arrays, host, options)  # checks what was predicted
         if not rows:
             unpainted = _unpainted(predict, arrays)
-        host = to_host({key: batch[key] for key in BATCH_KEYS})
-        scored = _score(step, arrays, host, options)
         for name, values in scored.counts.items():
             trust[name] = trust.get(name, 0) + values[host["mask"] > 0].sum(axis=0, dtype=np.float64)
         pictures = scored.prediction if watching else {}

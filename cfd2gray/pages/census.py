@@ -42,6 +42,11 @@ def sections(census: Census) -> list[Section]:
         "them: look at samples before relying on a number."
     )
     counts = [("Sub-modalities", ("sub-modality", "files"), summary["modalities"])]
+    counts += (
+        [("Of an uncertain kind: look at them", ("sub-modality", "files"), summary["unsure"])]
+        if summary["unsure"]
+        else []
+    )
     counts += [("Unreadable, and why", ("reason", "files"), summary["unreadable"])] if summary["unreadable"] else []
     counts += [("Passed over", ("reason", "number"), summary["passed_over"])] if summary["passed_over"] else []
     counts += [("Stills, and what they show", ("shows", "files"), summary["stills"])] if summary["stills"] else []
@@ -55,6 +60,8 @@ def sections(census: Census) -> list[Section]:
         Section(anchor="views", nav="Views", title="Who has which view", blocks=[Panel(blocks=_heat_map(census))]),
         Section(anchor="balance", nav="Balance", title="Class balance, before and after translation", lead=balance,
                 blocks=[Panel(blocks=[_balance(census)])]),
+        Section(anchor="work", nav="Work", title="What it would take",
+                blocks=[Panel(blocks=[_work(census)]), Text(text=_GUESS)]),
         Section(anchor="files", nav="Files", title="Files", blocks=[Two(panels=panels)]),
     ]  # fmt: skip
 
@@ -83,6 +90,20 @@ def _balance(census: Census) -> Table:
         numbers = (own.clips, f"+{own.more_clips}", own.patients, f"+{own.more_patients}")
         rows.append(("", [view, *map(str, numbers), Cell(text="", bar=bar)]))
     return Table(head=("view", "clips now", "more", "patients now", "more", ""), rows=rows)
+
+
+_GUESS = (
+    "Orders of magnitude: one core translates some 40 frames a second at 112 px; a result is taken to be as large as its "
+    "source; packing is the look at the whole clip, and a packed picture an eighth of its raw size."
+)
+
+
+def _work(census: Census) -> Table:
+    rows = [
+        ("", [name, str(own.clips), str(own.frames), number(own.core_hours, 2), number(own.gigabytes, 2)])
+        for name, own in census_tables.work(census).items()
+    ]
+    return Table(head=("step", "clips", "frames", "core hours", "GB on disk"), rows=rows)
 
 
 def _ratio(value: float | None) -> str:

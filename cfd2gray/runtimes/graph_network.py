@@ -6,7 +6,7 @@ import collections
 import os
 import pathlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -39,8 +39,8 @@ Arrays = dict[str, np.ndarray]
 class Engine(Protocol):
     """A runtime with one graph loaded."""
 
-    def __call__(self, inputs: Arrays) -> Arrays:
-        """The graph's outputs by name; safe to call from several threads."""
+    def __call__(self, inputs: Arrays, needed: Sequence[str] = ()) -> Arrays:
+        """The graph's outputs by name, those that are ``needed`` or all; safe to call from several threads."""
 
     def blank(self, frames: tuple[int, ...]) -> Arrays:
         """The memory of a stream of ``frames [1, H, W, 3]`` before its first."""
@@ -89,8 +89,8 @@ class OpenVino:
         self._ready: collections.OrderedDict[Any, Any] = collections.OrderedDict()
         self._lock, self._local = threading.Lock(), threading.local()
 
-    def __call__(self, inputs: Arrays) -> Arrays:
-        request = self._request({name: array.shape for name, array in inputs.items()})
+    def __call__(self, inputs: Arrays, needed: Sequence[str] = ()) -> Arrays:
+        request = self._request({name: array.shape for name, array in inputs.items()}, tuple(needed))
         results = request.infer(inputs, share_inputs=True)
         return {name: array for output, array in results.items() for name in output.names}
 
@@ -103,19 +103,22 @@ class OpenVino:
         model.reshape({"frames": list(frames), "hidden": list(frames[:-1])} | single)
         return {name: np.zeros(list(model.output(f"next_{name}").shape), kinds[name]) for name in names}
 
-    def _request(self, shapes: dict[str, tuple[int, ...]]) -> Any:
+    def _request(self, shapes: dict[str, tuple[int, ...]], needed: tuple[str, ...]) -> Any:
         """A request of this thread, which keeps its last one: two threads may not share one."""
-        last, key = self._local.__dict__, tuple(shapes.items())
+        last, key = self._local.__dict__, (*shapes.items(), needed)
         if last.get("key") != key:
             last.clear()  # the features of the other size go first
-            last |= {"request": self._compiled(shapes).create_infer_request(), "key": key}
+            last |= {"request": self._compiled(shapes, needed).create_infer_request(), "key": key}
         return last["request"]
 
-    def _compiled(self, shapes: dict[str, tuple[int, ...]]) -> Any:
-        key = tuple(shapes.items())
+    def _compiled(self, shapes: dict[str, tuple[int, ...]], needed: tuple[str, ...]) -> Any:
+        key = (*shapes.items(), needed)
         with self._lock:
             if key not in self._ready:
                 model = self._core.read_model(self._graph)
+                for result in model.get_results() if needed else ():
+                    if not result.input_value(0).names & set(needed):
+                        model.remove_result(result)  # and all that only it needs
                 model.reshape({name: list(shape) for name, shape in shapes.items()})
                 self._ready[key] = self._core.compile_model(model, "CPU", self._options)
                 while len(self._ready) > SIZES:
@@ -135,10 +138,13 @@ class OnnxRuntime:
         options.enable_cpu_mem_arena = False  # it would keep twice the memory
         graph = graph if isinstance(graph, bytes) else str(graph)
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._only = onnxruntime.RunOptions()
+        self._only.only_execute_path_to_fetches = True
         self._names = [output.name for output in self._session.get_outputs()]
 
-    def __call__(self, inputs: Arrays) -> Arrays:
-        return dict(zip(self._names, self._session.run(self._names, inputs)))
+    def __call__(self, inputs: Arrays, needed: Sequence[str] = ()) -> Arrays:
+        names = list(needed) or self._names
+        return dict(zip(names, self._session.run(names, inputs, self._only)))
 
     def blank(self, frames: tuple[int, ...]) -> Arrays:
         kinds = {"tensor(bool)": np.bool_, "tensor(float)": np.float32}
@@ -164,15 +170,18 @@ class GraphNetwork:
         # Threads share it; several keep it busy, since reading, analysis and writing of a clip take one core each.
         return [self] * self._at_once
 
-    def windows(self, frames: np.ndarray, hidden: np.ndarray, wanted: np.ndarray | None = None) -> Iterator[Windows]:
+    def windows(
+        self, frames: np.ndarray, hidden: np.ndarray, wanted: np.ndarray | None = None, *, confidence: bool = True
+    ) -> Iterator[Windows]:
         engine, radius = self._engine(CLIP), self.weights.spec.radius
+        needed = ("grey", "confidence") if confidence else ("grey",)
         count = len(frames) if wanted is None else int(wanted.sum())
         pieces = -(-count // WINDOW[self.runtime])
         window = -(-count // (max(pieces, 1) * STEP)) * STEP
 
         def start(frames: np.ndarray, hidden: np.ndarray) -> Callable[[], tuple[np.ndarray, ...]]:
-            begun = self._pool.submit(engine, {"frames": frames[0], "hidden": hidden[0]})
-            return lambda: tuple(begun.result()[name][None] for name in ("grey", "confidence"))
+            begun = self._pool.submit(engine, {"frames": frames[0], "hidden": hidden[0]}, needed)
+            return lambda: tuple(begun.result()[name][None] for name in needed)
 
         return run_windows(start, (frames, hidden), window=window, radius=radius, margin=radius, wanted=wanted)
 

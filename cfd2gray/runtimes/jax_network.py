@@ -88,7 +88,9 @@ class JaxNetwork:
     def workers(self) -> list[JaxNetwork]:
         return [JaxNetwork(self.weights, devices=[device]) for device in jax.local_devices()]
 
-    def windows(self, frames: np.ndarray, hidden: np.ndarray, wanted: np.ndarray | None = None) -> Iterator[Windows]:
+    def windows(
+        self, frames: np.ndarray, hidden: np.ndarray, wanted: np.ndarray | None = None, *, confidence: bool = True
+    ) -> Iterator[Windows]:
         spec, count = self.weights.spec, len(frames) if wanted is None else int(wanted.sum())
         lanes = lanes_for(count, len(self._devices))
         if lanes not in self._placed:
@@ -99,7 +101,7 @@ class JaxNetwork:
 
         def start(*arrays: np.ndarray) -> Callable[[], tuple[np.ndarray, ...]]:
             results = run(params, *jax.device_put(arrays, spread))  # JAX returns before they are there
-            return lambda: tuple(map(np.asarray, results))
+            return lambda: tuple(map(np.asarray, results if confidence else results[:1]))
 
         return run_windows(
             start,

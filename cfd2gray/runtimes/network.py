@@ -9,7 +9,7 @@ import numpy as np
 
 from cfd2gray.weights.pretrained import GeneratorWeights
 
-Windows = tuple[slice, tuple[np.ndarray, np.ndarray]]
+Windows = tuple[slice, tuple[np.ndarray, ...]]
 Advance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """``(frames [k, h, w, 3] uint8, hidden [k, h, w] uint8) -> grey [k, h, w]`` for the next frames of one stream."""
 
@@ -20,13 +20,16 @@ class Network(Protocol):
     runtime: str
     weights: GeneratorWeights
 
-    def windows(self, frames: np.ndarray, hidden: np.ndarray, wanted: np.ndarray | None = None) -> Iterator[Windows]:
+    def windows(
+        self, frames: np.ndarray, hidden: np.ndarray, wanted: np.ndarray | None = None, *, confidence: bool = True
+    ) -> Iterator[Windows]:
         """The network alone, window by window.
 
         Args:
           frames: uint8 ``[T, h, w, 3]`` at working size; h and w are multiples of the network's.
           hidden: uint8 ``[T, h, w]``, 1 under colour and outline.
           wanted: bool ``[T]``: frames whose result is needed; the others may be left out. None: all.
+          confidence: Whether it is needed; without it there is only ``(grey,)``.
 
         Yields:
           ``(part, (grey, confidence))``: which frames, and float32 ``[len(part), h, w]`` in [0, 1] for them.

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from cfd2gray.mesh import batch_sharding
 from data_pipeline.loading import loader
-from data_pipeline.loading.sources import RecordSource, Selection, check_targets
+from data_pipeline.loading.sources import Mixture, RecordSource, Selection, check_targets
 from data_pipeline.loading.transforms import AugmentOptions
 from data_pipeline.records.tfrecord import ShardSource
 from data_pipeline.schema import VIEWS
@@ -77,7 +77,7 @@ def build_source(config: ml_collections.ConfigDict, split: str) -> RecordSource:
         if name not in SOURCES:
             raise ValueError(f"data.mixture knows {sorted(SOURCES)}, got {name!r}")
         parts.append((SOURCES[name](config, split), weight))
-    source = parts[0][0] if len(parts) == 1 else loader.mixture(parts)
+    source = parts[0][0] if len(parts) == 1 else Mixture(parts)
     if len(source) == 0:
         raise ValueError(f"the {split!r} split of {config.data.dir} holds no clips")
     return source

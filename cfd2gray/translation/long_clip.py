@@ -81,7 +81,8 @@ def translate_pieces(
     samples = sampled(stream) if samples is None else samples
     masks = SquareMasks(samples, regions=stream.info.regions, aspect=stream.info.pixel_aspect, said=said)
     shown = masks.sector if whole_frame else masks.box
-    view = View.around(shown, masks.sector, translator.weights) if shown.any() and masks.kind in COLOURED else None
+    coloured = shown.any() and masks.kind in COLOURED
+    views = View.of_each_sector(shown, masks.sector, translator.weights) if coloured else None
     radius, piece = translator.weights.spec.radius, piece_frames(*samples.shape[1:3])
     held: list[np.ndarray] = []
     before, frames = 0, iter(stream)  # how many of the held frames are already translated
@@ -95,7 +96,7 @@ def translate_pieces(
                 np.stack(held),
                 analysis=analysis,
                 whole_frame=whole_frame,
-                view=view,
+                views=views,
                 confidence=confidence,
                 only=slice(before, until),
             )

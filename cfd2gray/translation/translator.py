@@ -107,7 +107,7 @@ class Translator:
         Raises:
           ValueError: For another dtype or shape.
         """
-        return self.translate(frames).grey
+        return self.translate(frames, confidence=False).grey
 
     def with_confidence(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Like a call, and a float32 ``[T, H, W]`` map of how far each pixel may be trusted, in [0, 1]."""
@@ -133,7 +133,7 @@ class Translator:
         regions: Sequence[Region] = (),
         analysis: FlowAnalysis | None = None,
         whole_frame: bool = False,
-        view: View | None = None,
+        views: Sequence[tuple[np.ndarray, View]] | None = None,
         confidence: bool = True,
     ) -> Translated:
         """Everything about the translation of one clip.
@@ -143,8 +143,8 @@ class Translator:
           regions: The file's ultrasound regions, if it names any.
           analysis: What is colour in the clip; found in the pixels when not given.
           whole_frame: Let the network write the whole sector, not only what colour hides.
-          view: The part of the frame to work on, so that pieces of a clip are cut alike; found around the colour when not
-            given.
+          views: The part of the frame to work on in each sector (`View.of_each_sector`), so that pieces of a clip are cut
+            alike; found around the colour when not given.
           confidence: Make the map of confidence too; without it ``confidence`` is an empty array.
         """
         check_frames(frames, channels=3)
@@ -156,7 +156,7 @@ class Translator:
             synthesised=np.empty(len(frames), np.float32),
             analysis=analysis,
         )
-        pieces = self.pieces(frames, analysis=analysis, whole_frame=whole_frame, view=view, confidence=confidence)
+        pieces = self.pieces(frames, analysis=analysis, whole_frame=whole_frame, views=views, confidence=confidence)
         for part, piece in pieces:
             result.grey[part], result.synthesised[part] = piece.grey, piece.synthesised
             if confidence:
@@ -169,7 +169,7 @@ class Translator:
         *,
         analysis: FlowAnalysis,
         whole_frame: bool = False,
-        view: View | None = None,
+        views: Sequence[tuple[np.ndarray, View]] | None = None,
         confidence: bool = True,
         only: slice = slice(None),
     ) -> Iterator[tuple[slice, Translated]]:
@@ -189,12 +189,24 @@ class Translator:
         start, stop, _ = only.indices(len(frames))
         at, wanted = start, area.any(axis=(1, 2))
         if wanted[start:stop].any():
-            view = View.around(area.any(axis=0), analysis.sector, self.weights) if view is None else view
+            if views is None:
+                views = View.of_each_sector(area.any(axis=0), analysis.sector, self.weights)
+            if len(views) > 1:
+                both = [
+                    (part, self.translate(
+                        frames, analysis=_only_in(part, analysis), whole_frame=whole_frame, views=[(part, view)],
+                        confidence=confidence,
+                    ))
+                    for part, view in views
+                ]  # fmt: skip
+                yield only, _joined(both, analysis, only)
+                return
+            ((_, view),) = views
             wanted[:start] = wanted[stop:] = False
             small = view.shrink(
                 frames, hidden, sector=analysis.sector, wanted=_around(wanted, self.weights.spec.radius)
             )
-            for window, found in self._network.windows(*small, wanted):
+            for window, found in self._network.windows(*small, wanted, confidence=confidence):
                 part = slice(window.start, min(window.stop, stop))
                 if at < part.start:
                     yield slice(at, part.start), _untouched(frames[at : part.start], analysis, confidence)
@@ -232,6 +244,23 @@ class Translator:
             result.confidence[:, y, x] = composite(np.ones_like(weights), view.enlarge(found[1]), weights)
         result.synthesised[:] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / result.grey[0].size
         return result
+
+
+def _only_in(part: np.ndarray, analysis: FlowAnalysis) -> FlowAnalysis:
+    """The analysis of one of several sectors (bool [H, W])."""
+    return dataclasses.replace(analysis, sector=part, strata=analysis.strata * part.astype(np.uint8))
+
+
+def _joined(results: Sequence[tuple[np.ndarray, Translated]], analysis: FlowAnalysis, only: slice) -> Translated:
+    """Each sector (bool [H, W]) from its own translation."""
+    (_, first), *others = results
+    grey, confidence = first.grey[only], first.confidence[only]
+    for part, result in others:
+        np.copyto(grey, result.grey[only], where=part)
+        if confidence.size:
+            np.copyto(confidence, result.confidence[only], where=part)
+    synthesised = np.sum([result.synthesised[only] for _, result in results], axis=0)
+    return Translated(grey=grey, confidence=confidence, synthesised=synthesised, analysis=analysis)
 
 
 def _around(wanted: np.ndarray, radius: int) -> np.ndarray:

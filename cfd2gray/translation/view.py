@@ -15,6 +15,8 @@ COLOURED = ("cfd", "power")
 """Kinds of clip whose colour hides tissue; see `data_pipeline.screen.analysis`."""
 HIDDEN_SHARE = 0.25
 """A reduced pixel counts as hidden when more than this share of it is."""
+APART = 0.2
+"""Area, in shares of the largest, from which a separate piece of the sector is a sector of its own."""
 BUCKET = 32
 """px: the area is rounded up to multiples of this, so that clips of similar size share a compilation."""
 
@@ -45,6 +47,20 @@ class View:
         multiple = max(BUCKET, weights.spec.multiple)
         height, width = (-(-round((b - a) * scale) // multiple) * multiple for a, b in spans)
         return cls(rows=slice(*spans[0]), columns=slice(*spans[1]), scale=scale, height=height, width=width)
+
+    @classmethod
+    def of_each_sector(
+        cls, touched: np.ndarray, sector: np.ndarray, weights: GeneratorWeights
+    ) -> list[tuple[np.ndarray, View]]:
+        """``(sector bool [H, W], view)`` of each separate sector with something touched (bool [H, W]) in it.
+
+        The two planes of a biplane screen are two pictures: each has its own scale, and the network sees one at a time.
+        """
+        _, labels = cv2.connectedComponents(sector.astype(np.uint8))
+        parts = [labels == index for index in np.unique(labels[touched & sector])]
+        if len(parts) < 2 or min(map(np.count_nonzero, parts)) < APART * max(map(np.count_nonzero, parts)):
+            return [(sector, cls.around(touched, sector, weights))]
+        return [(part, cls.around(touched & part, part, weights)) for part in parts]
 
     @property
     def inner(self) -> tuple[int, int]:

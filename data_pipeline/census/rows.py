@@ -12,14 +12,24 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from data_pipeline.files import json_line
 from data_pipeline.parallel import TRANSIENT
+from data_pipeline.screen.kind import SURE
 
 ROWS_NAME = "census.sqlite"
-_TABLE = "CREATE TABLE IF NOT EXISTS rows (clip TEXT PRIMARY KEY, max_frames INTEGER, salvage INTEGER, row TEXT)"
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS rows (clip TEXT PRIMARY KEY, max_frames INTEGER, salvage INTEGER, row TEXT)",
+    "CREATE TABLE IF NOT EXISTS thumbnails (clip TEXT, kind TEXT, png BLOB, PRIMARY KEY (clip, kind))",
+)
+UNSURE = "unsure"
+"""What the thumbnails of clips whose kind is not certain are filed under, beside their kind."""
+SHOWN = 24
+"""Thumbnails of a kind that are kept: those whose clips have the lowest keyed hashes, which is a fair draw."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class CensusRow:
     """One file."""
 
@@ -44,6 +54,30 @@ class CensusRow:
     vendor: str = ""
     salvaged: bool = False
     """Seen in part only: the file is truncated."""
+    n_bytes: int = 0
+    """Size of the file."""
+    seconds: float = dataclasses.field(default=0.0, compare=False)
+    """Processor time of the look."""
+    looked: int = 0
+    """Frames that were decoded for it."""
+
+    @property
+    def unsure(self) -> bool:
+        """A person had better look at it: the kind is not certain."""
+        return not self.code and self.score < SURE
+
+    @property
+    def kind(self) -> str:
+        """The sub-modality; of a still, what it shows."""
+        return self.shows or self.modality
+
+
+def fields_of(row: CensusRow) -> dict[str, Any]:
+    """What a row holds, by name."""
+    return {name: getattr(row, name) for name in _FIELDS}
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(CensusRow))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +88,10 @@ class CensusOptions:
     """Frames of a clip that are decoded."""
     salvage: bool = False
     """Look at the whole frames of truncated files, too."""
+    follow_links: bool = False
+    """Read symbolic links, as DataLad and git-annex archives are made of."""
+    thumbnails: bool = False
+    """Keep small pictures of the sector for contact sheets."""
 
     def __post_init__(self) -> None:
         if self.max_frames < 2:
@@ -72,6 +110,7 @@ class SeenRows:
 
     def __init__(self, out: Path | None, options: CensusOptions, *, part: tuple[int, int] | None = None) -> None:
         self.rows: dict[str, CensusRow] = {}
+        self.thumbnails: dict[str, list[tuple[str, bytes]]] = {}
         self._options, self._file = options, None
         if out is None:
             return
@@ -81,17 +120,34 @@ class SeenRows:
         for path in [own] if part else sorted(out.glob("census*.sqlite")):
             with contextlib.closing(self._opened(path)) if path != own else contextlib.nullcontext(self._file) as file:
                 self.rows.update((row.clip, row) for row in self._valid(file))
+                for clip, kind, png in file.execute("SELECT clip, kind, png FROM thumbnails"):
+                    if clip in self.rows:
+                        self.thumbnails[kind] = sorted({*self.thumbnails.get(kind, ()), (clip, png)})[:SHOWN]
 
-    def add(self, row: CensusRow) -> None:
+    def add(self, row: CensusRow, thumbnail: bytes = b"") -> None:
+        """Keep a row, and its thumbnail (PNG) if it is among those that are shown of its kind."""
         self.rows[row.clip] = row
-        if self._file is not None:
-            text = json.dumps(dataclasses.asdict(row), sort_keys=True)
-            place = (row.clip, self._options.max_frames, int(self._options.salvage), text)
-            self._file.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", place)
+        shown = [kind for kind in (UNSURE if row.unsure else "", row.kind) if kind] if thumbnail else []
+        for kind in shown:
+            self.thumbnails[kind] = sorted((*self.thumbnails.get(kind, ()), (row.clip, thumbnail)))[:SHOWN]
+        if self._file is None:
+            return
+        place = (
+            row.clip,
+            self._options.max_frames,
+            int(self._options.salvage),
+            json.dumps(fields_of(row), sort_keys=True),
+        )
+        self._file.execute("BEGIN")
+        self._file.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", place)
+        for kind in shown:
+            if (row.clip, thumbnail) in self.thumbnails[kind]:
+                self._file.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?)", (row.clip, kind, thumbnail))
+        self._file.execute("COMMIT")
 
     def _valid(self, file: sqlite3.Connection) -> Iterator[CensusRow]:
         for max_frames, text in file.execute("SELECT max_frames, row FROM rows"):
-            row = CensusRow(**json.loads(text))
+            row = CensusRow(**json_line(text))
             other = row.code == "truncated" if self._options.salvage else row.salvaged
             if max_frames == self._options.max_frames and not other and row.code not in TRANSIENT:
                 yield row
@@ -104,7 +160,8 @@ class SeenRows:
             file.execute("PRAGMA locking_mode = EXCLUSIVE")
             file.execute("PRAGMA synchronous = FULL")
             file.execute("BEGIN EXCLUSIVE")
-            file.execute(_TABLE)
+            for table in _TABLES:
+                file.execute(table)
             file.execute("COMMIT")
         except sqlite3.OperationalError as error:
             file.close()

@@ -11,6 +11,7 @@ import functools
 import itertools
 import os
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline import parallel
+from data_pipeline.census import sheets
 from data_pipeline.census.rows import CensusOptions, CensusRow, SeenRows
 from data_pipeline.readers import Limits, open_clip
 from data_pipeline.readers.archive import list_archive, read_view_csv
@@ -27,6 +29,7 @@ from data_pipeline.schema import Region
 from data_pipeline.screen import dual_panes
 from data_pipeline.screen.analysis import analyse
 from data_pipeline.screen.deidentify import KeyedHasher
+from data_pipeline.storage import is_remote, size_of
 
 MODALITIES = ("bmode", "dual", "cfd", "power", "tissue", "spectral", "mmode", "quad", "other", "still", "unreadable")
 """Sub-modalities of a file. ``dual``: B-mode beside colour; ``still``: a single frame, whatever it shows."""
@@ -44,6 +47,10 @@ class Census:
     rows: tuple[CensusRow, ...]
     passed_over: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """What of the archive was not looked at, by reason: see `readers.archive.Listing`."""
+    thumbnails: Mapping[str, Sequence[tuple[str, bytes]]] = dataclasses.field(default_factory=dict, compare=False)
+    """Kind (and `rows.UNSURE`) -> clips and their pictures (PNG), a fair draw."""
+    paths: Sequence[str] = dataclasses.field(default=(), compare=False, repr=False)
+    """Where the file of each row lies. Identifiers: for the person who asks only."""
 
     def of(self, *modalities: str) -> tuple[CensusRow, ...]:
         return tuple(row for row in self.rows if row.modality in modalities)
@@ -58,6 +65,7 @@ def census(
     key: bytes | None = None,
     workers: int = 0,
     timeout: float = parallel.TIMEOUT,
+    memory: int = 0,
     resume: bool = True,
     part: tuple[int, int] | None = None,
     options: CensusOptions | None = None,
@@ -67,13 +75,14 @@ def census(
     """Look at every file below a folder.
 
     Args:
-        archive_dir: the archive. Symbolic links are not followed but counted, hidden files are left out.
+        archive_dir: the archive, here or in a bucket. Symbolic links are counted, and followed only if ``options`` say so;
+            hidden files are left out.
         out_dir: where the rows go (and the key, when none is given); without it nothing can be resumed.
         dataset: the layout of a public data set, as for `readers.archive.list_archive`.
         view_csv: a table ``file,view`` and, if wanted, ``patient``; ``file`` is the path below the archive, or the
             name with or without its suffix where only one file has it. It overrides the header.
         key: secret of the pseudonyms, at least 16 bytes; by default a new one, kept in ``out_dir``.
-        workers, timeout: as for `parallel.run_ordered`.
+        workers, timeout, memory: as for `parallel.run_ordered`.
         resume: go on with the rows in ``out_dir``, and look again only at what other options change; otherwise rows there
             are an error.
         part: ``(k, n)``: look only at the k-th of n shares of the files; a census without it joins them.
@@ -84,15 +93,18 @@ def census(
         ValueError: for a folder that is none or empty, a bad CSV, or rows that are in the way.
     """
     views = read_view_csv(view_csv) if view_csv is not None else None
-    listing = list_archive(archive_dir, dataset=dataset, views=views, leave_out=out_dir)
+    options = options or CensusOptions()
+    listing = list_archive(
+        archive_dir, dataset=dataset, views=views, leave_out=out_dir, follow_links=options.follow_links
+    )
     for why, path in (*listing.passed_over, *(("unmatched_in_view_csv", name) for name in listing.unmatched)):
         if on_error:
             on_error(path, why, None)
-    rows = look_at(
-        listing.items, archive_dir, out_dir=out_dir, key=key, workers=workers, timeout=timeout, resume=resume, part=part,
-        options=options, progress=progress, on_error=on_error,
+    found = look_at(
+        listing.items, archive_dir, out_dir=out_dir, key=key, workers=workers, timeout=timeout, memory=memory,
+        resume=resume, part=part, options=options, progress=progress, on_error=on_error,
     )  # fmt: skip
-    return Census(rows=rows, passed_over=listing.counts)
+    return dataclasses.replace(found, passed_over=listing.counts)
 
 
 def look_at(
@@ -103,30 +115,48 @@ def look_at(
     key: bytes | None = None,
     workers: int = 0,
     timeout: float = parallel.TIMEOUT,
+    memory: int = 0,
     resume: bool = True,
     part: tuple[int, int] | None = None,
     options: CensusOptions | None = None,
     progress: bool | None = None,
     on_error: Callable[[str, str, BaseException | None], None] | None = None,
-) -> tuple[CensusRow, ...]:
-    """The rows of the items of an archive, in their order; further arguments as for `census`."""
+) -> Census:
+    """What the items of an archive are, in their order; further arguments as for `census`."""
     options, out = options or CensusOptions(), Path(out_dir) if out_dir is not None else None
     if out is not None and not resume and list(out.glob("census*.sqlite")):
         raise ValueError(f"{out} holds a census; resume that, or give another folder")
     hasher = KeyedHasher(_key(out, key))
-    root = os.path.join(Path(archive_dir).expanduser(), "")
-    tasks = [_Task(item=item, clip=_name(item, root, hasher)) for item in items]
-    tasks = tasks if part is None else tasks[part[0] - 1 :: part[1]]
+    items = items if part is None else items[part[0] - 1 :: part[1]]
+    root = archive_dir if is_remote(archive_dir) else os.path.join(Path(archive_dir).expanduser(), "")
+    names = [name_of(item, str(root), hasher) for item in items]
     look = functools.partial(_look, hasher=hasher, options=options)
     with SeenRows(out, options, part=part) as seen, parallel.progress_bar("files", show=progress) as bar:
-        todo = [task for task in tasks if task.clip not in seen.rows]
-        shown = bar.add_task("census", total=len(tasks), completed=len(tasks) - len(todo))
-        for task, outcome in parallel.run_ordered(look, todo, workers=workers, timeout=timeout):
+        todo = [place for place, name in enumerate(names) if name not in seen.rows]
+        shown = bar.add_task("census", total=len(names), completed=len(names) - len(todo))
+        tasks = (_Task(item=items[place], clip=names[place]) for place in todo)
+        for task, outcome in parallel.run_ordered(look, tasks, workers=workers, timeout=timeout, memory=memory):
             if outcome.code and on_error:
                 on_error(task.item.path, outcome.code, outcome.error)
-            seen.add(outcome.result or CensusRow(clip=task.clip, modality="unreadable", code=outcome.code))
+            row, picture = outcome.result or (None, b"")
+            seen.add(row or CensusRow(clip=task.clip, modality="unreadable", code=outcome.code), picture)
             bar.advance(shown)
-        return tuple(_joined(seen.rows[task.clip], task.item, hasher) for task in tasks)
+        del todo
+        rows = tuple(_joined(seen.rows.pop(name), item, hasher) for name, item in zip(names, items))
+        return Census(rows=rows, thumbnails=seen.thumbnails, paths=_Paths(items))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Paths(Sequence[str]):
+    """The files of items, without a list of them."""
+
+    items: Sequence[Item]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, place):
+        return self.items[place].path
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -151,11 +181,12 @@ def _joined(row: CensusRow, item: Item, hasher: KeyedHasher) -> CensusRow:
     return dataclasses.replace(row, **told)
 
 
-def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> CensusRow:
-    """In a worker: what one file is by itself. Raises `readers.IngestError` where it cannot be read."""
+def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> tuple[CensusRow, bytes]:
+    """In a worker: what one file is by itself, and a picture of it. Raises `readers.IngestError` if it cannot be read."""
     if isinstance(task.item, echoxflow.StreamItem):
-        return _look_at_streams(task.clip, task.item)
-    with open_clip(task.item.path, limits=Limits(), salvage=options.salvage, digest=False) as stream:
+        return _look_at_streams(task.clip, task.item), b""
+    start, limits = time.process_time(), Limits(follow_symlinks=options.follow_links)
+    with open_clip(task.item.path, limits=limits, salvage=options.salvage, digest=False) as stream:
         frames = np.stack(list(itertools.islice(stream, options.max_frames)))
         check_signal(task.item.path, frames)
         info = stream.info
@@ -167,7 +198,7 @@ def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> Census
         if panes is not None:
             modality, score = "dual", panes.ncc
     still = n_frames == 1
-    return CensusRow(
+    row = CensusRow(
         clip=task.clip,
         modality="still" if still else modality,
         shows=modality if still else "",
@@ -182,7 +213,15 @@ def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> Census
         fps=round(info.fps, 3),
         vendor=info.vendor,
         salvaged="truncated" in info.flags,
+        n_bytes=_size(task.item.path),
+        seconds=round(time.process_time() - start, 4),
+        looked=len(frames),
     )
+    return row, sheets.thumbnail(frames, found.sector) if options.thumbnails else b""
+
+
+def _size(path: str) -> int:
+    return 0 if not is_remote(path) and os.path.isdir(path) else size_of(path)
 
 
 def _look_at_streams(clip: str, item: echoxflow.StreamItem) -> CensusRow:
@@ -197,7 +236,10 @@ def _two_pictures(regions: tuple[Region, ...]) -> bool:
     return sum(region.spatial_format == 1 and region.data_type in (1, 2) for region in regions) == 2
 
 
-def _name(item: Item, root: str, hasher: KeyedHasher) -> str:
+def name_of(item: Item, root: str, hasher: KeyedHasher) -> str:
+    """Keyed hash of a file's place below ``root``, its size and time."""
+    if is_remote(item.path):
+        return hasher.clip(f"{item.place.removeprefix(root)}\0{item.version}")
     try:
         status = os.stat(item.path)
         version = f"{status.st_size}\0{status.st_mtime_ns}"

@@ -13,14 +13,13 @@ import dataclasses
 import json
 import math
 import os
-from pathlib import Path
 from typing import Any
 
 import rich.table
 
-from data_pipeline.census.rows import CensusRow
+from data_pipeline.census.rows import CensusRow, fields_of
 from data_pipeline.census.run import GREYSCALE, MODALITIES, TRANSLATABLE, Census
-from data_pipeline.files import atomic_path, write_atomically
+from data_pipeline.files import atomic_path, private_path
 from data_pipeline.schema import VIEWS
 
 STATES = ("both", "greyscale", "recoverable", "missing")
@@ -106,6 +105,7 @@ def summary(census: Census) -> dict[str, Any]:
     gains = balance(census)
     now, after = imbalance(gains)
     modalities = collections.Counter(row.modality for row in census.rows)
+    unsure = collections.Counter(row.modality for row in census.rows if row.unsure)
     return {
         "files": len(census.rows),
         "patients": len({row.patient for row in census.rows if row.patient_known}),
@@ -116,6 +116,8 @@ def summary(census: Census) -> dict[str, Any]:
         "stills": dict(sorted(collections.Counter(row.shows for row in census.of("still")).items())),
         "vendors": dict(sorted(collections.Counter(row.vendor for row in census.rows if row.vendor).items())),
         "translation": _gain_table(gain(census.rows)),
+        "unsure": {kind: count for kind in MODALITIES if (count := unsure[kind])},
+        "work": {name: dataclasses.asdict(own) for name, own in work(census).items()},
         "views": {view: _gain_table(own) for view, own in gains.items()},
         "imbalance": {"now": _finite(now), "after": _finite(after)},
         "missingness": [
@@ -132,10 +134,78 @@ def write_csv(census: Census, path: str | os.PathLike) -> None:
         writer.writerows((*key, count) for key, count in cells(census).items())
 
 
+_OURS = ("n_bytes", "seconds", "looked")
+"""What of a row is the census's own affair; by its size a file could be known again."""
+
+
 def write_json(census: Census, path: str | os.PathLike) -> None:
-    """`summary` and all rows; by renaming."""
-    content = {**summary(census), "rows": [dataclasses.asdict(row) for row in census.rows]}
-    write_atomically(Path(path), json.dumps(content, indent=1, allow_nan=False) + "\n")
+    """`summary` and all rows, one a line; by renaming."""
+    head = json.dumps(summary(census), indent=1, allow_nan=False).removesuffix("\n}")
+    with atomic_path(path) as temporary, open(temporary, "w") as file:
+        file.write(f'{head},\n "rows": [')
+        for number, row in enumerate(census.rows):
+            told = {name: value for name, value in fields_of(row).items() if name not in _OURS}
+            file.write(f"{',' if number else ''}\n  {json.dumps(told, allow_nan=False)}")
+        file.write("\n ]\n}\n")
+
+
+PRIVATE_COLUMNS = ("file", "clip", "kind", "certainty", "unsure", "use", "view", "frames", "code")
+
+
+def write_private_list(census: Census, path: str | os.PathLike) -> None:
+    """Which file is which row, as CSV that its owner alone may read; by renaming.
+
+    ``use`` is what the file is good for: ``translate``, ``pair`` (it holds greyscale), or nothing. ``clip`` begins the line
+    under its picture on a contact sheet.
+    """
+    uses: dict[str, str] = {**dict.fromkeys(GREYSCALE, "pair"), **dict.fromkeys(TRANSLATABLE, "translate")}
+    with private_path(path) as temporary, open(temporary, "w", newline="", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(PRIVATE_COLUMNS)
+        for place, row in zip(census.paths, census.rows, strict=True):
+            writer.writerow((
+                place, row.clip, row.kind, f"{row.score:.3f}", "yes" if row.unsure else "", uses.get(row.modality, ""),
+                row.view, row.n_frames, row.code,
+            ))  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a step would take: an order of magnitude, from what the looks took and what was measured elsewhere."""
+
+    clips: int
+    frames: int
+    core_hours: float
+    """Hours of one core."""
+    gigabytes: float
+    """Disk, 1e9 bytes."""
+
+
+TRANSLATED_PER_S = 40.0
+"""Frames that one core translates in a second, file to file at 112 px (docs/benchmarks_shipped.md)."""
+PACKED_SIDE, PACKED_BYTES = 256, 6 / 8
+"""Side of packed pictures, px, and bytes of each of their pixels: colour, target and two masks, an eighth of it in zstd."""
+
+
+def work(census: Census) -> dict[str, Work]:
+    """Time and disk of translating what can be translated, and of packing what holds greyscale.
+
+    Results of translation are taken to be as large as their sources. Packing is the look at the whole clip.
+    """
+    colour, grey = census.of(*TRANSLATABLE), census.of(*GREYSCALE)
+    frames = sum(row.n_frames for row in colour)
+    packed = sum(row.n_frames for row in grey)
+    looks = sum(row.seconds * max(1.0, row.n_frames / max(row.looked, 1)) for row in grey)
+    return {
+        "translate": Work(
+            clips=len(colour), frames=frames, core_hours=round(frames / TRANSLATED_PER_S / 3600, 3),
+            gigabytes=round(sum(row.n_bytes for row in colour) / 1e9, 3),
+        ),
+        "pack": Work(
+            clips=len(grey), frames=packed, core_hours=round(looks / 3600, 3),
+            gigabytes=round(packed * PACKED_SIDE**2 * PACKED_BYTES / 1e9, 3),
+        ),
+    }  # fmt: skip
 
 
 def terminal_table(census: Census) -> rich.table.Table:
@@ -143,16 +213,16 @@ def terminal_table(census: Census) -> rich.table.Table:
     found = [name for name in MODALITIES if any(row.modality == name for row in census.rows)]
     table = rich.table.Table(title=f"{len(census.rows)} files", caption=headline(census))
     table.add_column("view")
-    for name in (*found, "more clips", "more patients"):
+    for name in (*found, "unsure", "more clips", "more patients"):
         table.add_column(name, justify="right")
     for view in VIEWS:
         rows = tuple(row for row in census.rows if row.view == view)
         if rows:
             counted = collections.Counter(row.modality for row in rows)
             own = gain(rows)
-            table.add_row(
-                view, *(str(counted[name] or "") for name in found), f"+{own.more_clips}", f"+{own.more_patients}"
-            )
+            unsure = sum(row.unsure for row in rows)
+            counts = (str(counted[name] or "") for name in found)
+            table.add_row(view, *counts, str(unsure or ""), f"+{own.more_clips}", f"+{own.more_patients}")
     return table
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from data_pipeline.census.rows import CensusRow
 from data_pipeline.pairs.pairing import NoPairError, PairingOptions, pairs_from_clip
 from data_pipeline.pairs.streams import StreamOptions, pair_from_recording
 from data_pipeline.pairs.weak import weak_pairs
+from data_pipeline.readers import Limits
 from data_pipeline.readers.datasets import Item, echoxflow
 from data_pipeline.schema import PairRecord
 from data_pipeline.screen.analysis import analyse
@@ -26,9 +28,10 @@ class ArchiveJob:
     paint_seeds: tuple[int, ...] = ()
     salvage: bool = False
     """Use the whole frames of a truncated file."""
+    limits: Limits = dataclasses.field(default=Limits(), repr=False)  # jobs are known by what they read, not how
 
     def __call__(self) -> list[PairRecord]:
-        clip = self.item.read(salvage=self.salvage)
+        clip = self.item.read(limits=self.limits, salvage=self.salvage)
         # Screen recorders write frames twice; what counts is the picture, not the black around it.
         clip = drop_repeats(clip, sector=clip.frames.max(axis=(0, 3)) >= 8)
         pairs = pairs_from_clip(clip, hasher=self.hasher, options=self.options, paint_seeds=self.paint_seeds)
@@ -59,9 +62,10 @@ class WeakJob:
     items: tuple[Item, ...]
     hasher: KeyedHasher
     options: PairingOptions = PairingOptions()
+    limits: Limits = dataclasses.field(default=Limits(), repr=False)
 
     def __call__(self) -> list[PairRecord]:
-        clips = [item.read() for item in self.items]
+        clips = [item.read(limits=self.limits) for item in self.items]
         looked = [
             (clip, analyse(clip.frames, regions=clip.info.regions, image_type=clip.info.image_type)) for clip in clips
         ]
@@ -75,33 +79,48 @@ TOGETHER = 12
 """Clips of a study and view that are held in memory at once; what lies beyond is left out."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ArchiveJobs(Sequence["ArchiveJob | StreamJob"]):
+    """A job for every clip of an archive, made when it is asked for: a million of them take no memory.
+
+    Records of a public data set keep the set's own split in ``params["split"]``, which `pack` respects.
+    """
+
+    items: Sequence[Item]
+    """From `readers.archive.list_archive`."""
+    hasher: KeyedHasher
+    options: PairingOptions = PairingOptions()
+    paint_seeds: tuple[int, ...] = ()
+    """Greyscale clips give one painted pair for each, recordings of separate streams one rendering."""
+    salvage: bool = False
+    """Use the whole frames of truncated files."""
+    limits: Limits = Limits()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, place):
+        item = self.items[place]
+        if isinstance(item, echoxflow.StreamItem):
+            return StreamJob(item=item, hasher=self.hasher, seeds=self.paint_seeds or (0,))
+        return ArchiveJob(
+            item=item, hasher=self.hasher, options=self.options, paint_seeds=self.paint_seeds, salvage=self.salvage,
+            limits=self.limits,
+        )  # fmt: skip
+
+
 def archive_jobs(
     items: Sequence[Item],
     *,
     key: bytes,
     options: PairingOptions | None = None,
     paint_seeds: Sequence[int] = (),
-    salvage: bool = False,
-) -> list[ArchiveJob | StreamJob]:
-    """A job for every clip of an archive.
-
-    Records of a public data set keep the set's own split in ``params["split"]``, which `pack` respects.
-
-    Args:
-        items: from `readers.archive.list_archive`.
-        key: secret of the pseudonyms; the same key gives the same ids and splits again.
-        paint_seeds: greyscale clips give one painted pair for each, recordings of separate streams one rendering.
-        salvage: use the whole frames of truncated files.
-    """
-    hasher, seeds = KeyedHasher(key), tuple(paint_seeds)
-    return [
-        StreamJob(item=item, hasher=hasher, seeds=seeds or (0,))
-        if isinstance(item, echoxflow.StreamItem)
-        else ArchiveJob(
-            item=item, hasher=hasher, options=options or PairingOptions(), paint_seeds=seeds, salvage=salvage
-        )
-        for item in items
-    ]  # fmt: skip
+    **how: Any,
+) -> ArchiveJobs:
+    """`ArchiveJobs` with the pseudonyms of a secret ``key``; the same key gives the same ids and splits again."""
+    return ArchiveJobs(
+        items=items, hasher=KeyedHasher(key), options=options or PairingOptions(), paint_seeds=tuple(paint_seeds), **how
+    )
 
 
 def weak_jobs(
@@ -109,6 +128,7 @@ def weak_jobs(
     rows: Sequence[CensusRow],
     *,
     hasher: KeyedHasher,
+    limits: Limits | None = None,
 ) -> list[WeakJob]:
     """A job for every study and view that has both colour-flow and greyscale clips.
 
@@ -124,6 +144,7 @@ def weak_jobs(
         WeakJob(
             items=tuple(group["cfd"][: TOGETHER // 2] + group["bmode"][: TOGETHER // 2]),
             hasher=hasher,
+            limits=limits or Limits(),
         )
         for group in groups.values()
         if group["cfd"] and group["bmode"]

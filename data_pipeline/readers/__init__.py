@@ -10,6 +10,7 @@ Example::
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from data_pipeline.files import file_digest
@@ -18,6 +19,7 @@ from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.sniff import IMAGE_FORMATS, VIDEO_FORMATS, sniff
 from data_pipeline.readers.stream import ClipStream
 from data_pipeline.schema import Clip
+from data_pipeline.storage import gives_ranges, is_remote, local_copy
 
 __all__ = ["CODES", "Clip", "ClipStream", "IngestError", "Limits", "file_digest", "open_clip", "read_clip", "sniff"]
 
@@ -36,7 +38,9 @@ def open_clip(
     MetaImage, NRRD or zea HDF5 file.
 
     Args:
-      path: file or folder. What it is follows from its content, not its name.
+      path: file or folder, here or in a bucket (``s3://...``, see `storage`). What it is follows from its content, not
+        its name. Of a DICOM or video in a bucket only what is read is fetched; of anything else, and where its digest is
+        asked for, a copy is made for as long as the stream is open.
       limits: bounds that are checked before anything is decoded.
       salvage: return the whole frames of a truncated file (flag ``truncated``) instead of refusing it.
       any_modality: accept DICOM objects whose modality is not US.
@@ -49,6 +53,10 @@ def open_clip(
       IngestError: with one of `CODES`; iterating the stream raises it too.
     """
     found = sniff(path, limits=limits)
+    if is_remote(path) and (
+        digest or found not in ("dicom", "dicom_raw", *VIDEO_FORMATS) or not gives_ranges(str(path))
+    ):
+        return _open_copy(str(path), limits=limits, salvage=salvage, any_modality=any_modality, digest=digest)
     with Guard(path, doing="reading the file", code="not_found"):
         sha = file_digest(path) if digest and found not in ("folder", "zarr") else ""
     if found in ("dicom", "dicom_raw"):
@@ -87,6 +95,19 @@ def open_clip(
 
         return open_volume(path, limits=limits, format=found, digest=sha)
     raise IngestError("unknown_format", path, f"{found} is not a single clip; use the reader of its data set")
+
+
+def _open_copy(path: str, *, limits: Limits, **options: bool) -> ClipStream:
+    with contextlib.ExitStack() as held:
+        with Guard(path, doing="copying the file", code="not_found"):
+            copy = held.enter_context(local_copy(path))
+        try:
+            stream = open_clip(copy, limits=limits, **options)
+        except IngestError as error:
+            raise IngestError(error.code, path, error.detail) from error
+        stream.path = path
+        stream.held = held.pop_all()
+        return stream
 
 
 def read_clip(

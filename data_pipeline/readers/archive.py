@@ -13,9 +13,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from data_pipeline import storage
 from data_pipeline.readers import datasets
 from data_pipeline.readers.datasets.base import Item
-from data_pipeline.readers.walk import files_below
+from data_pipeline.readers.walk import files_below, is_beside, is_numbered
 from data_pipeline.schema import VIEWS
 
 Views = Mapping[str, Mapping[str, str]]
@@ -44,26 +45,30 @@ def list_archive(
     dataset: str = "",
     views: Views | None = None,
     leave_out: str | os.PathLike | None = None,
+    follow_links: bool = False,
 ) -> Listing:
     """List the clips below a folder. What their headers are to be asked for is left empty.
 
     Args:
-        archive_dir: the archive, or the top folder of a public data set.
+        archive_dir: the archive, here or in a bucket, or the top folder of a public data set.
         dataset: name of the data set's layout, one of `readers.datasets.DATASETS`; empty for a plain archive. Files that
             its tables list and that are not there are left out.
         views: from `read_view_csv`; overrides what the set says.
         leave_out: a folder of ours inside the archive, and what lies beside it under its name and a suffix.
+        follow_links: list symbolic links too, where they lead somewhere.
 
     Raises:
         ValueError: when there is no such folder, no clip in it, an argument is unknown, or a name in ``views`` fits
             several files.
         IngestError: when a table of the data set is missing or damaged.
     """
+    if storage.is_remote(archive_dir):
+        return _list_bucket(str(archive_dir), dataset=dataset, views=views or {}, leave_out=leave_out)
     archive = Path(archive_dir).expanduser()
     if not archive.is_dir():
         raise ValueError(f"{archive} is not a folder; give the top folder of the archive or data set")
     if not dataset:
-        files, passed_over = files_below(archive, leave_out=leave_out)
+        files, passed_over = files_below(archive, leave_out=leave_out, follow_links=follow_links)
         items, unmatched = _told([Item(dataset="", path=file, patient="") for file in files], archive, views or {})
         return Listing(items=items, passed_over=passed_over, unmatched=unmatched)
     name = datasets.checked_name(dataset)
@@ -75,6 +80,30 @@ def list_archive(
             f"{datasets.DATASETS[name][1]}"
         )
     return Listing(items=items, unmatched=unmatched)
+
+
+def _list_bucket(archive: str, *, dataset: str, views: Views, leave_out: str | os.PathLike | None) -> Listing:
+    """The same of a bucket, whose names alone say what lies beside clips and what is a folder of frames."""
+    if dataset:
+        raise ValueError(f"a public data set is read from this machine only; copy {dataset} here from {archive}")
+    own = f"{leave_out}." if leave_out is not None else None
+    folders: dict[str, list[storage.Remote]] = {}
+    for file in storage.files_below(archive):
+        parts = file.place.removeprefix(archive).strip("/").split("/")
+        ours = own is not None and f"{file.place}.".replace("/", ".").startswith(own.replace("/", "."))
+        if not ours and not any(part.startswith(".") for part in parts) and not is_beside(Path(parts[-1])):
+            folders.setdefault(file.place.rpartition("/")[0], []).append(file)
+    files = []
+    for folder, own_files in sorted(folders.items()):
+        if is_numbered(file.place.rpartition("/")[2] for file in own_files):
+            files.append((folder, " ".join(file.version for file in own_files)))
+        else:
+            files += [(file.place, f"{file.size} {file.version}") for file in own_files]
+    if not files:
+        raise ValueError(f"{archive} holds no file; give the top folder of the archive")
+    items = [Item(dataset="", path=path, patient="", version=version) for path, version in files]
+    told, unmatched = _told(items, archive, views)
+    return Listing(items=told, unmatched=unmatched)
 
 
 def read_view_csv(path: str | os.PathLike) -> dict[str, dict[str, str]]:
@@ -101,7 +130,7 @@ def read_view_csv(path: str | os.PathLike) -> dict[str, dict[str, str]]:
     return table
 
 
-def _told(items: list[Item], archive: Path, views: Views) -> tuple[tuple[Item, ...], tuple[str, ...]]:
+def _told(items: list[Item], archive: str | Path, views: Views) -> tuple[tuple[Item, ...], tuple[str, ...]]:
     """Items with what the CSV says of them, and the names in it that fit none.
 
     A file is known by its path below the archive; where only one file has it, by its name, with or without the suffix.

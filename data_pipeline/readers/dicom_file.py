@@ -22,6 +22,7 @@ from pydicom import uid as uids
 from data_pipeline.readers.dicom_terms import DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED, NEW_SYNTAXES
 from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.limits import Limits
+from data_pipeline.storage import open_binary, size_of
 
 UNDEFINED = 0xFFFFFFFF
 _START_CODES = (b"\xff\xd8", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP")  # JPEG and JPEG-LS, J2K code stream, JP2 box
@@ -73,7 +74,7 @@ class DicomFile:
     @contextlib.contextmanager
     def open_bytes(self) -> Iterator[BinaryIO]:
         """The bytes that ``span`` refers to."""
-        with io.BytesIO(self.inflated) if self.inflated is not None else open(self.path, "rb") as file:
+        with io.BytesIO(self.inflated) if self.inflated is not None else open_binary(self.path) as file:
             yield file
 
 
@@ -88,8 +89,8 @@ def read_header(path: str | os.PathLike[str], *, limits: Limits, bare: bool = Fa
     path = os.fspath(path)
     with Guard(path, doing="reading the DICOM header"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns about every odd value; tolerance is this module's job
-        size = os.path.getsize(path)
-        with open(path, "rb") as raw:
+        size = size_of(path)
+        with open_binary(path) as raw:
             file = ClampedFile(raw, size)
             declared, meta_end = _meta(file)
             if declared == uids.DeflatedExplicitVRLittleEndian:  # before pydicom inflates it without a bound

@@ -8,6 +8,7 @@ import stat
 import struct
 import zlib
 
+from data_pipeline import storage
 from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.limits import Limits
 
@@ -29,6 +30,8 @@ def sniff(path: str | os.PathLike[str], *, limits: Limits | None = None) -> str:
     Raises `IngestError`: ``not_found``, ``unsafe_path``, ``too_large``, ``not_dicom``, ``unknown_format``.
     """
     limits = limits or Limits()
+    if storage.is_remote(path):
+        return _named_right(path, pathlib.PurePosixPath(path).suffix.lower(), *_remote_head(path, limits))
     path = pathlib.Path(path)
     with Guard(path, doing="opening the file", code="not_found"):
         if path.is_symlink() and not limits.follow_symlinks:
@@ -38,16 +41,38 @@ def sniff(path: str | os.PathLike[str], *, limits: Limits | None = None) -> str:
             return "zarr" if (path / ".zgroup").exists() or (path / "zarr.json").exists() else "folder"
         if not stat.S_ISREG(status.st_mode):
             raise IngestError("unsafe_path", path, "neither a regular file nor a folder (a device, pipe or socket)")
-        if status.st_size > limits.max_file_bytes:
-            raise IngestError(
-                "too_large",
-                path,
-                f"at most {limits.max_file_bytes >> 20} MiB, the file has {status.st_size >> 20} MiB; raise the limit",
-            )
+        _check_size(path, status.st_size, limits)
         with path.open("rb") as file:
             head = file.read(1024)
-    found = sniff_bytes(head)
-    suffix = path.suffix.lower()
+    return _named_right(path, path.suffix.lower(), sniff_bytes(head), head)
+
+
+def _remote_head(path: str, limits: Limits) -> tuple[str | None, bytes]:
+    """Format and first bytes of a file in a bucket; a name that is no file but holds some is a folder."""
+    with Guard(path, doing="opening the file", code="not_found"):
+        fs, name = storage.file_system(path)
+        if fs.isdir(name):
+            return "folder", b""
+        size = storage.size_of(path)
+        _check_size(path, size, limits)
+        with storage.open_binary(path) as file:
+            head = file.read(1024)
+    return sniff_bytes(head), head
+
+
+def _check_size(path: str | os.PathLike[str], size: int, limits: Limits) -> None:
+    if size > limits.max_file_bytes:
+        raise IngestError(
+            "too_large",
+            path,
+            f"at most {limits.max_file_bytes >> 20} MiB, the file has {size >> 20} MiB; raise the limit",
+        )
+
+
+def _named_right(path: str | os.PathLike[str], suffix: str, found: str | None, head: bytes) -> str:
+    """The format, unless the file's name says something else."""
+    if found == "folder":
+        return found
     if found is None:
         what = "an empty file" if not head else "no known signature in its first bytes"
         code = "not_dicom" if suffix in _DICOM_SUFFIXES else "unknown_format"

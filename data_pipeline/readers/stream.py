@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Generator, Iterator
@@ -34,6 +35,8 @@ class ClipStream:
         self._frames = frames
         self._limits = limits
         self._closed = False
+        self.held = contextlib.ExitStack()
+        """What is needed for as long as the stream is open."""
 
     def __enter__(self) -> ClipStream:
         return self
@@ -44,6 +47,7 @@ class ClipStream:
     def close(self) -> None:
         """End the stream; iterating afterwards is an error."""
         self._closed = True
+        self.held.close()
 
     def __iter__(self) -> Iterator[np.ndarray]:
         if self._closed:

@@ -18,6 +18,7 @@ from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.stream import ClipStream, FrameSource, sane_fps, with_rate_flags
 from data_pipeline.schema import ClipInfo
+from data_pipeline.storage import open_binary
 
 _WITH_ALPHA = frozenset({
     "bgra", "rgba", "argb", "abgr", "pal8", "ya8", "gbrap", "yuva420p", "yuva422p", "yuva444p", "yuva444p10le", "rgba64le",
@@ -60,7 +61,7 @@ def open_video(
 
     @contextlib.contextmanager
     def opener() -> Iterator[BinaryIO]:
-        with open(path, "rb") as file:
+        with open_binary(path) as file:
             yield file
 
     demuxer = _DEMUXERS[format]

@@ -177,6 +177,19 @@ def is_beside(path: Path) -> bool:
     return any(path.with_suffix(header).is_file() for header in _DATA_OF.get(suffix, ()))
 
 
+def is_numbered(names: Iterable[str]) -> bool:
+    """Whether files are by their names consecutively numbered images of one kind."""
+    matches = [re.fullmatch(r"(.*?)(\d+)(\.[A-Za-z]+)", name) for name in names]
+    if len(matches) < _FEWEST or not all(matches):
+        return False
+    numbers = sorted(int(match[2]) for match in matches if match)
+    kinds = {(match[1], match[3].lower()) for match in matches if match}
+    return len(kinds) == 1 and next(iter(kinds))[1] in _IMAGES and numbers[-1] - numbers[0] == len(numbers) - 1
+
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+
 def is_sequence(folder: Path) -> bool:
     """Whether a folder's clips are nothing but consecutively numbered images of one kind."""
     numbers, shapes = [], set()
@@ -202,7 +215,7 @@ def is_sequence(folder: Path) -> bool:
 
 
 def _is_store(folder: Path) -> bool:
-    return (folder / ".zgroup").exists() or (folder / "zarr.json").exists()
+    return any(os.path.exists(folder / name) for name in (".zgroup", "zarr.json"))  # false where it may not be entered
 
 
 def _opened(path: Path, name: PurePosixPath) -> Iterator[Source]:

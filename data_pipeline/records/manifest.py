@@ -10,13 +10,12 @@ import dataclasses
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from data_pipeline import storage
-from data_pipeline.files import write_atomically
+from data_pipeline.files import json_line, write_atomically
 from data_pipeline.schema import SCHEMA_VERSION, VIEW_DOMAIN, PairRecord
 
 MANIFEST_NAME = "manifest.json"
@@ -223,11 +222,5 @@ def load(path: str | os.PathLike) -> Manifest:
 def load_rows(manifest: Manifest, split: str) -> list[ClipRow]:
     """The clips of a split in the order of their records."""
     with storage.open_binary(f"{manifest.directory}/{CLIPS_NAME}") as lines:
-        own = (fields for line in lines if (fields := json.loads(line))["split"] == split)
-        rows = [ClipRow(**{name: _kept_once(value) for name, value in fields.items()}) for fields in own]
+        rows = [ClipRow(**fields) for line in lines if (fields := json_line(line))["split"] == split]
     return sorted(rows, key=lambda row: (row.shard, row.record))
-
-
-def _kept_once(value: Any) -> Any:
-    """Patients, views and vendors are the same text in many rows."""
-    return sys.intern(value) if type(value) is str else value

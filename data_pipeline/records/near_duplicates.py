@@ -115,7 +115,9 @@ class Stored:
         if last - first < 2 * len(places):
             rows = np.fromfile(self._path, np.uint8, (last - first + 1) * size, offset=first * size)
             return rows.reshape(-1, size)[places - first]
-        return np.memmap(self._path, np.uint8, "r").reshape(-1, size)[places]  # the map goes when this returns
+        with open(self._path, "rb") as file:  # a map would count all its pages as ours
+            rows = b"".join(os.pread(file.fileno(), size, int(place) * size) for place in places)
+        return np.frombuffer(rows, np.uint8).reshape(-1, size)
 
 
 class _Units:
@@ -142,5 +144,13 @@ class _Units:
         """All of them on the principal axes of some, float32 ``[N, axes]``."""
         n = len(self)
         some = self[slice(None, None, max(1, n // 4096))]
-        axes = np.linalg.eigh(some.T @ some)[1][:, -_AXES:]
-        return np.concatenate([self[slice(first, first + _BLOCK)] @ axes for first in range(0, n, _BLOCK)])
+        if len(some) < SIDE * SIDE:  # few images span few axes
+            sizes, mixed = np.linalg.eigh(some @ some.T)
+            kept = sizes > 1e-4 * sizes[-1]
+            axes = (some.T @ mixed[:, kept] / np.sqrt(sizes[kept]))[:, -_AXES:]
+        else:
+            axes = np.linalg.eigh(some.T @ some)[1][:, -_AXES:]
+        points = np.empty((n, axes.shape[1]), np.float32)
+        for first in range(0, n, _BLOCK):
+            points[first : first + _BLOCK] = self[slice(first, first + _BLOCK)] @ axes
+        return points

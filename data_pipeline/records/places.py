@@ -8,7 +8,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from data_pipeline import storage
@@ -44,6 +44,16 @@ class Folder:
     def empty(self) -> bool:
         return not os.path.isdir(self.root) or not os.listdir(self.root)
 
+    def path(self, name: str) -> str:
+        """Where a file is, as `storage` knows it."""
+        return os.path.join(self.root, name)
+
+    def sizes(self, wanted: Sequence[str]) -> dict[str, int]:
+        """Sizes of those of the files that are here."""
+        with os.scandir(self.root or ".") as entries:
+            here = {entry.name: entry.path for entry in entries}
+        return {name: os.stat(here[name]).st_size for name in wanted if name in here}
+
     def read(self, name: str) -> bytes:
         return Path(self.root, name).read_bytes()
 
@@ -62,8 +72,10 @@ class Folder:
         self._flush(path.parent)
 
     def take(self, local: Path, name: str) -> None:
-        """Move a file of this machine here, by renaming."""
+        """Move a file of this machine here, by renaming; its bytes reach the disk first."""
         target = Path(self.root, name)
+        with open(local, "rb") as file:
+            os.fsync(file.fileno())
         try:
             os.replace(local, target)
         except OSError:  # another disk
@@ -134,6 +146,19 @@ class Bucket(Folder):
                     if entry["type"] == "file":
                         found[f"{inside}{entry['name'].rpartition('/')[2]}"] = int(entry["size"])
         return found
+
+    def path(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    def sizes(self, wanted: Sequence[str]) -> dict[str, int]:
+        fs, top = storage.file_system(self.root)
+        fs.invalidate_cache()
+        here = {
+            entry["name"].rpartition("/")[2]: int(entry["size"])
+            for entry in fs.ls(top, detail=True)
+            if entry["type"] == "file"
+        }
+        return {name: here[name] for name in wanted if name in here}
 
     def empty(self) -> bool:
         fs, top = storage.file_system(self.root)

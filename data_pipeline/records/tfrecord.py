@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import hashlib
+import io
 import mmap
 import os
 import struct
@@ -20,8 +21,10 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 
+from data_pipeline import storage
 from data_pipeline.records import example as records
 from data_pipeline.records import manifest as manifests
+from data_pipeline.records.places import place_of
 from data_pipeline.schema import PairRecord
 
 HEADER, FOOTER = 12, 4
@@ -116,9 +119,9 @@ def scan_index(path: str | os.PathLike) -> np.ndarray:
         CorruptRecordError: when a header's checksum is wrong or the file ends inside a record.
     """
     places: list[tuple[int, int]] = []
-    size = os.path.getsize(path)
+    size = storage.size_of(path)
     at = 0
-    with open(path, "rb") as file:
+    with storage.open_binary(path) as file:
         while at < size:
             file.seek(at)
             header = file.read(HEADER)
@@ -138,10 +141,11 @@ class ShardSource:
     """Random access to the records of one split of a packed directory: a source for ``grain.MapDataset.source``.
 
     Files are memory-mapped when touched, the last `MAX_MAPS` of them, in each process for itself; the object pickles small.
-    Arrays of records stored ``raw`` are read-only views of the page cache, and keep their own map open.
+    Arrays of records stored ``raw`` are read-only views of the page cache, and keep their own map open. In a bucket a
+    record is one request for its range of bytes.
 
     Args:
-        directory: the packed directory, its ``manifest.json``, or a loaded `manifest.Manifest`.
+        directory: the packed directory, here or in a bucket, its ``manifest.json``, or a loaded `manifest.Manifest`.
         split: ``train``, ``val`` or ``test``.
         verify_crc: when a record's checksum is checked, one of `VERIFY_CRC`.
 
@@ -158,21 +162,23 @@ class ShardSource:
         self.manifest = directory if isinstance(directory, manifests.Manifest) else manifests.load(directory)
         self.split, self.verify_crc = split, verify_crc
         shards = self.manifest.shards_of(split)
-        self._paths = [str(Path(self.manifest.directory) / shard.file) for shard in shards]
-        with os.scandir(self.manifest.directory or ".") as entries:
-            sizes = {entry.name: entry.stat().st_size for entry in entries}
-        for path, shard in zip(self._paths, shards):
+        self._place = place_of(self.manifest.directory)
+        self._files = [shard.file for shard in shards]
+        sizes = self._place.sizes(self._files)
+        for shard in shards:
             size = sizes.get(shard.file)
             if size != shard.n_bytes:
                 found = "is missing" if size is None else f"has {size} bytes"
-                raise CorruptRecordError(path, None, f"the shard {found}, the manifest says {shard.n_bytes} bytes")
+                reason = f"the shard {found}, the manifest says {shard.n_bytes} bytes"
+                raise CorruptRecordError(self._place.path(shard.file), None, reason)
         self._starts = np.cumsum([0] + [shard.n_clips for shard in shards])
         stored = self._stored_index([shard.n_bytes for shard in shards])
         if stored is None:
-            indices = [scan_index(path) for path in self._paths]
-            for path, shard, index in zip(self._paths, shards, indices):
+            indices = [scan_index(self._place.path(file)) for file in self._files]
+            for file, shard, index in zip(self._files, shards, indices):
                 if len(index) != shard.n_clips:
-                    raise CorruptRecordError(path, None, f"{len(index)} records, the manifest says {shard.n_clips}")
+                    reason = f"{len(index)} records, the manifest says {shard.n_clips}"
+                    raise CorruptRecordError(self._place.path(file), None, reason)
             stored = np.concatenate(indices)
         self._index = stored
         self._reset()
@@ -180,8 +186,8 @@ class ShardSource:
     def _stored_index(self, sizes: Sequence[int]) -> np.ndarray | None:
         """The index beside the shards; None where it is missing or does not fit them."""
         try:
-            path = Path(self.manifest.directory) / index_file(self.manifest.name, self.split)
-            index = np.load(path, allow_pickle=False).astype(np.int64, copy=False)
+            data = self._place.read(index_file(self.manifest.name, self.split))
+            index = np.load(io.BytesIO(data), allow_pickle=False).astype(np.int64, copy=False)
             last = index[self._starts[1:] - 1].sum(axis=1) + FOOTER
             return index if len(index) == self._starts[-1] and (last == sizes).all() else None
         except (OSError, ValueError, IndexError, EOFError):
@@ -218,14 +224,12 @@ class ShardSource:
         if not 0 <= index < len(self):
             raise IndexError(f"clip {index} of {len(self)}")
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
-        data = self._map(number)
         offset, length = (int(value) for value in self._index[index])
-        record = data[offset : offset + length]
+        data = self._bytes(number, offset, length + FOOTER)
+        record = data[:length]
         if self.verify_crc == "always" or (self.verify_crc == "once" and not self._checked[index]):
-            stored = int.from_bytes(data[offset + length : offset + length + FOOTER], "little")
-            if masked_crc(record) != stored:
-                own = int(index - self._starts[number])
-                raise CorruptRecordError(self._paths[number], own, "the checksum of its data is wrong")
+            if masked_crc(record) != int.from_bytes(data[length:], "little"):
+                raise self._corrupt(index, "the checksum of its data is wrong")
             self._checked[index] = 1
         return record
 
@@ -234,8 +238,11 @@ class ShardSource:
         try:
             return records.decode(record)
         except ValueError as error:
-            number = int(np.searchsorted(self._starts, index, side="right")) - 1
-            raise CorruptRecordError(self._paths[number], int(index - self._starts[number]), str(error)) from None
+            raise self._corrupt(index, str(error)) from None
+
+    def _corrupt(self, index: int, reason: str) -> CorruptRecordError:
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return CorruptRecordError(self._place.path(self._files[number]), int(index - self._starts[number]), reason)
 
     def ids(self, index: int) -> manifests.ClipRow:
         """What the manifest knows of a clip, without touching its record."""
@@ -244,19 +251,21 @@ class ShardSource:
             for own in {0, len(self) // 2, len(self) - 1}:  # another order would name another patient, silently
                 if len(rows) != len(self) or records.clip_id(self.serialized(own)) != rows[own].clip_id:
                     raise CorruptRecordError(
-                        self._paths[0],
+                        self._place.path(self._files[0]),
                         None,
                         f"{manifests.CLIPS_NAME} and the shards do not hold the same clips in one order",
                     )
             self._rows = rows
         return self._rows[index]
 
-    def _map(self, number: int) -> memoryview:
+    def _bytes(self, number: int, offset: int, length: int) -> memoryview:
+        if storage.is_remote(self._place.root):
+            return memoryview(self._place.read_some(self._files[number], offset, length))
         with self._lock:
             if number not in self._maps:
-                with open(self._paths[number], "rb") as file:
+                with open(self._place.path(self._files[number]), "rb") as file:
                     self._maps[number] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
                 if len(self._maps) > MAX_MAPS:  # a map holds a descriptor; records that still use it keep it alive
                     self._maps.popitem(last=False)
             self._maps.move_to_end(number)
-            return self._maps[number]
+            return self._maps[number][offset : offset + length]

@@ -127,7 +127,7 @@ class LiveMasks:
     Attributes:
       kind, score, reason: see `FlowAnalysis`.
       sector: bool [H, W].
-      box: bool [H, W]: where colour is looked for; nowhere when the kind has no colour.
+      box: bool [H, W]: where colour is looked for, and marks; nowhere when the kind has no colour.
       tint: of the grey map.
     """
 
@@ -149,11 +149,11 @@ class LiveMasks:
         mask = said.masks_for((1, *frames.shape[1:3]))
         if verdict.has_colour and mask is not None:
             self._drawn = (mask[0] & fan.sector) * np.uint8(FLOW | BOX)
-            self.box = mask[0] & fan.sector
         elif verdict.has_colour:
             self._marker, self._drawn = state.marker(state.box, state.seen), drawn_over(state.seen, fan.sector)
         if self._marker is not None:
             self.box[self._marker.part] = self._marker.near | self._marker.outline
+        self.box |= self._drawn > 0
 
     def strata(self, frame: np.ndarray) -> np.ndarray:
         """Flags of the schema, uint8 [H, W], for a frame uint8 [H, W, 3] of the same size."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from data_pipeline.pixels import brightest
 from data_pipeline.schema import check_frames
 
 
@@ -18,9 +19,9 @@ def find_burned_text(frames: np.ndarray, sector: np.ndarray) -> np.ndarray:
     Glyphs are 5..22 px tall at 480 rows. Text on bright tissue or in fewer than four glyphs escapes: look at the clips.
     """
     check_frames(frames, channels=3)
-    level = frames[0].max(axis=2)
+    level = brightest(frames[0])
     for frame in frames[1 :: max(len(frames) // 24, 1)]:
-        level = np.minimum(level, frame.max(axis=2))
+        level = np.minimum(level, brightest(frame))
     scale = frames.shape[1] / 480
     size = 2 * max(int(round(4 * scale)), 2) + 1
     hat = cv2.morphologyEx(level, cv2.MORPH_TOPHAT, np.ones((size, size), np.uint8))

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.pixels import grown
+from data_pipeline.screen.colour.mask import hysteresis
 from data_pipeline.screen.parser.network import Parse, parse_screen
 
 
@@ -18,7 +19,8 @@ class LearnedOptions:
     sector: float = 0.5
     flow: float = 0.2
     outline: float = 0.2
-    overlay: float = 0.3
+    overlay: tuple[float, float] = (0.3, 0.6)
+    """Of marks: pieces above the first that hold a pixel above the second (saturated tissue is not sure of itself)."""
     small_sector: float = 0.2
     """Area of a further sector, in shares of the largest, from which it counts (biplane, dual, inset)."""
     least: float = 0.15
@@ -63,7 +65,8 @@ def see(frames: np.ndarray, darkest: np.ndarray, *, options: LearnedOptions | No
         seen = np.zeros(shape, bool)
     outline = _thin(seen, darkest, parse.outline.shape[0] / shape[0]) if seen.any() else seen
     flow = parse.native(parse.flow.max(axis=0), shape) > options.flow
-    overlay = parse.native(parse.overlay, shape) > options.overlay
+    weak, strong = options.overlay
+    overlay = hysteresis(parse.native(parse.overlay, shape), weak=weak, strong=strong)
     return Learned(
         parse=parse,
         sector=sector,

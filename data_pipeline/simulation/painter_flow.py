@@ -61,17 +61,7 @@ def invent_flow(
     cm = np.maximum(fan.lateral_step_cm[rows], 0.02)  # [h, 1] between beams
     cardiac = domain in ("heart", "fetal", "unknown")
     scale = 1.0 if cardiac else 0.35
-    fields, weights = [], []
-    for size, weight in zip(eddy_cm, (0.5, 0.35, 0.22, 0.14)):
-        for _ in range(2):
-            # The derivative across the beams makes what it is taken of narrower: vortices are drawn wider than tall.
-            sigma = max(1.0, fan.axial_px(7 * scale * size)), max(1.0, fan.lateral_px(14 * scale * size))
-            fields.append(noise_field(rng, shape, *sigma) * np.float32(scale))
-            weights.append(weight)
-    keep = math.exp(-1 / (fps * 0.12))
-    course = rng.standard_normal((count, len(fields))).astype(np.float32)
-    for k in range(1, count):
-        course[k] = keep * course[k - 1] + math.sqrt(1 - keep * keep) * course[k]
+    fields, eddies = _eddies(rng, fan, shape, sizes=eddy_cm, scale=scale, count=count, fps=fps)
     fill, eject, pulse = _drive(rng, blood, fps, cardiac)
     t = fan.t[columns]
     centre_weight = blood.mean(0).sum(0) + 1e-6
@@ -80,9 +70,9 @@ def invent_flow(
     narrow, wide = 0.9 * scale * rng.uniform(0.7, 1.3), 1.2 * scale * rng.uniform(0.7, 1.3)
     jet, back = steady.tanh(x / np.float32(narrow)), steady.tanh((x + np.float32(1.3 * scale)) / np.float32(wide))
     basis = np.stack([*fields, jet * np.float32(scale), back * np.float32(scale)]).reshape(len(fields) + 2, -1)
-    coefficients = np.concatenate(
-        [0.55 * course * np.array(weights, np.float32), (1.7 * fill + 0.1)[:, None], -(1.6 * eject)[:, None]], axis=1
-    ).astype(np.float32)
+    coefficients = np.concatenate([eddies, (1.7 * fill + 0.1)[:, None], -(1.6 * eject)[:, None]], axis=1).astype(
+        np.float32
+    )
     psi = (coefficients.astype(np.float64) @ basis).astype(np.float32).reshape(count, *shape)
     # The window is blurred before it is differentiated: a sharp one gives bright aliased rims.
     soft = np.stack([gaussian_blur(b, *_mm(fan, 2.2, 3.6)) for b in blood])
@@ -97,6 +87,25 @@ def invent_flow(
     limit = np.float32(1.5 * nyquist_cm_s)
     # No slip: velocity falls to nothing at the wall, but blood beside it still moves a little.
     return (limit * steady.tanh(velocity / limit) * smoothstep(blood, 0.10, 0.65)).astype(np.float32)
+
+
+def _eddies(
+    rng: np.random.Generator, fan: ScanGrid, shape: tuple[int, int], *, sizes: tuple[float, ...], scale: float, count: int,
+    fps: float,
+) -> tuple[list[np.ndarray], np.ndarray]:  # fmt: skip
+    """Stream functions of vortices, two of each size (cm), and how strong each is over time: float32 ``[count, fields]``."""
+    fields, weights = [], []
+    for size, weight in zip(sizes, (0.5, 0.35, 0.22, 0.14)):
+        for _ in range(2):
+            # The derivative across the beams makes what it is taken of narrower: vortices are drawn wider than tall.
+            sigma = max(1.0, fan.axial_px(7 * scale * size)), max(1.0, fan.lateral_px(14 * scale * size))
+            fields.append(noise_field(rng, shape, *sigma) * np.float32(scale))
+            weights.append(weight)
+    keep = math.exp(-1 / (fps * 0.12))
+    course = rng.standard_normal((count, len(fields))).astype(np.float32)
+    for k in range(1, count):
+        course[k] = keep * course[k - 1] + math.sqrt(1 - keep * keep) * course[k]
+    return fields, 0.55 * course * np.array(weights, np.float32)
 
 
 def _drive(rng, blood: np.ndarray, fps: float, cardiac: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

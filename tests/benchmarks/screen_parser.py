@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
 import json
 import pathlib
 import time
@@ -27,6 +28,12 @@ JUDGED = Styles(
 )  # fmt: skip
 
 
+def first_frames(clip: ScreenClip, count: int) -> ScreenClip:
+    """The clip's first frames only."""
+    planes = ("frames", "clean", "sector", "flow", "outline", "overlay")
+    return dataclasses.replace(clip, **{name: getattr(clip, name)[:count] for name in planes})
+
+
 def judge(clip: ScreenClip) -> dict[str, float | str | bool]:
     """One screen's row."""
     began = time.process_time()
@@ -43,7 +50,7 @@ def judge(clip: ScreenClip) -> dict[str, float | str | bool]:
     if row["kind"] in flow:
         marked = (found.strata & (FLOW | OUTLINE)) > 0
         painted, line = clip.flow > 0.5, clip.outline > 0.3
-        touched = (clip.flow > 0.15) | (clip.outline > 0.1)
+        touched = (clip.flow > 0.15) | (clip.outline > 0.1) | (clip.overlay > 0.1)
         row["recall"] = float(marked[painted | line].mean())
         row["precision"] = float(touched[marked].mean()) if marked.any() else float("nan")
         if (line & ~painted).any():
@@ -61,6 +68,7 @@ def calibration_error(scores: np.ndarray, right: np.ndarray, *, bins: int = 10) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=120)
+    parser.add_argument("--frames", type=int, default=8, help="of each clip; 1: how well single frames are parsed")
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -68,7 +76,8 @@ def main() -> None:
     rows = []
     for k in range(options.clips):
         rng = np.random.default_rng([77, k])
-        rows.append(judge(draw_screen_clip(rng, tissues, styles=JUDGED, rows=(112, 640))))
+        clip = draw_screen_clip(rng, tissues, styles=JUDGED, rows=(112, 640))
+        rows.append(judge(first_frames(clip, options.frames)))
     mean = lambda name, some: float(np.nanmean([r[name] for r in some if name in r]))  # noqa: E731
     groups = {"colour, one sector": [r for r in rows if r["layout"] == "single" and "recall" in r]}
     groups["colour, every layout"] = [r for r in rows if "recall" in r]
@@ -82,9 +91,8 @@ def main() -> None:
     grey = [r for r in rows if r["kind"] == "bmode"]
     called = sum(r["got"] in ("cfd", "power") for r in grey)
     print(f"kind right {right.mean():.3f} of {len(rows)}; greyscale called colour {called} of {len(grey)}")
-    print(
-        f"calibration error {calibration_error(score, right):.3f}; {mean('ms', rows):.0f} ms a frame, clips of 8 frames"
-    )
+    print(f"calibration error {calibration_error(score, right):.3f}")
+    print(f"{mean('ms', rows):.0f} ms a frame, clips of {options.frames} frames")
     wrong = collections.Counter((r["kind"], r["layout"], r["got"], r["unsure"]) for r in rows if not r["right"])
     for (kind, layout, got, unsure), count in wrong.items():
         print(f"  wrong: {kind} on a {layout} screen called {got}{', unsure' if unsure else ''}: {count}")

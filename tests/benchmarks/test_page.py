@@ -32,7 +32,7 @@ def test_the_page_says_all_that_was_measured(tmp_path):
     page.write(tmp_path / "speed.md", [RESULT])
     text = (tmp_path / "speed.md").read_text()
     assert all(told in text for told in TOLD)
-    assert "| network |  83.3 | 12 |   11 - 13 |    50 % |        3 |" in text
+    assert "| network | 83.3 | 12 | 11 - 13 | 50 % | 3 |" in text
     assert "![translate: ratios](speed_translate.svg)" in text
     assert "network : peer" in (tmp_path / "speed_translate.svg").read_text()
     page.write(tmp_path / "speed.html", [RESULT, RESULT])

@@ -17,7 +17,7 @@ import numpy as np
 from data_pipeline.files import atomic_path, write_json
 
 CODECS = {
-    ".mp4": ("libx264", {"crf": "16", "preset": "medium"}),
+    ".mp4": ("libx264", {"crf": "14", "preset": "veryfast"}),
     ".mkv": ("ffv1", {}),
     ".avi": ("ffv1", {}),
     ".gif": ("gif", {}),

@@ -36,6 +36,8 @@ class Item:
     fps: float | None = None
     """Frame rate by the set's table, where it has one."""
     labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    version: str = dataclasses.field(default="", repr=False)
+    """Of a file in a bucket: changes when the file does."""
 
     @property
     def exists(self) -> bool:

@@ -34,7 +34,7 @@ class ColourOptions:
     """Frames below which nothing can be called static."""
 
 
-def hysteresis(level: np.ndarray, *, weak: int, strong: int) -> np.ndarray:
+def hysteresis(level: np.ndarray, *, weak: float, strong: float) -> np.ndarray:
     """bool: pixels above ``weak`` whose 8-connected component holds one above ``strong``."""
     possible = (level > weak).astype(np.uint8)
     count, labels = cv2.connectedComponents(possible, connectivity=8)

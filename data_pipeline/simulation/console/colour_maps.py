@@ -155,6 +155,21 @@ def make_colour_map(
         "family": family, "kind": kind, "baseline": baseline, "invert": invert, "hue": hue, "gain": gain,
         "gamma": gamma, "levels": levels, "variance_gain": variance_gain,
     }  # fmt: skip
+    return ColourMap(
+        family=family,
+        kind=kind,
+        table=np.clip(np.floor(_table(**settings) + 0.5), 0, 255).astype(np.uint8),
+        baseline=float(baseline),
+        invert=bool(invert),
+        settings=settings,
+    )
+
+
+def _table(
+    *, family: str, kind: str, baseline: float, invert: bool, hue: float, gain: float, gamma: float, levels: int,
+    variance_gain: float,
+) -> np.ndarray:  # fmt: skip
+    """Levels 0..255 of a bar, float ``[_LUT_SIZE, S, 3]``; see `make_colour_map`."""
 
     def path(anchors, magnitude: np.ndarray) -> np.ndarray:
         magnitude = np.floor(np.clip(magnitude, 0, 1) ** gamma * (levels - 1) + 0.5) / (levels - 1)
@@ -173,7 +188,7 @@ def make_colour_map(
     if kind == "variance":
         amount = variance_gain * np.linspace(0, 1, VARIANCE_STEPS)[None, :, None]
         # Red turns through yellow to green and blue through cyan: the map adds green and lets the rest fade later.
-        table = np.concatenate(
+        return np.concatenate(
             [
                 table[..., :1] * (1 - 0.55 * amount**2),
                 np.minimum(table[..., 1:2] + 255 * amount, 255.0),
@@ -181,14 +196,7 @@ def make_colour_map(
             ],
             axis=-1,
         )
-    return ColourMap(
-        family=family,
-        kind=kind,
-        table=np.clip(np.floor(table + 0.5), 0, 255).astype(np.uint8),
-        baseline=float(baseline),
-        invert=bool(invert),
-        settings=settings,
-    )
+    return table
 
 
 def draw_colour_map(

@@ -71,6 +71,15 @@ def test_blur_equals_scipy(sigma, size):
     np.testing.assert_allclose(gaussian_blur(jnp.asarray(image), sigma=sigma), expected, atol=1e-6)
 
 
+def test_the_gradient_of_a_blur_is_its_transpose():
+    shape, radius = (12, 13), 5
+    pixels = np.eye(shape[0] * shape[1], dtype=np.float32).reshape(-1, *shape)
+    matrix = np.asarray(gaussian_blur(jnp.asarray(pixels), sigma=1.5, radius=radius)).reshape(len(pixels), -1)
+    weights = jnp.asarray(np.random.default_rng(0).standard_normal(shape), jnp.float32)
+    found = jax.grad(lambda x: jnp.sum(weights * gaussian_blur(x, sigma=1.5, radius=radius)))(jnp.zeros(shape))
+    np.testing.assert_allclose(found, (matrix @ np.asarray(weights).ravel()).reshape(shape), atol=1e-6)
+
+
 def test_errors_equal_scikit_image():
     a, b = clips(2)
     expected = [skimage.metrics.peak_signal_noise_ratio(y, x, data_range=1) for x, y in zip(a, b)]

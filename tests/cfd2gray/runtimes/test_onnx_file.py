@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -158,12 +159,17 @@ def test_the_command_writes_a_graph_that_says_what_it_is(tmp_path, capsys):
     assert main(["export", "--weights", str(tmp_path / "w.safetensors")]) == 2
 
 
-def test_the_numpy_example_needs_neither_jax_nor_this_package(tmp_path):
-    weights = awake(SPEC)
-    write_onnx(tmp_path / "grey.onnx", weights)
+@pytest.fixture
+def coloured_clip():
     rng = np.random.default_rng(0)
     clip = rng.integers(20, 120, (4, 30, 41, 1), dtype=np.uint8).repeat(3, axis=3)
     clip[:, 10:20, 10:25] = (200, 30, 20)
+    return clip
+
+
+def test_the_numpy_example_needs_neither_jax_nor_this_package(tmp_path, coloured_clip):
+    clip = coloured_clip
+    write_onnx(tmp_path / "grey.onnx", awake(SPEC))
     np.save(tmp_path / "clip.npy", clip)
     without = "import runpy, sys; sys.modules |= dict.fromkeys(['jax', 'cfd2gray', 'cv2']); sys.argv.pop(0); "
     code = without + "runpy.run_path(sys.argv[0], run_name='__main__')"
@@ -176,3 +182,47 @@ def test_the_numpy_example_needs_neither_jax_nor_this_package(tmp_path):
     grey = np.load(tmp_path / "grey.npy")
     assert grey.dtype == np.uint8 and grey.shape == clip.shape[:3] and "synthesised" in done.stdout
     np.testing.assert_array_equal(grey[:, :6], clip[:, :6, :, 0])
+
+
+NODE = """
+const ort = require("onnxruntime-web"), fs = require("fs")
+const [page, graph, clip, target, radius, ...size] = process.argv.slice(1)
+globalThis.ort = ort
+const body = fs.readFileSync(page, "utf8").split("<script>")[1].split("</script>")[0]
+const script = body.replace(/RADIUS = [0-9]+/, `RADIUS = ${radius}`)
+const translate = new Function(script + "; return translate")(), [count, height, width] = size.map(Number)
+delete ort.env.wasm.wasmPaths  // the page's own are beside it
+ort.env.wasm.numThreads = 1
+ort.InferenceSession.create(fs.readFileSync(graph)).then(async session => {
+  const grey = await translate(session, { count, height, width, rgb: new Uint8Array(fs.readFileSync(clip)) })
+  fs.writeFileSync(target, grey)
+})
+"""
+
+
+def has_web_runtime():
+    found = shutil.which("node") and subprocess.run(["node", "-e", "require('onnxruntime-web')"], capture_output=True)
+    return bool(found) and found.returncode == 0
+
+
+@pytest.mark.skipif(
+    not has_web_runtime(), reason="no node with onnxruntime-web (npm install onnxruntime-web; NODE_PATH)"
+)
+def test_the_browser_page_translates_like_the_numpy_example(tmp_path, coloured_clip):
+    weights = awake(SPEC)
+    write_onnx(tmp_path / "grey.onnx", weights)
+    np.save(tmp_path / "clip.npy", coloured_clip)
+    (tmp_path / "clip.rgb").write_bytes(coloured_clip.tobytes())
+    examples = pathlib.Path(__file__).parents[3] / "docs" / "examples"
+    files = [str(tmp_path / name) for name in ("grey.onnx", "clip.npy", "grey.npy")]
+    subprocess.run([sys.executable, str(examples / "onnx_numpy.py"), *files], check=True, timeout=120)
+    files = [
+        str(examples / "onnx_browser.html"),
+        *(str(tmp_path / name) for name in ("grey.onnx", "clip.rgb", "grey.raw")),
+    ]
+    numbers = map(str, (weights.spec.radius, *coloured_clip.shape[:3]))
+    done = subprocess.run(["node", "-e", NODE, *files, *numbers], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    expected = np.load(tmp_path / "grey.npy")
+    found = np.frombuffer((tmp_path / "grey.raw").read_bytes(), np.uint8).reshape(expected.shape)
+    assert np.abs(found.astype(int) - expected).max() <= 1

@@ -18,8 +18,8 @@ from cfd2gray.translation.output.video import write_video
 from cfd2gray.translation.translator import Translator
 from cfd2gray.weights.pretrained import GeneratorWeights, load_weights, save_weights
 from data_pipeline.readers import IngestError, read_clip
-from data_pipeline.schema import FLOW, OUTLINE
-from data_pipeline.screen.analysis import analyse
+from data_pipeline.schema import FLOW, OUTLINE, SECTOR
+from data_pipeline.screen.analysis import FlowAnalysis, analyse
 from data_pipeline.screen.deidentify import KeyedHasher
 from data_pipeline.simulation.simulator import simulate_pair
 from tests.cfd2gray.tiny import SPEC
@@ -77,8 +77,8 @@ class Counting:
     def __init__(self, network):
         self.network, self.weights, self.runtime, self.frames = network, network.weights, network.runtime, 0
 
-    def windows(self, frames, hidden, wanted=None):
-        for part, found in self.network.windows(frames, hidden, wanted):
+    def windows(self, frames, hidden, wanted=None, *, confidence=True):
+        for part, found in self.network.windows(frames, hidden, wanted, confidence=confidence):
             self.frames += part.stop - part.start
             yield part, found
 
@@ -130,6 +130,17 @@ def test_confidence_is_a_probability_and_lower_under_colour(translator, pair):
     _, confidence = translator.with_confidence(pair.cfd)
     assert confidence.shape == pair.cfd.shape[:3] and confidence.min() >= 0 and confidence.max() == 1
     assert confidence[(pair.strata & 4) > 0].mean() < 1
+
+
+@pytest.mark.parametrize("runtime", ["jax", "openvino", "onnxruntime"])
+def test_confidence_that_nobody_asks_for_is_not_made_and_changes_nothing(pair, runtime):
+    translator = make_translator(runtime)
+    with_it, without = (translator.translate(pair.cfd, confidence=wanted) for wanted in (True, False))
+    assert without.confidence.shape == (0, *pair.cfd.shape[1:3])
+    np.testing.assert_array_equal(with_it.grey, without.grey)
+    small = pair.cfd[:, :96, :96], (pair.strata[:, :96, :96] & FLOW).astype(bool).astype(np.uint8)
+    _, found = next(translator._network.windows(*small, confidence=False))
+    assert len(found) == 1
 
 
 def test_whole_frame_touches_the_whole_sector(translator, pair):
@@ -225,3 +236,27 @@ def test_many_files_are_translated_side_by_side_and_told_in_order(translator, pa
     for facts in found["translated"]:
         grey = np.load(tmp_path / "out" / facts["output"])
         np.testing.assert_array_equal(grey, translator(pair.cfd[: facts["frames"]]))
+
+
+def test_each_plane_of_a_biplane_screen_is_translated_as_if_it_were_alone():
+    pair = simulate_pair("A4C", 5, height=96, width=96, frames=6, split="test")
+    translator, gap = make_translator(), np.zeros((6, 96, 64), np.uint8)
+    wide = np.concatenate([pair.cfd, np.repeat(gap[..., None], 3, axis=-1), pair.cfd], axis=2)
+    strata = np.concatenate([pair.strata, gap, pair.strata], axis=2)
+
+    def translated(columns):
+        shown = np.zeros(wide.shape[2], np.uint8)
+        shown[columns] = 1
+        flags = strata * shown
+        analysis = FlowAnalysis(sector=(flags[0] & SECTOR) > 0, strata=flags)
+        return translator.translate(wide * shown[:, None], analysis=analysis)
+
+    left, right = slice(0, 96), slice(160, 256)
+    both, total = translated(slice(None)), 0.0
+    for columns in (left, right):
+        alone = translated(columns)
+        np.testing.assert_array_equal(both.grey[..., columns], alone.grey[..., columns])
+        np.testing.assert_array_equal(both.confidence[..., columns], alone.confidence[..., columns])
+        total = total + alone.synthesised
+    assert total.min() > 0
+    np.testing.assert_allclose(both.synthesised, total, rtol=1e-6)

@@ -1,13 +1,19 @@
 import csv
+import dataclasses
 import json
+import os
 import pathlib
+import shutil
 import sqlite3
 import stat
 
+import cv2
+import numpy as np
 import pytest
 
 from cfd2gray.pages import census as census_page
 from data_pipeline import parallel
+from data_pipeline.census import rows, sheets
 from data_pipeline.census import run as census_module
 from data_pipeline.census import tables as census_tables
 from data_pipeline.census.rows import CensusOptions, CensusRow, SeenRows
@@ -221,3 +227,79 @@ def test_many_patterns_are_cut(monkeypatch, tmp_path):
     )
     empty = (tmp_path / "e.html").read_text()
     assert "No greyscale and no colour-flow video was found" in empty
+
+
+def test_pictures_are_a_fair_draw_and_hold_no_text(archive, tmp_path):
+    options = CensusOptions(thumbnails=True)
+    found = census(archive, out_dir=tmp_path / "whole", key=KEY, options=options)
+    for k in (1, 2):
+        census(archive, out_dir=tmp_path / "parts", key=KEY, options=options, part=(k, 2))
+    joined = census(archive, out_dir=tmp_path / "parts", key=KEY, options=options)
+    assert joined.thumbnails == found.thumbnails and set(found.thumbnails) >= {"bmode", "cfd", "dual"}
+    for kind, pictures in found.thumbnails.items():
+        shown = [row.clip for row in found.rows if kind in (row.kind, "unsure" if row.unsure else "")]
+        assert [clip for clip, _ in pictures] == sorted(shown)[: rows.SHOWN]
+    lines = {row.clip: row.clip[:8] for row in found.rows}
+    for path in sheets.write_sheets(found.thumbnails, lines, tmp_path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert cv2.imread(str(path)).shape[1] == 6 * sheets.SIDE
+    sector = np.zeros((80, 100), bool)
+    sector[20:70, 10:90] = True
+    frames = np.full((3, 80, 100, 3), 90, np.uint8)
+    (picture,) = [cv2.imdecode(np.frombuffer(sheets.thumbnail(frames, sector), np.uint8), 1)]
+    assert picture.shape == (sheets.SIDE, sheets.SIDE, 3) and (picture[: 128 * 50 // 80] == 90).all()
+    assert not cv2.imdecode(np.frombuffer(sheets.thumbnail(frames, sector & False), np.uint8), 1).any()
+
+
+def test_the_private_list_says_which_file_is_what(archive, found, tmp_path):
+    path = tmp_path / "list.csv"
+    census_tables.write_private_list(found, path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    lines = list(csv.DictReader(path.read_text().splitlines()))
+    assert [line["file"].removeprefix(f"{archive}/") for line in lines][1:3] == ["a/IM1.dcm", "a/IM2.dcm"]
+    assert [line["use"] for line in lines] == ["", "pair", "translate", "translate", "translate", "", "pair", "", ""]
+    assert [line["code"] for line in lines if line["code"]] == ["unknown_format", "not_ultrasound", "truncated"]
+    assert [line["clip"] for line in lines] == [row.clip for row in found.rows]
+
+
+def test_what_it_would_take(found):
+    work = census_tables.work(found)
+    assert (work["translate"].clips, work["translate"].frames) == (3, 15)
+    assert work["translate"].gigabytes == round(3 * 200 * 200 * 3 * 5 / 1e9, 3)
+    assert work["pack"].clips == 2 and work["pack"].frames == 10
+    dull = dataclasses.replace(found.rows[1], score=0.6, seconds=2.0, n_frames=400, looked=40)
+    told = census_tables.summary(Census(rows=(dull,)))
+    assert told["unsure"] == {"bmode": 1} and told["work"]["pack"]["core_hours"] == round(20 / 3600, 3)
+
+
+def test_links_are_followed_when_asked_for(archive, found, tmp_path):
+    (tmp_path / "links").mkdir()
+    for name in ("a", "b", "c", "notes SECRET-E.dat"):
+        (tmp_path / "links" / name).symlink_to(archive / name)
+    (tmp_path / "links" / "gone").symlink_to(archive / "nothing")
+    (tmp_path / "links" / "real.dcm").write_bytes((archive / "a" / "IM1.dcm").read_bytes())
+    assert census(tmp_path / "links", key=KEY).passed_over == {"link": 5}
+    followed = census(tmp_path / "links", key=KEY, options=CensusOptions(follow_links=True))
+    assert followed.passed_over == {"link": 1} and len(followed.rows) == len(found.rows) + 1
+    assert [row.modality for row in followed.rows[2:]] == [row.modality for row in found.rows[1:]]
+
+
+def test_two_censuses_on_one_folder_exclude_each_other(archive, tmp_path):
+    with SeenRows(tmp_path, CensusOptions()), pytest.raises(ValueError, match="in use by another census"):
+        census(archive, out_dir=tmp_path, key=KEY)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_what_cannot_be_opened_is_counted_and_named(archive, tmp_path):
+    folder = tmp_path / "archive"
+    shutil.copytree(archive, folder)
+    for path in (tmp_path, *tmp_path.parents):
+        path.chmod(path.stat().st_mode | 0o055)
+    (folder / "b").chmod(0)
+    told, user = [], os.geteuid()
+    os.seteuid(65534)
+    try:
+        counted = census(folder, key=KEY, on_error=lambda path, code, _: told.append((pathlib.Path(path).name, code)))
+    finally:
+        os.seteuid(user)
+    assert counted.passed_over == {"unreadable_folder": 1} and ("b", "unreadable_folder") in told

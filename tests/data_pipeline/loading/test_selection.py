@@ -61,3 +61,11 @@ def test_clips_made_while_training_have_the_wanted_target(kind):
         config = tiny_config(f"data.mixture=(('{kind}', 1.0),)", "data.simulated_clips=40", f"data.targets={targets}")
         source = build_source(config, "train")
         assert {source.ids(i).shared for i in range(len(source))} == wanted
+
+
+def test_a_config_mixes_its_sources():
+    parts = "data.mixture=(('simulation', 0.75), ('painted', 0.25))"
+    source = build_source(tiny_config(parts, "data.simulated_clips=8"), "train")
+    kinds = [source.ids(i).kind for i in range(len(source))]
+    assert set(kinds) == {"simulated", "painted"}
+    assert kinds.count("simulated") == pytest.approx(0.75 * len(kinds), abs=1)

@@ -5,6 +5,10 @@ import dataclasses
 import functools
 import os
 import re
+import socket
+import subprocess
+import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -40,6 +44,72 @@ def test_beam_packs_the_same_files(tmp_path, encoding):
                     for name in ("alone", "beam"))  # fmt: skip
     assert ours == theirs and len(beam.shards) > len(beam.splits)
     assert not list((tmp_path / "beam").rglob("*.part"))
+
+
+@contextlib.contextmanager
+def portable_runner():
+    """Beam's job server and a pool that starts a worker process for each share of the work, as beside a Flink cluster."""
+    with contextlib.ExitStack() as started:
+        ports = []
+        for module, option in (
+            ("apache_beam.runners.portability.local_job_service_main", "--port"),
+            ("apache_beam.runners.worker.worker_pool_main", "--service_port"),
+        ):
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                ports.append(free.getsockname()[1])
+            process = started.enter_context(
+                subprocess.Popen([sys.executable, "-m", module, option, str(ports[-1])], stderr=subprocess.DEVNULL)
+            )
+            started.callback(process.terminate)
+            deadline = time.monotonic() + 120
+            while time.monotonic() < deadline and process.poll() is None:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", ports[-1]), 1):
+                    break
+                time.sleep(0.2)
+        yield [
+            f"--job_endpoint=127.0.0.1:{ports[0]}", "--environment_type=EXTERNAL",
+            f"--environment_config=127.0.0.1:{ports[1]}",
+        ]  # fmt: skip
+
+
+@contextlib.contextmanager
+def direct_runner():
+    yield ["--direct_num_workers=4", "--direct_running_mode=multi_processing"]
+
+
+@pytest.mark.parametrize(("runner", "started"), [("DirectRunner", direct_runner), ("PortableRunner", portable_runner)])
+def test_worker_processes_give_what_parts_and_one_run_give(tmp_path, monkeypatch, runner, started):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    monkeypatch.setenv(
+        "PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    )  # the pool starts `python`
+    alike = [
+        dataclasses.replace(make_pair(40 + n, height=64, width=64), grey=make_pair(0, height=64, width=64).grey)
+        for n in range(9)
+    ]
+    jobs = [*(Job(n) for n in range(20)), Given(tuple(alike)), Job(3), FailingJob(TypedError), FailingJob(OSError)]
+    options = {"shard_mb": 0.03}
+    whole = pack.pack(jobs, tmp_path / "whole", key=KEY, **options)
+    assert whole.near_duplicates and whole.duplicates == 1 and whole.errors == {"OSError": 1, "truncated": 1}
+    for parts in (1, 3, 8):
+        for k in range(1, parts + 1):
+            pack.pack(jobs, tmp_path / str(parts), key=KEY, part=(k, parts), **options)
+        assert pack.finish(tmp_path / str(parts)) == whole
+    with started() as told:
+        manifest = pack_with_beam(jobs_of(*jobs), str(tmp_path / "beam"), runner=runner, runner_options=told, **options)
+    assert manifest == whole
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Given:
+    records: tuple
+
+    def __call__(self):
+        return list(self.records)
+
+    def __repr__(self):
+        return f"Given({[record.clip_id for record in self.records]})"
 
 
 class Dies(Job):

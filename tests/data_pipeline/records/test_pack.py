@@ -326,3 +326,26 @@ def test_near_duplicates_are_those_of_comparing_all(tmp_path):
     images[order].tofile(tmp_path / "images")
     stored = near_duplicates.Stored(tmp_path / "images", np.argsort(order))
     assert near_duplicates.find(stored, split) == pairs
+
+
+def test_whatever_counts_has_reached_the_disk(tmp_path, monkeypatch):
+    """A power cut takes the bytes that no fsync named: a finished packing has none of them."""
+    synced, fsync = set(), os.fsync
+
+    def noted(handle):
+        fsync(handle)
+        synced.add(os.fstat(handle).st_ino)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    pack.pack([*(Job(n) for n in range(9)), Job(1, frames=4)], tmp_path / "out", shard_mb=0.02)
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.stat().st_size]
+    assert len(files) > 8 and not [path.name for path in files if path.stat().st_ino not in synced]
+
+
+def test_what_attempts_left_behind_is_gone_at_the_end(tmp_path):
+    out = tmp_path / "out"
+    pack.pack([Job(n) for n in range(9)], out, part=(1, 1))
+    (out / "batches" / "0000-000001-train-07").write_bytes(b"of an attempt that was cut off")
+    (out / "batches" / "mine.txt").write_text("mine")
+    pack.finish(out)
+    assert not (out / "batches" / "0000-000001-train-07").exists() and (out / "batches" / "mine.txt").exists()

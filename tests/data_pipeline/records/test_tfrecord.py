@@ -84,7 +84,7 @@ def test_few_descriptors_for_many_shards(tmp_path, monkeypatch):
         )
         return sum("tfrecord" in link for link in links)
 
-    assert len(source._paths) == 12
+    assert len(source._files) == 12
     for index in (*range(12), 0, 5):
         assert source[index].clip_id == f"clip{index:04d}"
         assert held() <= 3
