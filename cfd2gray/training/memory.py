@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 
@@ -22,7 +23,7 @@ def step_bytes(compiled: jax.stages.Compiled) -> int:
     return analysis.temp_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
 
 
-def free_bytes(device: jax.Device) -> int | None:
+def free_bytes(device: Any) -> int | None:
     """Bytes that are free on a device; of a CPU those of the machine or its container. None: it does not say."""
     if device.platform == "cpu":
         return host_free_bytes()
@@ -50,7 +51,7 @@ def host_free_bytes(root: pathlib.Path = CGROUP) -> int | None:
     return max(free, 0)
 
 
-def check_memory(need: int, devices: Sequence[jax.Device], *, free: int | None) -> None:
+def check_memory(need: int, devices: Sequence[Any], *, free: int | None) -> None:
     """Refuse a step that cannot fit.
 
     Args:

@@ -14,6 +14,7 @@ import socket
 import threading
 import types
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ class StopRequest:
     def __init__(self, leave: Callable[[], object] | None = None) -> None:
         self.requested = False
         self._leave, self._finish = leave, None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def _note(self, number: int, frame: types.FrameType | None) -> None:
         if self.requested:
