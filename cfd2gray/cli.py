@@ -4,18 +4,32 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
+import pathlib
 import sys
 from collections.abc import Sequence
 
 from cfd2gray import __version__
 from cfd2gray.commands import archive, bench, card, export, judge, learn, readers, simulate, start, translate
 from cfd2gray.commands.parsers import PROG, CommandParser, adder
+from cfd2gray.exit_codes import EXIT_INTERRUPTED, EXIT_MISTAKE, exit_code, leave_note
+from data_pipeline.mistakes import Mistake, named_mistakes
+from data_pipeline.storage import only_here
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 1 some inputs failed, 2 a user's mistake, 75 stopped on request."""
+    """Run one command; returns the exit code: 0 done, 1 some inputs failed, others as in `cfd2gray.exit_codes`."""
+    try:
+        return leave_note(_run(argv))
+    except SystemExit as error:  # argparse
+        if isinstance(error.code, int):
+            leave_note(error.code)
+        raise
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = build_parser()
     args, extra = parser.parse_known_args(argv)
     overrides = [text.removeprefix("--config.") for text in extra if text.startswith("--config.")]
@@ -25,21 +39,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.overrides = overrides
     _quiet_libraries(verbose=args.verbose)
     try:
-        return args.run(args) or 0
+        # What a scheduler starts again sorts its errors itself; otherwise what was refused is what was asked for.
+        with contextlib.nullcontext() if args.restarts else named_mistakes():
+            _stay_here(args)
+            return args.run(args) or 0
     except KeyboardInterrupt:
         print(f"{PROG} {args.command}: interrupted", file=sys.stderr)
-        return 130
+        return EXIT_INTERRUPTED
     except ModuleNotFoundError as error:
         if args.debug or (error.name or "").startswith((PROG, "data_pipeline")):
             raise
         print(f"{PROG} {args.command}: needs {error.name}, which is not installed; pip install {PROG}", file=sys.stderr)
-        return 2
-    except (ValueError, OSError) as error:
+        return EXIT_MISTAKE
+    except (Mistake, OSError) as error:
         if args.debug:
             raise
         text = " ".join(str(error).split())
         print(f"{PROG} {args.command}: {text or type(error).__name__}", file=sys.stderr)
-        return 2
+        return exit_code(error)
+
+
+def _stay_here(args: argparse.Namespace) -> None:
+    """Paths of this machine stay paths; a URL among them would name a folder like ``gs:`` and is refused."""
+    for name, value in vars(args).items():
+        what = f"--{name.replace('_', '-')}"
+        if isinstance(value, pathlib.Path):
+            setattr(args, name, only_here(value, what))
+        elif isinstance(value, list):
+            setattr(args, name, [only_here(v, what) if isinstance(v, pathlib.Path) else v for v in value])
 
 
 def _quiet_libraries(*, verbose: bool) -> None:

@@ -1,6 +1,6 @@
 """The paper's amount of data, 54,975 clips (Tomic et al., arXiv 2511.03255), at 256 px on a TPU pod slice.
 
-    cfd2gray train --config paper_scale --config.data.dir=/mnt/records --workdir gs://BUCKET/runs/paper
+    cfd2gray train --config paper_scale --config.data.dir=/mnt/records --workdir /mnt/shared/runs/paper
 
 Hardware: TPU v5e-256 (topology 16x16, 64 hosts with four chips each). `launch/README.md` says how to get and start one.
 Reached: not run yet. `python -m launch.aot --config paper_scale --topology v5e:16x16` compiles its steps for that

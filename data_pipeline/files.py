@@ -12,15 +12,17 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+from data_pipeline.storage import only_here
+
 
 @contextlib.contextmanager
 def atomic_path(target: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """A free name beside ``target`` with the same suffix, to be written by the caller.
 
     The file is renamed to ``target`` on success and removed on failure; the folder is made where it is missing. The name is
-    this call's own, so that neither threads nor machines that share a folder meet.
+    this call's own, so that neither threads nor machines that share a folder meet. A URL is refused (`storage.only_here`).
     """
-    target = pathlib.Path(target)
+    target = only_here(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.stem}-{uuid.uuid4().hex[:12]}{target.suffix}")
     try:

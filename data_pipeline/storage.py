@@ -10,10 +10,13 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
+
+from data_pipeline.mistakes import Mistake
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 """Protocol -> the extra of this package that reads it."""
@@ -29,6 +32,28 @@ def local_or_remote(text: str) -> str:
     if text.startswith("file://"):
         text = text.removeprefix("file://")
     return text.rstrip("/") if is_remote(text) else os.path.expanduser(text)
+
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)  # one letter is a drive
+
+
+def only_here(place: str | os.PathLike[str], what: str = "this path") -> pathlib.Path:
+    """``place`` as a path of this machine, for what cannot work elsewhere; ``file://`` is taken off.
+
+    Raises:
+        Mistake: for any other URL, also one that `pathlib` has squeezed to ``gs:/bucket``: it would name a local folder.
+    """
+    text = os.fspath(place)
+    url = _URL.match(text)
+    if url is None:
+        return pathlib.Path(place)
+    scheme, rest = url.groups()
+    if scheme == "file":
+        return pathlib.Path("/", rest)
+    raise Mistake(
+        f"{what} must be on this machine or on a mounted file system, got {scheme}://{rest}; mount the bucket (gcsfuse, "
+        "mount-s3, blobfuse2) and give the path below the mount"
+    )
 
 
 def file_system(place: str) -> tuple[Any, str]:

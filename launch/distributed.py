@@ -23,11 +23,11 @@ from collections.abc import Iterator, Mapping
 
 import jax
 
+from cfd2gray.exit_codes import exit_code
+from data_pipeline.mistakes import Mistake
+
 MODES = ("auto", "on", "off")
 COORDINATOR, PROCESSES, PROCESS = "CFD2GRAY_COORDINATOR", "CFD2GRAY_PROCESSES", "CFD2GRAY_PROCESS"
-
-EXIT_MISTAKE = 2
-"""Exit code for bad input or settings: starting again changes nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ def find_place(environ: Mapping[str, str]) -> Place | None:
     """What the environment says, or None when this process is alone.
 
     Raises:
-      ValueError: When only a part of the variables is set, or one makes no sense.
+      Mistake: When only a part of the variables is set, or one makes no sense.
     """
     own = {name: environ[name] for name in (COORDINATOR, PROCESSES, PROCESS) if name in environ}
     if own:
@@ -67,12 +67,12 @@ def find_place(environ: Mapping[str, str]) -> Place | None:
 def _own_place(own: Mapping[str, str]) -> Place | None:
     missing = [name for name in (COORDINATOR, PROCESSES, PROCESS) if name not in own]
     if missing:
-        raise ValueError(f"{', '.join(own)} set but not {', '.join(missing)}; set all three or none")
+        raise Mistake(f"{', '.join(own)} set but not {', '.join(missing)}; set all three or none")
     processes, process = _integer(own, PROCESSES, own[PROCESSES]), _integer(own, PROCESS, own[PROCESS])
     if not 0 <= process < processes:
-        raise ValueError(f"{PROCESS} must be in 0 .. {PROCESSES} - 1, got {process} of {processes}")
+        raise Mistake(f"{PROCESS} must be in 0 .. {PROCESSES} - 1, got {process} of {processes}")
     if ":" not in own[COORDINATOR]:
-        raise ValueError(f"{COORDINATOR} must be host:port of the first process, got {own[COORDINATOR]!r}")
+        raise Mistake(f"{COORDINATOR} must be host:port of the first process, got {own[COORDINATOR]!r}")
     if processes == 1:
         return None
     return Place(found_in="CFD2GRAY_*", processes=processes, coordinator=own[COORDINATOR], process=process)
@@ -82,7 +82,7 @@ def _integer(environ: Mapping[str, str], name: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"{name} must be a whole number, got {text!r} in the environment") from None
+        raise Mistake(f"{name} must be a whole number, got {text!r} in the environment") from None
 
 
 def initialise(mode: str = "auto") -> bool:
@@ -92,10 +92,10 @@ def initialise(mode: str = "auto") -> bool:
       mode: ``auto``: when the environment names several processes; ``on``: or else as JAX finds out; ``off``: never.
 
     Raises:
-      ValueError: For an unknown mode, a half-set environment, or when ``on`` finds nothing to join.
+      Mistake: For an unknown mode, a half-set environment, or when ``on`` finds nothing to join.
     """
     if mode not in MODES:
-        raise ValueError(f"--distributed must be one of {', '.join(MODES)}, got {mode!r}")
+        raise Mistake(f"--distributed must be one of {', '.join(MODES)}, got {mode!r}")
     place = find_place(os.environ) if mode != "off" else None
     if place is None and mode != "on":
         return False
@@ -110,7 +110,7 @@ def initialise(mode: str = "auto") -> bool:
             )
     except (ValueError, TypeError) as error:
         where = place.found_in if place else "this machine"
-        raise ValueError(
+        raise Mistake(
             f"could not join a distributed run ({error}); {where} was asked. Start the command with launch.local, srun or "
             f"on a TPU pod, set {COORDINATOR}, {PROCESSES} and {PROCESS}, or leave --distributed out"
         ) from error
@@ -135,18 +135,12 @@ def together(mode: str = "auto") -> Iterator[bool]:
         yield True
     except BaseException as error:
         # Handlers run last in, first out: this one comes before JAX's, which would wait for everybody.
-        atexit.register(_leave, exit_code(error))
+        atexit.register(leave, exit_code(error))
         raise
 
 
-def exit_code(error: BaseException) -> int:
-    """What the command line makes of an exception."""
-    if isinstance(error, KeyboardInterrupt):
-        return 130
-    return EXIT_MISTAKE if isinstance(error, ValueError | OSError) else 1
-
-
-def _leave(code: int) -> None:
+def leave(code: int) -> None:
+    """End this process now: no waiting for threads, or for the other processes."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

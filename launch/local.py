@@ -24,9 +24,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
-from cfd2gray.launch.distributed import COORDINATOR, EXIT_MISTAKE, PROCESS, PROCESSES
+from cfd2gray.launch.distributed import COORDINATOR, PROCESS, PROCESSES
 
-from cfd2gray.training.stop import EXIT_STOPPED
+from cfd2gray.exit_codes import EXIT_MISTAKE, EXIT_STOPPED
 
 POLL = 0.05
 """Seconds between looks at the processes."""
@@ -56,7 +56,9 @@ class Options:
 
 def environment(options: Options, process: int, port: int, base: Mapping[str, str]) -> dict[str, str]:
     """The environment of one process."""
-    env = dict(base) | {"JAX_PLATFORMS": options.platform, "PYTHONUNBUFFERED": "1"}
+    # With GPUs the CPU stays a platform too: arrays wait there.
+    platforms = {"cpu": "cpu", "cuda": "cuda,cpu"}[options.platform]
+    env = dict(base) | {"JAX_PLATFORMS": platforms, "PYTHONUNBUFFERED": "1"}
     if options.processes > 1:
         env |= {COORDINATOR: f"127.0.0.1:{port}", PROCESSES: str(options.processes), PROCESS: str(process)}
     if options.platform == "cpu":

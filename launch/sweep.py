@@ -34,12 +34,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from cfd2gray.launch import sweep_jobs, sweep_table
-from cfd2gray.launch.distributed import EXIT_MISTAKE
 
 from cfd2gray.config import load_config, load_module
-from cfd2gray.training.stop import EXIT_STOPPED
+from cfd2gray.exit_codes import EXIT_INTERRUPTED, EXIT_STOPPED, exit_code
 from data_pipeline.files import write_json
+from data_pipeline.mistakes import named_mistakes
 from data_pipeline.parallel import progress_bar
+from data_pipeline.storage import only_here
 
 DONE = "sweep_result.json"
 
@@ -159,17 +160,26 @@ class Running:
         with self._lock:
             if self.stopping:
                 return EXIT_STOPPED
-            child = subprocess.Popen(command, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            child = subprocess.Popen(
+                command,
+                env=env,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C reaches the sweep alone, which passes it on once
+            )
             self._children.add(child)
         code = child.wait()
         with self._lock:
             self._children.discard(child)
-        return code
+        # What keeps no state of its own (an evaluation) just ends, and is done again.
+        return EXIT_STOPPED if self.stopping and code in (-signal.SIGTERM, EXIT_INTERRUPTED) else code
 
     def stop(self, *_: object) -> None:
-        self.stopping = True
+        """The first time every run is asked to save and leave; the second time they are ended."""
+        again, self.stopping = self.stopping, True
         for child in list(self._children):
-            child.terminate()
+            child.kill() if again else child.terminate()
 
 
 def run_all(sweep: Sweep, workdir: pathlib.Path, *, jobs: int, gpus: Sequence[str], evaluate: bool) -> dict[str, int]:
@@ -227,10 +237,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(common) != len(extra):
         parser.error(f"unknown argument {next(t for t in extra if not t.startswith('--config.'))!r}")
     try:
-        return _act(args, common)
+        with named_mistakes():
+            args.workdir = only_here(args.workdir, "--workdir")
+            return _act(args, common)
     except (ValueError, OSError) as error:
         print(f"launch.sweep: {' '.join(str(error).split())}", file=sys.stderr)
-        return EXIT_MISTAKE
+        return exit_code(error)
 
 
 def _act(args: argparse.Namespace, common: Sequence[str]) -> int:

@@ -16,6 +16,7 @@ def add_commands(add: AddCommand) -> None:
         "train, or continue a run",
         "train --config tiny --config.data.dir=records --workdir run",
     )
+    sub.set_defaults(restarts=True)
     add_config(sub)
     sub.add_argument("--workdir", type=pathlib.Path, required=True)
     about = "join the other processes of this run: when the scheduler says so (auto), always, or never"
@@ -39,7 +40,8 @@ def add_commands(add: AddCommand) -> None:
 
 
 def run_train(args: argparse.Namespace) -> int:
-    from cfd2gray.launch.distributed import together
+    from cfd2gray.exit_codes import EXIT_STOPPED
+    from cfd2gray.launch.distributed import leave, together
 
     with together(args.distributed) as several:  # before anything else of JAX
         import jax
@@ -49,13 +51,20 @@ def run_train(args: argparse.Namespace) -> int:
         from cfd2gray.cpu_cores import device_per_core
         from cfd2gray.evaluation.run import validate
         from cfd2gray.training.loop import train
-        from cfd2gray.training.stop import EXIT_STOPPED
+        from data_pipeline.mistakes import named_mistakes
 
         use_compile_cache()
-        config = load_config(args.config, args.overrides)
+        with named_mistakes():
+            config = load_config(args.config, args.overrides)
         if not several and config.mesh.data == -1 and config.mesh.fsdp == 1:
             device_per_core(shares=config.data.batch_size // max(config.train.accumulate, 1))
-        outcome = train(config, args.workdir, validate=validate)
+
+        def stop_now() -> None:
+            if jax.process_index() == 0:
+                print(f"stopped between steps; {args.workdir} holds the run")
+            leave(EXIT_STOPPED)
+
+        outcome = train(config, args.workdir, validate=validate, leave=stop_now)
         if jax.process_index() == 0:
             write_result(args, {"step": outcome.step, "stopped": outcome.stopped, "metrics": outcome.metrics})
             print(f"{'stopped' if outcome.stopped else 'done'} at step {outcome.step}; {args.workdir} holds the run")

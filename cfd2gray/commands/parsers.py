@@ -97,7 +97,7 @@ def adder(subparsers: Any, listed: list[tuple[str, str]]) -> AddCommand:
             epilog=f"example:\n  {PROG} {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=run, restarts=False)
         return sub
 
     return add

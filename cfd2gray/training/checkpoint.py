@@ -12,6 +12,8 @@ from flax.traverse_util import flatten_dict
 
 from cfd2gray.models.generator import GeneratorSpec
 from cfd2gray.training.state import TrainState
+from data_pipeline.mistakes import Mistake
+from data_pipeline.storage import only_here
 
 FORMAT = 2
 
@@ -25,7 +27,7 @@ class Checkpoints:
     """
 
     def __init__(self, workdir: pathlib.Path, *, keep: int):
-        self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
+        self.folder = only_here(workdir, "workdir").absolute() / "checkpoints"
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
@@ -47,11 +49,15 @@ class Checkpoints:
             ),
         )
 
+    def wait(self) -> None:
+        """Until the last save is on disk."""
+        self._manager.wait_until_finished()
+
     def restore(self, target: TrainState, data: Any, run: dict[str, Any]) -> TrainState:
         """The newest state, laid out as ``target``; ``data`` is set to where it stood.
 
         Raises:
-          ValueError: When the run's specs or the data's fingerprint differ, naming every difference.
+          Mistake: When the run's specs or the data's fingerprint differ, naming every difference.
         """
         step = self._manager.latest_step()
         found = self._manager.restore(step, args=ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
@@ -74,12 +80,12 @@ class Checkpoints:
 
 
 def check_same_run(found: dict[str, Any], expected: dict[str, Any], *, where: pathlib.Path) -> None:
-    """Raise ``ValueError`` that lists every key whose value differs between a checkpoint and this run."""
+    """Raise `Mistake` that lists every key whose value differs between a checkpoint and this run."""
     old, new = flatten_dict(found, sep="."), flatten_dict(json.loads(json.dumps(expected)), sep=".")
     names = sorted(set(old) | set(new))
     differences = [f"{k}: checkpoint {old.get(k)!r}, now {new.get(k)!r}" for k in names if old.get(k) != new.get(k)]
     if differences:
-        raise ValueError(
+        raise Mistake(
             f"{where} was made by a different run; resume it with the same settings or use a new --workdir. "
             + "; ".join(differences)
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -30,7 +29,9 @@ def _records(config: ml_collections.ConfigDict, split: str) -> RecordSource:
             "data.dir is empty; set --config.data.dir to a folder written by `cfd2gray pack` or `simulate`"
         )
     if not is_remote(config.data.dir) and not pathlib.Path(config.data.dir).is_dir():
-        raise ValueError(f"data.dir: no such folder: {config.data.dir}")
+        raise ValueError(
+            f"data.dir: no such folder: {config.data.dir}; give one written by `cfd2gray pack` or `simulate`"
+        )
     source = ShardSource(config.data.dir, split, verify_crc=config.data.verify_crc)
     if len(source) == 0 or (not config.data.views and config.data.targets == "any"):
         return source
@@ -81,6 +82,26 @@ def build_source(config: ml_collections.ConfigDict, split: str) -> RecordSource:
     if len(source) == 0:
         raise ValueError(f"the {split!r} split of {config.data.dir} holds no clips")
     return source
+
+
+def describe_run(config: ml_collections.ConfigDict, source: RecordSource) -> str:
+    """One line before the work starts: devices, clips, patients, steps."""
+    devices, processes = jax.devices(), jax.process_count()
+    patients = _patients(source)
+    return (
+        f"{len(devices)} x {devices[0].device_kind} in {processes} process{'es' if processes > 1 else ''}; {len(source)} clips"
+        f"{f' of {patients} patients' if patients else ''} of {config.data.frames} frames of {config.data.size} px; "
+        f"{config.train.steps} steps of {config.data.batch_size} clips"
+    )
+
+
+def _patients(source: RecordSource) -> int:
+    """Patients among records; 0 where clips are made while training, which have none."""
+    if isinstance(source, ShardSource):
+        return source.manifest.counts[source.split]["patients"]
+    if isinstance(source, Selection):
+        return len({source.ids(index).patient_id for index in range(len(source))})
+    return 0
 
 
 def stream_options(config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -172,12 +193,21 @@ class Stream:
     def __iter__(self) -> Stream:
         return self
 
-    def __next__(self) -> Batch:
-        began = time.perf_counter()
+    def peek(self) -> Batch:
+        """The batch that comes next, without handing it out."""
+        if not self._ready:
+            self._fill(1)
+        return self._ready[0]
+
+    def _fill(self, depth: int) -> None:
         if self._iterator is None:
             self._iterator = self._start(self._given)
-        while len(self._ready) < self._depth:
+        while len(self._ready) < depth:
             self._ready.append(to_mesh(next(self._iterator), self._mesh))
+
+    def __next__(self) -> Batch:
+        began = time.perf_counter()
+        self._fill(self._depth)
         batch = self._ready.popleft()
         self._given += 1
         self.waited += time.perf_counter() - began

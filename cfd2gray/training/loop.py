@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import logging
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -19,11 +19,11 @@ from jax.sharding import Mesh
 
 from cfd2gray.mesh import make_mesh, replicated
 from cfd2gray.training.checkpoint import Checkpoints
-from cfd2gray.training.data import Batch, build_source, stream_options, training_stream
+from cfd2gray.training.compile import compile_steps
+from cfd2gray.training.data import Batch, build_source, describe_run, stream_options, training_stream
 from cfd2gray.training.meter import Meter, describe
 from cfd2gray.training.plateau import Plateau
 from cfd2gray.training.state import TrainSpec, abstract_state, create_state, load_vgg, start_from
-from cfd2gray.training.step import make_train_step
 from cfd2gray.training.stop import StopRequest, StopVote
 from cfd2gray.training.strips import image_strip
 from cfd2gray.training.workdir import claim_workdir
@@ -31,9 +31,13 @@ from cfd2gray.training.writer import Writer, read_history
 from cfd2gray.translation.predict import make_predict
 from cfd2gray.weights.find import find_weights
 from data_pipeline.loading.loader import fingerprint
+from data_pipeline.mistakes import named_mistakes
 from data_pipeline.parallel import progress_bar
 
 logger = logging.getLogger(__name__)
+
+FIRST_WORD = 3
+"""Steps of a start after which speed and time left are told for the first time; `log.every` may be an hour away."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +52,13 @@ class Outcome:
 Validate = Callable[[ml_collections.ConfigDict, TrainSpec, Any, Mesh], dict[str, float]]
 
 
-def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, validate: Validate | None = None) -> Outcome:
+def train(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    *,
+    validate: Validate | None = None,
+    leave: Callable[[], object] | None = None,
+) -> Outcome:
     """Train, or go on with the training that ``workdir`` holds. Returns when done or asked to stop.
 
     Writes ``config.json``, ``metrics.jsonl``, ``images/``, ``tensorboard/`` and ``checkpoints/`` into ``workdir``.
@@ -57,49 +67,57 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, validate:
       config: See ``configs/default.py``.
       workdir: Folder of this run; made when missing.
       validate: Called every ``config.eval.every`` steps with config, spec, averaged parameters and mesh; what it
-        returns is logged. None: no evaluation while training.
+        returns is logged. The state is saved before. None: no evaluation while training.
+      leave: Ends this process; called when it is asked to stop while it compiles or evaluates, where nothing is lost by it.
+        None: a request waits for the next step.
 
     Raises:
-      ValueError: For settings, data or checkpoints that do not fit together; `training.meter.Diverged` when a term is not
-        finite.
+      Mistake: For settings, data or checkpoints that do not fit together or into memory; `training.meter.Diverged` when a
+        term is not finite.
     """
-    # 1. What is fixed: specs, mesh, frozen weights.
-    spec = TrainSpec.from_config(config)
-    mesh = make_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
-    vgg = jax.device_put(load_vgg(config, spec), replicated(mesh))
-
-    # 2. Clips.
-    source = build_source(config, "train")
-    claim_workdir(workdir, config)
-    stream = training_stream(config, source, mesh)
-    run = {
-        "model": dataclasses.asdict(spec.generator),
-        "discriminator": dataclasses.asdict(spec.discriminator),
-        "data": fingerprint(source, **stream_options(config)),
-    }
+    # 1. What is fixed: specs, mesh, frozen weights, clips.
+    with named_mistakes():
+        spec = TrainSpec.from_config(config)
+        mesh = make_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
+        vgg = jax.device_put(load_vgg(config, spec), replicated(mesh))
+        source = build_source(config, "train")
+        claim_workdir(workdir, config)
+        stream = training_stream(config, source, mesh)
+        run = {
+            "model": dataclasses.asdict(spec.generator),
+            "discriminator": dataclasses.asdict(spec.discriminator),
+            "data": fingerprint(source, **stream_options(config)),
+        }
+    logger.info(describe_run(config, source))
 
     with contextlib.ExitStack() as stack:
         # Left last: the last save is on disk before signals mean anything else.
-        stop = stack.enter_context(StopRequest())
-        # 3. State: the newest checkpoint of this run, or a fresh one, with the generator of `config.init` if there is one.
+        stop = stack.enter_context(StopRequest(leave))
         checkpoints = stack.enter_context(Checkpoints(workdir, keep=config.checkpoint.keep))
-        options = {"seed": config.seed, "fsdp_min_size": config.mesh.fsdp_min_size}
-        if checkpoints.latest() is None:
-            state = create_state(spec, mesh, **options)
-            if config.init:
-                state = start_from(state, find_weights(config.init), spec)
-        else:
-            state = checkpoints.restore(abstract_state(spec, mesh, **options), stream, run)
-            logger.info("resuming %s at step %d", workdir, int(state.step))
-        shardings = jax.tree.map(lambda x: x.sharding, state)
-        update = {flag: make_train_step(spec, mesh, shardings, with_critics=flag) for flag in (False, True)}
+        with stop.may_leave():
+            # 2. State: the newest checkpoint of this run, or a fresh one, with the generator of `config.init` if there is one.
+            options = {"seed": config.seed, "fsdp_min_size": config.mesh.fsdp_min_size}
+            if checkpoints.latest() is None:
+                state = create_state(spec, mesh, **options)
+                if config.init:
+                    with named_mistakes():
+                        state = start_from(state, find_weights(config.init), spec)
+            else:
+                state = checkpoints.restore(abstract_state(spec, mesh, **options), stream, run)
+                logger.info("resuming %s at step %d", workdir, int(state.step))
 
-        # 4. Who watches: people, the plateau, and whoever may ask all processes to stop.
-        step, metrics, stopping = int(state.step), {}, False
-        first = jax.process_index() == 0
-        writer = stack.enter_context(Writer(workdir, tensorboard=config.log.tensorboard, active=first))
-        plateau = Plateau(config.eval.patience, [line for line in read_history(workdir) if line["step"] <= step])
-        meter, vote = Meter(stream, batch_size=config.data.batch_size, step=step), StopVote(mesh)
+            # 3. Who watches: people, the plateau, and whoever may ask all processes to stop.
+            step, metrics, stopping = int(state.step), {}, False
+            first, history = jax.process_index() == 0, [line for line in read_history(workdir) if line["step"] <= step]
+            writer = stack.enter_context(Writer(workdir, tensorboard=config.log.tensorboard, active=first))
+            plateau, vote = Plateau(config.eval.patience, history), StopVote(mesh)
+
+            # 4. The compiled steps: the larger one first, which may not fit.
+            update = {}
+            if step < spec.steps and not plateau.reached:
+                variants = {n >= config.train.warmup_anatomy for n in (step, spec.steps - 1)}
+                update = compile_steps(spec, mesh, state, stream.peek(), vgg, sorted(variants, reverse=True))
+        meter = Meter(stream, batch_size=config.data.batch_size, step=step)
         draw = _make_strip(config, spec, mesh)
         bar = stack.enter_context(progress_bar("step", show=None if first else False))
         task = bar.add_task("train", total=spec.steps, completed=step)
@@ -107,30 +125,53 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, validate:
         def due(every: int) -> bool:
             return bool(every) and (step % every == 0 or step == spec.steps)
 
-        # 5. Steps.
+        def tell(found: Mapping[str, jax.Array]) -> dict[str, float]:
+            read = meter.read(step, found)  # raises when a term is not finite: nothing broken is ever saved
+            line = describe(read, clips_left=(spec.steps - step) * config.data.batch_size)
+            bar.update(task, description=line)
+            logger.info("step %d/%d  %s", step, spec.steps, line)
+            return read
+
+        def evaluate() -> None:
+            checkpoints.save(state, stream, run)
+            with stop.may_leave(checkpoints.wait):
+                scores = validate(config, spec, state.ema, mesh)
+            writer.scalars(step, scores)
+            plateau.add(scores)
+
+        # 5. Steps. An evaluation that a stop cut short is made up for first.
+        evaluating = validate is not None
+        if evaluating and step and due(config.eval.every) and not _evaluated(history, step):
+            evaluate()
+        began = step
         while step < spec.steps and not stopping and not plateau.reached:
             batch = next(stream)
             state, found = update[step >= config.train.warmup_anatomy](state, batch, vgg)
             step += 1
             stopping = vote(stop.requested)
             bar.update(task, completed=step)
-            if due(config.log.every) or due(config.checkpoint.every) or stopping:
-                metrics = meter.read(step, found)  # raises when a term is not finite: nothing broken is ever saved
+            saving = due(config.checkpoint.every) or (evaluating and due(config.eval.every)) or stopping
+            if due(config.log.every) or saving:
+                metrics = tell(found)
                 writer.scalars(step, metrics)
-                bar.update(task, description=describe(metrics))
-                logger.info("step %d/%d  %s", step, spec.steps, describe(metrics))
+            elif step == began + FIRST_WORD:
+                tell(found)
             with meter.paused():
                 if due(config.log.images_every):
                     writer.image(step, "strip", draw(state.ema, batch))
-                if validate is not None and due(config.eval.every):
-                    scores = validate(config, spec, state.ema, mesh)
-                    writer.scalars(step, scores)
-                    plateau.add(scores)
-                if due(config.checkpoint.every) or stopping or plateau.reached:
+                if saving:
+                    checkpoints.save(state, stream, run)
+                if evaluating and due(config.eval.every) and not stopping:
+                    evaluate()
+                if plateau.reached:
                     checkpoints.save(state, stream, run)
     if plateau.reached:
         logger.info("validation has not risen for %d evaluations: done early", config.eval.patience)
     return Outcome(step=step, stopped=step < spec.steps and not plateau.reached, metrics=metrics)
+
+
+def _evaluated(history: list[dict[str, float]], step: int) -> bool:
+    return any(line["step"] == step and any(key.startswith("val/") for key in line) for line in history)
 
 
 def _make_strip(

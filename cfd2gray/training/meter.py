@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -10,17 +11,19 @@ from collections.abc import Iterator, Mapping
 import jax
 
 from cfd2gray.training.data import Stream
+from data_pipeline.mistakes import Mistake
 
 
-class Diverged(ValueError):
+class Diverged(Mistake):
     """A loss term became infinite or not a number."""
 
 
-def describe(metrics: Mapping[str, float]) -> str:
-    """One short line for a person."""
+def describe(metrics: Mapping[str, float], *, clips_left: int) -> str:
+    """One short line for a person; ``clips_left`` are still to be trained on at the speed so far."""
+    seconds = round(clips_left / metrics["speed/clips_per_s"])
     return (
         f"loss {metrics['loss/total']:.4f}  {metrics['speed/clips_per_s']:.2f} clips/s  "
-        f"data-wait {metrics['speed/data_wait_percent']:.0f} %"
+        f"data-wait {metrics['speed/data_wait_percent']:.0f} %  {datetime.timedelta(seconds=seconds)} left"
     )
 
 

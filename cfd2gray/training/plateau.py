@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from data_pipeline.mistakes import Mistake
+
 SCORE = "val/ssim_flow"
 """SSIM under colour of the averaged generator on validation patients."""
 
@@ -19,7 +21,7 @@ class Plateau:
 
     def __init__(self, patience: int, history: Iterable[Mapping[str, float]] = ()):
         if patience < 0:
-            raise ValueError(f"eval.patience must not be negative, got {patience}")
+            raise Mistake(f"eval.patience must not be negative, got {patience}")
         self._patience, self._best, self._since = patience, -math.inf, 0
         for metrics in history:
             self.add(metrics)

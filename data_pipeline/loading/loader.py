@@ -15,6 +15,10 @@ then hands out wrong data without an error); who stores it keeps a `fingerprint`
 from __future__ import annotations
 
 import math
+import multiprocessing
+import os
+import signal
+import threading
 from typing import Any
 
 import cv2
@@ -160,3 +164,14 @@ def fingerprint(
 
 def _start_worker(worker_index: int, worker_count: int) -> None:
     cv2.setNumThreads(1)  # the workers are the parallelism
+    # Ctrl-C and schedulers tell the whole group, but the run still needs batches until it has saved. Who started this
+    # process ends it; should that one die, so does this.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess | None) -> None:
+    if parent is not None:
+        parent.join()
+        os._exit(0)

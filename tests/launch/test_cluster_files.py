@@ -82,6 +82,21 @@ def test_slurm_queues_again_what_can_go_on(tmp_path, code, restarts, again):
     assert calls[1:] == (["scontrol requeue 7"] if again else [])
 
 
+@pytest.mark.parametrize("told", [143, 137])
+def test_slurm_sees_a_mistake_behind_the_signal_that_ended_the_others(tmp_path, told):
+    """The stand-in runs the real command, which is refused, and reports what srun reports: the signal of the others."""
+    _stand_in(
+        tmp_path,
+        "srun",
+        f'shift 2; {sys.executable} -m cfd2gray.cli "$@" >&2; echo exit $? >> {tmp_path}/calls; exit {told}',
+    )
+    _stand_in(tmp_path, "scontrol", "")
+    refused = ["--config", "tiny", "--config.data.dir=missing", "--workdir", "run"]
+    done, calls = _run(["bash", LAUNCH / "slurm.sbatch", *refused], tmp_path, SLURM_JOB_ID="7")
+    assert done.returncode == 2 and "no such folder" in done.stderr, done.stderr
+    assert calls[1:] == ["exit 2"] and not list(tmp_path.glob("*.mistake"))
+
+
 def test_the_container_file_copies_and_runs_what_exists():
     text = (LAUNCH / "Containerfile").read_text()
     stages = re.findall(r"^FROM (\S+) AS (\w+)", text, re.MULTILINE)

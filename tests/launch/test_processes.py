@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 
-from cfd2gray.training.stop import EXIT_STOPPED
+from cfd2gray.exit_codes import EXIT_STOPPED
 from tests.launch import runs
 
 
