@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import time
+import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from data_pipeline.loading.sources import Mixture, RecordSource, Selection, chec
 from data_pipeline.loading.transforms import AugmentOptions
 from data_pipeline.records.tfrecord import ShardSource
 from data_pipeline.schema import VIEWS
-from data_pipeline.storage import is_remote
+from data_pipeline.storage import is_remote, local_or_remote
 
 Batch = Mapping[str, jax.Array]
 
@@ -28,11 +29,10 @@ def _records(config: ml_collections.ConfigDict, split: str) -> RecordSource:
         raise ValueError(
             "data.dir is empty; set --config.data.dir to a folder written by `cfd2gray pack` or `simulate`"
         )
-    if not is_remote(config.data.dir) and not pathlib.Path(config.data.dir).is_dir():
-        raise ValueError(
-            f"data.dir: no such folder: {config.data.dir}; give one written by `cfd2gray pack` or `simulate`"
-        )
-    source = ShardSource(config.data.dir, split, verify_crc=config.data.verify_crc)
+    folder = local_or_remote(config.data.dir)
+    if not is_remote(folder) and not pathlib.Path(folder).is_dir():
+        raise ValueError(f"data.dir: no such folder: {folder}; give one written by `cfd2gray pack` or `simulate`")
+    source = ShardSource(folder, split, verify_crc=config.data.verify_crc)
     if len(source) == 0 or (not config.data.views and config.data.targets == "any"):
         return source
     return Selection(source, views=config.data.views, targets=config.data.targets)
