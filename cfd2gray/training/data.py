@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import collections
-import time
 import pathlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 

@@ -45,8 +45,11 @@ def test_the_first_command_prints_what_the_readme_shows(tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     assert cli.main(["translate", "--example"]) == 0
     printed = capsys.readouterr().out.strip()
+    share = re.compile(r"[\d.]+(?= % of the pixels)")  # a mask's edge may round otherwise on another processor
     indented = "\n".join(f"    {line}".rstrip() for line in printed.splitlines())
-    assert indented in README
+    assert share.sub("P", indented) in share.sub("P", README)
+    shown, measured = (float(share.search(text)[0]) for text in (README, printed))
+    assert abs(shown - measured) < 0.5
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
