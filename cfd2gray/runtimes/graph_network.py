@@ -5,7 +5,9 @@ from __future__ import annotations
 import collections
 import os
 import pathlib
+import sys
 import threading
+import types
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -64,6 +66,14 @@ def graph_of(weights: GeneratorWeights, kind: str) -> Graph:
     return onnx_model(weights, kind=kind).SerializeToString()
 
 
+def _silent_openvino() -> types.ModuleType:
+    """OpenVINO without its telemetry, which otherwise reports every import of it to an analytics service on the web."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # looks as if it were not installed
+    import openvino
+
+    return openvino
+
+
 class OpenVino:
     """OpenVINO on the CPU, in bfloat16 where the processor computes in it.
 
@@ -76,9 +86,7 @@ class OpenVino:
     """
 
     def __init__(self, graph: Graph, *, precision: str | None = None):
-        import openvino
-
-        self._core = openvino.Core()
+        self._core = _silent_openvino().Core()
         if (folder := cache_folder("openvino")) is not None:
             keep_newest(folder, most_bytes=CACHE_BYTES)
             self._core.set_property({"CACHE_DIR": str(folder)})
