@@ -128,7 +128,13 @@ def cluster(folder: pathlib.Path) -> Iterator[Cluster]:
         ):
             assert time.monotonic() < until, (folder / "slurmctld.log").read_text()[-2000:]
             time.sleep(0.5)
-        yield found
+        try:
+            yield found
+        finally:  # what still runs ends before its daemons do
+            subprocess.run(["scancel", "--full", "--user", "root"], env=found.environment)
+            until = time.monotonic() + 60
+            while time.monotonic() < until and found.call("squeue", "-h"):
+                time.sleep(0.5)
 
 
 def _end(child: subprocess.Popen) -> None:
