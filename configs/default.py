@@ -120,6 +120,9 @@ def get_config() -> ml_collections.ConfigDict:
     checkpoint.every = 2_000  # steps; 0: not by steps
     # Minutes, besides: what a crash costs at most, however fast the machine is. 0: not by time.
     checkpoint.minutes = 0.0
+    # Minutes that writing one may take before the run ends with an error, to be started again from the one before: what a
+    # process would otherwise wait for when another, or the store, has lost its part.
+    checkpoint.timeout = 10.0
     checkpoint.keep = 3  # newest ones kept, beside the one that validation liked best
 
     config.eval = evaluation = ml_collections.ConfigDict()

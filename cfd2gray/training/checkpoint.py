@@ -33,14 +33,17 @@ class Checkpoints:
     Args:
       workdir: Folder of the run, here or in a bucket (`run_folder.run_folder`).
       keep: How many of the newest to keep. Only checkpoints of this run, made by this class, are ever removed.
+      seconds: That a save may take. Then it fails on every process: when one cannot finish (a store has lost what it took),
+        the others would wait for it.
     """
 
-    def __init__(self, workdir: RunFolder, *, keep: int):
+    def __init__(self, workdir: RunFolder, *, keep: int, seconds: int = 600):
         self.folder = run_folder(workdir) / "checkpoints"
         self.best: int | None = None
         policies = ocp.checkpoint_managers
         kept = policies.AnyPreservationPolicy([policies.LatestN(keep), _Best(self)])
-        options = ocp.CheckpointManagerOptions(preservation_policy=kept, create=True)
+        limit = ocp.AsyncOptions(timeout_secs=seconds)
+        options = ocp.CheckpointManagerOptions(preservation_policy=kept, create=True, async_options=limit)
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def latest(self) -> int | None:

@@ -98,7 +98,8 @@ def train(
     with contextlib.ExitStack() as stack:
         # Left last: the last save is on disk before signals mean anything else.
         stop = stack.enter_context(StopRequest(leave))
-        checkpoints = stack.enter_context(Checkpoints(workdir, keep=config.checkpoint.keep))
+        limit = max(1, round(60 * config.checkpoint.timeout))
+        checkpoints = stack.enter_context(Checkpoints(workdir, keep=config.checkpoint.keep, seconds=limit))
         with stop.may_leave():
             # 2. State: the newest checkpoint of this run, or a fresh one, with the generator of `config.init` if there is one.
             options = {"seed": config.seed, "fsdp_min_size": config.mesh.fsdp_min_size}

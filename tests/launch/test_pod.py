@@ -20,7 +20,7 @@ from tests.launch import bucket, runs
 pytestmark = pytest.mark.skipif(bool(bucket.MISSING), reason=f"{bucket.MISSING} not installed: extra [gcs]")
 KILLS = int(os.environ.get("CFD2GRAY_KILLS", "1"))
 STEPS = 6 + 2 * KILLS
-SETTINGS = (f"train.steps={STEPS}", "checkpoint.every=1", "checkpoint.keep=4", "log.every=1")
+SETTINGS = (f"train.steps={STEPS}", "checkpoint.every=1", "checkpoint.keep=4", "checkpoint.timeout=1.0", "log.every=1")
 LOST = r"/checkpoints/\d+/state/(ocdbt\.process_\d+/)?d/"
 """Objects that hold what is trained; one of them is taken by the store and forgotten."""
 
