@@ -72,7 +72,7 @@ from cfd2gray.launch import lowering
 mesh = make_mesh()
 config = tiny.tiny_config(f"data.dir={sys.argv[1]}", "eval.batch_size=16")
 spec = TrainSpec.from_config(config)
-compiled = []
+compiled, counts = [], []
 jax.monitoring.register_event_duration_secs_listener(
     lambda name, seconds, **_: compiled.append(name) if name.endswith("backend_compile_duration") else None
 )
@@ -80,14 +80,14 @@ for seed in range(3):
     params = jax.device_put(fresh_params(Generator, spec.generator, seed), validation.replicated(mesh))
     before = len(compiled)
     scores = validation.validate(config, spec, params, mesh)
-    compiled[before:] = [len(compiled) - before]
+    counts.append(len(compiled) - before)
 real = load_config("echo_128")
 spec, state = lowering.run_state(real, mesh)
 batch = lowering.abstract_batch(mesh, clips=real.eval.batch_size, frames=real.eval.frames, size=real.data.size)
 forward = jax.jit(make_predict(spec.generator, feather=real.translate.feather)).lower(state.ema, batch)
 scored = lowering.lower_eval(real, mesh)
 flops = [lowered.cost_analysis()["flops"] for lowered in (scored, forward)]
-print(json.dumps({"devices": mesh.size, "compiled": compiled, "flops": flops, "scores": scores}))
+print(json.dumps({"devices": mesh.size, "compiled": counts, "flops": flops, "scores": scores}))
 """
 
 
