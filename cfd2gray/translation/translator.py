@@ -99,7 +99,7 @@ class Translator:
         return [Translator._of(network, self.texture) for network in self._network.workers()]
 
     @classmethod
-    def _of(cls, network: Network, texture: float | None) -> Translator:
+    def _of(cls, network: Network, texture: float | None = None) -> Translator:
         translator = cls.__new__(cls)
         translator._network, translator.texture = network, texture
         return translator
