@@ -155,7 +155,7 @@ def test_parts_are_joined(archive, found, tmp_path, looked):
 
 
 def test_two_censuses_do_not_mix(archive, tmp_path):
-    with SeenRows(tmp_path, CensusOptions()), pytest.raises(ValueError, match="in use by another census"):
+    with SeenRows(tmp_path, CensusOptions()), pytest.raises(ValueError, match="in use by another run"):
         census(archive, out_dir=tmp_path, key=KEY)
     (tmp_path / "census.sqlite").write_bytes(b"no data base" * 100)
     with pytest.raises(ValueError, match="damaged"):
@@ -287,7 +287,7 @@ def test_links_are_followed_when_asked_for(archive, found, tmp_path):
 
 
 def test_two_censuses_on_one_folder_exclude_each_other(archive, tmp_path):
-    with SeenRows(tmp_path, CensusOptions()), pytest.raises(ValueError, match="in use by another census"):
+    with SeenRows(tmp_path, CensusOptions()), pytest.raises(ValueError, match="in use by another run"):
         census(archive, out_dir=tmp_path, key=KEY)
 
 
