@@ -24,7 +24,7 @@ def add_commands(add: AddCommand) -> None:
     _add_archive(sub)
     sub.add_argument("-o", "--out", type=pathlib.Path, help="folder for census.csv, .json and .html")
     sub.add_argument("--part", type=_part, metavar="K/N", help="look only at the K-th of N shares, on this machine")
-    about = "write which file is what, for you alone: paths, kinds, certainty, what each is good for"
+    about = "write which file is what, for you alone: paths, kinds, certainty, use; beside it a page of links"
     sub.add_argument("--private-list", type=pathlib.Path, metavar="CSV", help=about)
     about = (
         "also sheets of small pictures for each kind, and of the unsure (census-KIND.png); names may be legible on them"
@@ -338,7 +338,9 @@ def run_census(args: argparse.Namespace) -> int:
             print(f"pictures: {path}")
     if args.private_list:
         census_tables.write_private_list(found, args.private_list)
-        print(f"files: {args.private_list} (paths are identifiers: it is yours alone)")
+        links = args.private_list.with_name(f"{args.private_list.stem}-links.html")
+        census_page.write_files_page(found, links)
+        print(f"files: {args.private_list}, {links} (paths are identifiers: they are yours alone)")
     summary = census_tables.summary(found)
     write_result(args, summary)
     return _exit_code(summary["unreadable"])

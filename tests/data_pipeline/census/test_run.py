@@ -3,6 +3,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import sqlite3
 import stat
@@ -262,6 +263,17 @@ def test_the_private_list_says_which_file_is_what(archive, found, tmp_path):
     assert [line["use"] for line in lines] == ["", "pair", "translate", "translate", "translate", "", "pair", "", ""]
     assert [line["code"] for line in lines if line["code"]] == ["unknown_format", "not_ultrasound", "truncated"]
     assert [line["clip"] for line in lines] == [row.clip for row in found.rows]
+
+
+def test_a_page_leads_to_what_would_be_translated(archive, found, tmp_path):
+    path = tmp_path / "links.html"
+    census_page.write_files_page(found, path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    wanted = [place for place, row in zip(found.paths, found.rows) if row.modality == "cfd"]
+    part = path.read_text().split('id="translate"')[1].split('id="unsure"')[0]
+    assert sorted(re.findall(r'href="(file://[^"]+)"', part)) == sorted(
+        pathlib.Path(place).as_uri() for place in wanted
+    )
 
 
 def test_what_it_would_take(found):
