@@ -156,8 +156,12 @@ class SeenRows:
                     )
 
     def _valid(self, file: sqlite3.Connection) -> Iterator[CensusRow]:
+        same: dict[tuple[type, Any], Any] = {}  # equal numbers in a million rows are held once
         for max_frames, text in file.execute("SELECT max_frames, row FROM rows"):
-            row = CensusRow(**json_line(text))
+            told = json_line(text)
+            for name in ("score", "fps", "n_frames", "height", "width"):
+                told[name] = same.setdefault((type(told[name]), told[name]), told[name])
+            row = CensusRow(**told)
             other = row.code == "truncated" if self._options.salvage else row.salvaged
             other |= self._options.thumbnails and not row.code and not row.pictured
             if max_frames == self._options.max_frames and not other and row.code not in TRANSIENT:
