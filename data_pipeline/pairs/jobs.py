@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from data_pipeline.pairs.own import OwnPairJob, split_own
 from data_pipeline.pairs.pairing import NoPairError, PairingOptions, pairs_from_clip
 from data_pipeline.pairs.streams import StreamOptions, pair_from_recording
 from data_pipeline.pairs.weak import weak_pairs
-from data_pipeline.readers import Limits
+from data_pipeline.readers import IngestError, Limits
 from data_pipeline.readers.datasets import Item, echoxflow
 from data_pipeline.schema import PairRecord
 from data_pipeline.screen.analysis import analyse
@@ -66,7 +67,10 @@ class WeakJob:
     limits: Limits = dataclasses.field(default=Limits(), repr=False)
 
     def __call__(self) -> list[PairRecord]:
-        clips = [item.read(limits=self.limits) for item in self.items]
+        clips = []
+        for item in self.items:
+            with contextlib.suppress(IngestError):  # counted where the clip is a job of its own
+                clips.append(item.read(limits=self.limits))
         looked = [
             (clip, analyse(clip.frames, regions=clip.info.regions, image_type=clip.info.image_type)) for clip in clips
         ]

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from data_pipeline.pairs import pairing
-from data_pipeline.pairs.jobs import archive_jobs
+from data_pipeline.pairs.jobs import WeakJob, archive_jobs
 from data_pipeline.pairs.own import own_pair
 from data_pipeline.pairs.weak import weak_pairs
 from data_pipeline.readers.archive import list_archive, read_view_csv
+from data_pipeline.readers.datasets import Item
 from data_pipeline.records import example as records
 from data_pipeline.records import pack
 from data_pipeline.records.tfrecord import ShardSource
@@ -17,7 +18,7 @@ from data_pipeline.schema import FLOW, SECTOR, Clip, ClipInfo, Identity
 from data_pipeline.screen.analysis import analyse
 from data_pipeline.screen.crop import SectorCrop
 from data_pipeline.screen.deidentify import KeyedHasher
-from tests.data_pipeline.tiny_archive import dual_screen, grey_screen, make_archive, simulated
+from tests.data_pipeline.tiny_archive import dual_screen, grey_screen, make_archive, simulated, write_dicom
 
 HASHER = KeyedHasher(b"a secret of the hospital")
 NATIVE = pairing.PairingOptions(size=None)
@@ -173,3 +174,13 @@ def test_an_archive_is_packed(tmp_path):
     dual = next(clip for clip in (source[i] for i in range(len(source))) if clip.kind == "dual")
     assert dual.patient_id == KeyedHasher(key).patient("Z") and dual.view == "PLAX"
     json.dumps(dual.params)
+
+
+def test_a_damaged_neighbour_costs_no_weak_pair(tmp_path):
+    truth = simulated("A4C", 1)
+    for name, frames in (("a", truth.cfd), ("b", grey_screen(truth)), ("c", truth.cfd)):
+        write_dicom(tmp_path / name, frames, patient="P", view="A4C")
+    (tmp_path / "c").write_bytes((tmp_path / "c").read_bytes()[:20_000])
+    items = tuple(Item(dataset="", path=str(tmp_path / name), patient="") for name in "cab")
+    (pair,) = WeakJob(items=items, hasher=HASHER)()
+    assert pair.kind == "weak"
