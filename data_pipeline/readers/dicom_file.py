@@ -165,7 +165,9 @@ def _inflate(path: str, file: ClampedFile, start: int, *, limits: Limits) -> Dic
     body = inflater.decompress(file.read(), limits.max_decoded_bytes)
     if inflater.unconsumed_tail:
         raise IngestError(
-            "too_large", path, f"inflates to more than {limits.max_decoded_bytes >> 20} MiB; raise the limit"
+            "too_large",
+            path,
+            f"inflates to more than {limits.max_decoded_bytes >> 20} MiB; export it uncompressed (in Python: limits=)",
         )
     buffer = io.BytesIO(body)
     inner = pydicom.filereader.read_dataset(

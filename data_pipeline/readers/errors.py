@@ -83,6 +83,9 @@ class Guard:
             return "too_large", f"ran out of memory while {self.doing}; lower the limits or skip the file"
         ran_out = (StopIteration, EOFError)  # inside a generator the first arrives as the cause of a RuntimeError
         if isinstance(exc, ran_out) or isinstance(exc.__cause__, ran_out):
-            return "truncated", f"the data ran out while {self.doing}; copy the file again or read it with salvage"
+            return (
+                "truncated",
+                f"the data ran out while {self.doing}; copy the file again, or read its start with --salvage",
+            )
         text = " ".join(str(exc).split())[:200]
         return self.code, f"{type(exc).__name__} while {self.doing}: {text or 'no message'}; export the file again"

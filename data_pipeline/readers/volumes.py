@@ -1,7 +1,8 @@
 """NRRD and zea's HDF5: arrays of frames in research formats. Need the extras ``nrrd`` and ``h5``.
 
-NRRD axes are named from the fastest: ``[X, Y]``, ``[X, Y, T]`` or ``[3, X, Y, T]``. Of an HDF5 file the scan-converted
-picture is read (``image_sc``, else ``image``), and where there is a colour Doppler group its picture before all.
+NRRD axes are named from the fastest: ``[X, Y]``, ``[X, Y, T]``, ``[3, X, Y, T]`` or, of a list, ``[T, X, Y]``. Of an HDF5
+file the scan-converted picture is read (``image_sc``, else ``image``), and where there is a colour Doppler group its
+picture before all.
 """
 
 from __future__ import annotations
@@ -70,31 +71,40 @@ def _nrrd(path: str | os.PathLike[str], limits: Limits) -> tuple[Source, tuple[i
         if header["type"] == "block" or len(sizes) > 5 or ("data file" in header or "datafile" in header):
             raise IngestError("unsupported_layout", path, "needs one block of numbers in the file; write it as .nrrd")
         dtype = np.dtype(nrrd.reader._determine_datatype(header))
-        channels_last = len(sizes) >= 3 and sizes[0] in (3, 4) and len(sizes) != 3 or _colour_axis(header)
-        shape = tuple(reversed(sizes))  # slowest first: [T, Y, X] or [T, Y, X, C]
-        planar = 3 if channels_last else 2
+        listed = _kind(header) in ("list", "time") and len(sizes) > 2  # sequences of 3D Slicer: frames are nearest
+        channels_last = not listed and (len(sizes) > 3 and sizes[0] in (3, 4) or _kind(header) in _COLOURS)
+        shape = tuple(reversed(sizes))  # slowest first: [T, Y, X], [T, Y, X, C] or, of sequences, [Y, X, T]
+        planar = 3 if channels_last or listed else 2
         frames = int(np.prod(shape[:-planar], dtype=object)) if len(shape) > planar else 1
+        if listed and frames != 1:
+            raise IngestError("unsupported_layout", path, "a sequence of volumes; export 2-D clips instead")
         full = (frames, *shape[-planar:])
         bytes_needed = int(np.prod(full, dtype=object)) * dtype.itemsize
         if bytes_needed > limits.max_decoded_bytes:
-            raise IngestError("too_large", path, f"holds {bytes_needed >> 20} MiB; raise the limit")
-        dx, dy = _spacing(header, 1 if channels_last else 0)
+            raise IngestError("too_large", path, f"holds {bytes_needed >> 20} MiB; cut the clip (in Python: limits=)")
+        dx, dy = _spacing(header, 1 if channels_last or listed else 0)
 
     @contextlib.contextmanager
     def source() -> Iterator[np.ndarray]:
         if header["encoding"] == "raw" and not header.get("line skip", 0) and not header.get("byte skip", 0):
-            yield np.memmap(path, dtype, "r", offset=start, shape=full)
-            return
-        with open(path, "rb") as file:
-            head = nrrd.read_header(file)
-            yield nrrd.read_data(head, file, os.fspath(path), index_order="C").reshape(full)
+            data = np.memmap(path, dtype, "r", offset=start, shape=full)
+        else:
+            with open(path, "rb") as file:
+                head = nrrd.read_header(file)
+                data = nrrd.read_data(head, file, os.fspath(path), index_order="C").reshape(full)
+        yield np.moveaxis(data[0], -1, 0) if listed else data
 
-    return source, full, None, dy / dx if 0.2 < dy / dx < 5 else 1.0
+    layout = (full[3], *full[1:3]) if listed else full
+    return source, layout, None, dy / dx if 0.2 < dy / dx < 5 else 1.0
 
 
-def _colour_axis(header: dict[str, Any]) -> bool:
+_COLOURS = ("rgb-color", "rgba-color", "vector", "3-color", "4-color")
+
+
+def _kind(header: dict[str, Any]) -> str:
+    """What the fastest axis is."""
     kinds = header.get("kinds") or [""]
-    return str(kinds[0]).lower() in ("rgb-color", "rgba-color", "vector", "3-color", "4-color")
+    return str(kinds[0]).lower()
 
 
 def _spacing(header: dict[str, Any], first: int) -> tuple[float, float]:
