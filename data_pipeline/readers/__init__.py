@@ -93,10 +93,14 @@ def open_clip(
         from data_pipeline.readers.metaimage import open_metaimage
 
         return open_metaimage(path, limits=limits, digest=sha)
-    if found in ("nrrd", "hdf5"):
-        from data_pipeline.readers.volumes import open_volume
+    if found == "nrrd":
+        from data_pipeline.readers.nrrd import open_nrrd
 
-        return open_volume(path, limits=limits, format=found, digest=sha)
+        return open_nrrd(path, limits=limits, digest=sha)
+    if found == "hdf5":
+        from data_pipeline.readers.zea import open_zea
+
+        return open_zea(path, limits=limits, digest=sha)
     raise IngestError("unknown_format", path, f"{found} is not a single clip; use the reader of its data set")
 
 

@@ -1,6 +1,7 @@
 """Kinds of files beside the ones that hospitals write: deep colour, GIF without times, sequences of recorders, old video."""
 
 import cv2
+import h5py
 import nrrd
 import numpy as np
 import pytest
@@ -97,6 +98,33 @@ def test_sequences_whose_frames_are_the_nearest_axis(tmp_path, encoding, deep):
         nrrd.write(str(tmp_path / "b.nrrd"), np.repeat(data, 2, axis=0), {"kinds": kinds}, index_order="C")
         with pytest.raises(IngestError, match="unsupported_layout: a sequence of volumes"):
             read_clip(tmp_path / "b.nrrd")
+
+
+@pytest.mark.parametrize("values", ["values", "pixels"])
+def test_velocities_of_zea_are_painted_over_the_picture(tmp_path, values):
+    y, x = np.mgrid[:48, :64] / 1000
+    picture = np.full((4, 48, 64), -30, np.float32)
+    picture[:, 0], picture[:, 1] = -60, 0
+    velocity = np.zeros((4, 48, 64), np.float32)
+    velocity[:, 10:20, 10:30], velocity[:, 30:40, 10:30], velocity[:, 5] = 0.4, -0.2, np.nan
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        file[f"data/image_sc/{values}"] = picture
+        file["data/image_sc/timestamps"] = [0, 0.04, 0.2, 0.24]
+        file["data/image_sc/coordinates"] = np.stack([x, 0 * x, 1.5 * y], axis=-1)
+        file[f"data/color_doppler/{values}"] = velocity
+        file["data/segmentation/values"] = velocity > 0
+    clip = read_clip(tmp_path / "a.hdf5")
+    colour = clip.frames.astype(int)
+    assert (colour[:, 10:20, 10:30, 0] == 255).all() and (colour[:, 30:40, 10:30, 2] == 230).all()
+    away = colour[:, 30:40, 10:30]
+    assert (away[..., 2] > away[..., 0] + 100).all()
+    assert np.ptp(colour[:, 2:10], axis=-1).max() == 0 and abs(colour[0, 25, 25, 0] - 128) <= 1
+    assert clip.info.pixel_aspect == pytest.approx(1.5) and clip.info.frame_times == (0, 0.04, 0.2, 0.24)
+    with h5py.File(tmp_path / "a.hdf5", "a") as file:
+        del file[f"data/color_doppler/{values}"]
+        file[f"data/color_doppler/{values}"] = velocity[:, ::2]
+    with pytest.raises(IngestError, match="on the picture's grid"):
+        read_clip(tmp_path / "a.hdf5")
 
 
 def test_data_beside_a_header_may_be_named_with_its_folder(tmp_path):

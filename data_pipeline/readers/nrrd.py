@@ -1,8 +1,6 @@
-"""NRRD and zea's HDF5: arrays of frames in research formats. Need the extras ``nrrd`` and ``h5``.
+"""NRRD: ``[X, Y]``, ``[X, Y, T]``, ``[3, X, Y, T]`` or, of a list, ``[T, X, Y]``, named from the fastest axis.
 
-NRRD axes are named from the fastest: ``[X, Y]``, ``[X, Y, T]``, ``[3, X, Y, T]`` or, of a list, ``[T, X, Y]``. Of an HDF5
-file the scan-converted picture is read (``image_sc``, else ``image``), and where there is a colour Doppler group its
-picture before all.
+Needs the extra ``nrrd``.
 """
 
 from __future__ import annotations
@@ -20,15 +18,14 @@ from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.stream import ClipStream, sane_fps, with_rate_flags
 from data_pipeline.schema import ClipInfo
 
-_PICTURES = ("image_sc", "image")
 Source = Callable[[], contextlib.AbstractContextManager[Any]]
 """Opens something that gives a frame ``[H, W]`` or ``[H, W, C]`` by its number."""
+_COLOURS = ("rgb-color", "rgba-color", "vector", "3-color", "4-color")
 
 
-def open_volume(path: str | os.PathLike[str], *, limits: Limits, format: str, digest: str = "") -> ClipStream:
-    """Open an NRRD (``format`` "nrrd") or HDF5 ("hdf5") file as a `ClipStream`. Raises `IngestError`."""
-    opener = {"nrrd": _nrrd, "hdf5": _hdf5}[format]
-    source, shape, fps, aspect = opener(path, limits)
+def open_nrrd(path: str | os.PathLike[str], *, limits: Limits, digest: str = "") -> ClipStream:
+    """Open an NRRD file as a `ClipStream`. Raises `IngestError`."""
+    source, shape, aspect = _located(path, limits)
     n_frames, height, width = shape[:3]
     limits.check_clip(path, height=height, width=width, n_frames=n_frames)
 
@@ -43,9 +40,9 @@ def open_volume(path: str | os.PathLike[str], *, limits: Limits, format: str, di
         yield from map(levels.to_rgb, planes())
         return levels.flags
 
-    rate, told = sane_fps(fps, "container")
+    rate, told = sane_fps(None, "assumed")
     info = ClipInfo(
-        format=format,
+        format="nrrd",
         height=height,
         width=width,
         n_frames=n_frames,
@@ -58,7 +55,8 @@ def open_volume(path: str | os.PathLike[str], *, limits: Limits, format: str, di
     return ClipStream(path, info, frames, limits=limits)
 
 
-def _nrrd(path: str | os.PathLike[str], limits: Limits) -> tuple[Source, tuple[int, ...], float | None, float]:
+def _located(path: str | os.PathLike[str], limits: Limits) -> tuple[Source, tuple[int, ...], float]:
+    """Where the numbers lie, ``(T, H, W[, C])``, and height over width of a pixel."""
     try:
         import nrrd
     except ImportError as error:
@@ -95,10 +93,7 @@ def _nrrd(path: str | os.PathLike[str], limits: Limits) -> tuple[Source, tuple[i
         yield np.moveaxis(data[0], -1, 0) if listed else data
 
     layout = (full[3], *full[1:3]) if listed else full
-    return source, layout, None, dy / dx if 0.2 < dy / dx < 5 else 1.0
-
-
-_COLOURS = ("rgb-color", "rgba-color", "vector", "3-color", "4-color")
+    return source, layout, dy / dx if 0.2 < dy / dx < 5 else 1.0
 
 
 def _kind(header: dict[str, Any]) -> str:
@@ -118,50 +113,3 @@ def _spacing(header: dict[str, Any], first: int) -> tuple[float, float]:
         found = []
     sound = len(found) == 2 and all(np.isfinite(value) and value > 0 for value in found)
     return (found[0], found[1]) if sound else (1.0, 1.0)
-
-
-def _hdf5(path: str | os.PathLike[str], limits: Limits) -> tuple[Source, tuple[int, ...], float | None, float]:
-    try:
-        import h5py
-    except ImportError as error:
-        raise IngestError("missing_dependency", path, "HDF5 needs h5py; pip install 'cfd2gray[h5]'") from error
-    with Guard(path, doing="reading the HDF5 groups"), h5py.File(path, "r") as file:
-        found: dict[str, tuple[int, ...]] = {}
-
-        def look(name: str, item: Any) -> None:
-            if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu" and name.split("/")[-1] in _PICTURES:
-                found[name] = item.shape
-
-        file.visititems(look)
-        names = sorted(found, key=lambda name: ("doppler" not in name.lower(), "image_sc" not in name, name))
-        if not names:
-            raise IngestError("unknown_format", path, "no picture in it (image_sc or image); scan-convert it first")
-        name, shape = names[0], found[names[0]]
-        if len(shape) == 4 and shape[3] in (1, 3, 4) or len(shape) == 3:
-            layout = shape
-        elif len(shape) == 2:
-            layout = (1, *shape)
-        else:
-            raise IngestError(
-                "unsupported_layout", path, f"{name} must be [T, H, W] or [T, H, W, 3], got {list(shape)}"
-            )
-        fps = _rate_of(file)
-
-    @contextlib.contextmanager
-    def source() -> Iterator[Any]:
-        with h5py.File(path, "r") as again:
-            data = again[name]
-            yield data if len(shape) > 2 else data[()][None]
-
-    return source, tuple(int(n) for n in layout), fps, 1.0
-
-
-def _rate_of(file: Any) -> float | None:
-    """Frames per second by `scan`'s time between transmits, or an ``fps`` of its own."""
-    for name in ("fps", "scan/fps", "scan/frame_rate", "settings/fps"):
-        if name in file and file[name].shape == ():
-            return float(file[name][()])
-    times = file.get("scan/time_to_next_transmit")
-    if times is not None and times.ndim == 2 and float(times[0].sum()) > 0:
-        return 1.0 / float(times[0].sum())
-    return None
