@@ -16,6 +16,7 @@ from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.levels import Levels
 from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.stream import ClipStream, sane_fps, with_rate_flags
+from data_pipeline.readers.unpacked import GZIP, inflate
 from data_pipeline.schema import ClipInfo
 
 Source = Callable[[], contextlib.AbstractContextManager[Any]]
@@ -86,6 +87,11 @@ def _located(path: str | os.PathLike[str], limits: Limits) -> tuple[Source, tupl
     def source() -> Iterator[np.ndarray]:
         if header["encoding"] == "raw" and not header.get("line skip", 0) and not header.get("byte skip", 0):
             data = np.memmap(path, dtype, "r", offset=start, shape=full)
+        elif header["encoding"] in ("gzip", "gz") and not header.get("byte skip", 0):
+            with open(path, "rb") as file:
+                file.seek(start)
+                inflated = inflate(file, wrapped=GZIP, most=bytes_needed, path=path)
+            data = np.memmap(inflated.name, dtype, "r", shape=full)
         else:
             with open(path, "rb") as file:
                 head = nrrd.read_header(file)
