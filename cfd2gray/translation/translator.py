@@ -26,6 +26,10 @@ from data_pipeline.screen.hidden import hidden_mask
 from data_pipeline.screen.said import Said
 
 
+_PASTED = 4
+"""Frames that are put back into their places at once."""
+
+
 class Translator:
     """Translates colour-flow clips with one set of weights.
 
@@ -274,13 +278,15 @@ class Translator:
         """What the network found for some frames in its place among their visible pixels."""
         result, (y, x) = _untouched(frames, analysis, with_confidence), (view.rows, view.columns)
         feather = 0 if whole_frame else max(1, round(self.weights.settings["feather"] / view.scale))
-        weights = blend_weights(area[:, y, x], box[:, y, x], feather=feather)
-        base = result.grey[:, y, x].astype(np.float32)
-        merged = composite(base, 255.0 * view.enlarge(found[0]), weights)
-        result.grey[:, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
-        if with_confidence:
-            result.confidence[:, y, x] = composite(np.ones_like(weights), view.enlarge(found[1]), weights)
-        result.synthesised[:] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / result.grey[0].size
+        for first in range(0, len(frames), _PASTED):  # few at a time: they are large in float32
+            few = slice(first, first + _PASTED)
+            weights = blend_weights(area[few, y, x], box[few, y, x], feather=feather)
+            base = result.grey[few, y, x].astype(np.float32)
+            merged = composite(base, 255.0 * view.enlarge(found[0][few]), weights)
+            result.grey[few, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
+            if with_confidence:
+                result.confidence[few, y, x] = composite(np.ones_like(weights), view.enlarge(found[1][few]), weights)
+            result.synthesised[few] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / result.grey[0].size
         return result
 
 
