@@ -25,7 +25,6 @@ from data_pipeline.screen.analysis import FlowAnalysis, analyse
 from data_pipeline.screen.hidden import hidden_mask
 from data_pipeline.screen.said import Said
 
-
 _PASTED = 4
 """Frames that are put back into their places at once."""
 
