@@ -26,6 +26,9 @@ from data_pipeline.screen.analysis import FlowAnalysis, analyse
 from data_pipeline.screen.hidden import hidden_mask
 from data_pipeline.screen.said import Said
 
+_PASTED = 4
+"""Frames that are put back into their places at once."""
+
 
 class Translator:
     """Translates colour-flow clips with one set of weights.
@@ -294,16 +297,19 @@ class Translator:
         result, view = _untouched(frames, analysis, with_confidence), area.view
         y, x = view.rows, view.columns
         feather = 0 if whole_frame else max(1, round(self.weights.settings["feather"] / view.scale))
-        weights = blend_weights(made[:, y, x], box[:, y, x], feather=feather)
-        base = result.grey[:, y, x].astype(np.float32)
-        merged = composite(base, 255.0 * view.enlarge(found[0]), weights)
+        for first in range(0, len(frames), _PASTED):  # few at a time: they are large in float32
+            few = slice(first, first + _PASTED)
+            weights = blend_weights(made[few, y, x], box[few, y, x], feather=feather)
+            base = result.grey[few, y, x].astype(np.float32)
+            merged = composite(base, 255.0 * view.enlarge(found[0][few]), weights)
+            if area.speckle is not None:
+                area.speckle.draw(merged, result.grey[few], weights, view)
+            result.grey[few, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
+            if with_confidence:
+                result.confidence[few, y, x] = composite(np.ones_like(weights), view.enlarge(found[1][few]), weights)
+            result.synthesised[few] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / result.grey[0].size
         if area.speckle is not None:
-            area.speckle.draw(merged, result.grey, weights, view)
             result = dataclasses.replace(result, texture=area.speckle.strength)
-        result.grey[:, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
-        if with_confidence:
-            result.confidence[:, y, x] = composite(np.ones_like(weights), view.enlarge(found[1]), weights)
-        result.synthesised[:] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / result.grey[0].size
         return result
 
 
