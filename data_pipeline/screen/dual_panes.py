@@ -97,43 +97,62 @@ def find_panes(
     if tagged and tagged[3] != 1.0:
         return _scaled_panes(regions, tagged, coloured, luma, lit, options)
     for axis in (1, 0) if not tagged else (tagged[0],):
-        turned_luma, turned_lit = (luma, lit) if axis else (luma.swapaxes(1, 2), lit.swapaxes(1, 2))
-        length = turned_luma.shape[2]
-        texture = np.stack([_texture(frame, sigma=max(1.5, 0.01 * length)) for frame in turned_luma])
-        curve, overlap = _self_correlation(texture, turned_lit)
-        if tagged:
-            near = np.arange(max(1, tagged[1] - 3), min(length, tagged[1] + 4))
-        else:
-            near = np.arange(length // 4, 3 * length // 4)
-        near = near[overlap[near] >= options.min_overlap]
-        if len(near) == 0:
-            continue
-        pitch = int(near[np.argmax(curve[near])])
-        ncc = _correlation_at(turned_luma, turned_lit, pitch)
-        far = np.arange(length // 4, 3 * length // 4)
-        far = far[np.abs(far - pitch) > max(4, options.guard * length)]
-        elsewhere = float(curve[far].max()) if len(far) else 0.0
-        least = options.min_texture if tagged else max(options.min_texture, options.min_contrast * elsewhere)
-        if ncc < options.min_ncc or curve[pitch] < least:
-            if tagged:
-                reason = f"the header names two panes, but their pictures differ (correlation {ncc:.2f})"
-            continue
-        panes = _rectangles(turned_lit, shown if axis else shown.swapaxes(1, 2), pitch)
-        if panes is None:
-            continue
-        if not axis:
-            panes = tuple((columns, rows) for rows, columns in panes)
-        shares = [_coloured_share(coloured, luma, pane) for pane in panes]
-        order = (0, 1) if shares[0] > shares[1] else (1, 0)
-        if shares[order[0]] < options.coloured or shares[order[1]] > options.uncoloured:
-            reason = (
-                "two equal panes, but not one with and one without colour "
-                f"(coloured {shares[0]:.2%} and {shares[1]:.2%})"
-            )
-            continue
-        found = DualPanes(colour=panes[order[0]], grey=panes[order[1]], ncc=ncc, by="tags" if tagged else "pixels")
-        return found, f"two panes, correlation {ncc:.2f} at a pitch of {pitch} px"
+        around = tagged[1] if tagged else None
+        found, why = _panes_along(axis, luma, lit, shown, coloured, around=around, options=options)
+        if found is not None:
+            return found, why
+        reason = why or reason
     return None, reason
+
+
+def _panes_along(
+    axis: int,
+    luma: np.ndarray,
+    lit: np.ndarray,
+    shown: np.ndarray,
+    coloured: np.ndarray,
+    *,
+    around: int | None,
+    options: PaneOptions,
+) -> tuple[DualPanes | None, str]:
+    """Panes side by side (axis 1) or one above the other (0), and why, or why not ("" where nothing repeats).
+
+    Args:
+        luma, coloured: uint8 [n, H, W]. lit, shown: bool [n, H, W]: grey that is seen; that or colour.
+        around: the pitch that the header names, in pixels.
+    """
+    if not axis:
+        luma_along, lit_along, shown_along = (plane.swapaxes(1, 2) for plane in (luma, lit, shown))
+    else:
+        luma_along, lit_along, shown_along = luma, lit, shown
+    length = luma_along.shape[2]
+    texture = np.stack([_texture(frame, sigma=max(1.5, 0.01 * length)) for frame in luma_along])
+    curve, overlap = _self_correlation(texture, lit_along)
+    far = np.arange(length // 4, 3 * length // 4)
+    near = far if around is None else np.arange(max(1, around - 3), min(length, around + 4))
+    near = near[overlap[near] >= options.min_overlap]
+    if len(near) == 0:
+        return None, ""
+    pitch = int(near[np.argmax(curve[near])])
+    ncc = _correlation_at(luma_along, lit_along, pitch)
+    far = far[np.abs(far - pitch) > max(4, options.guard * length)]
+    elsewhere = float(curve[far].max()) if len(far) and around is None else 0.0
+    if ncc < options.min_ncc or curve[pitch] < max(options.min_texture, options.min_contrast * elsewhere):
+        named = f"the header names two panes, but their pictures differ (correlation {ncc:.2f})"
+        return None, "" if around is None else named
+    panes = _rectangles(lit_along, shown_along, pitch)
+    if panes is None:
+        return None, ""
+    if not axis:
+        panes = tuple((columns, rows) for rows, columns in panes)
+    shares = [_coloured_share(coloured, luma, pane) for pane in panes]
+    order = (0, 1) if shares[0] > shares[1] else (1, 0)
+    if shares[order[0]] < options.coloured or shares[order[1]] > options.uncoloured:
+        told = f"(coloured {shares[0]:.2%} and {shares[1]:.2%})"
+        return None, f"two equal panes, but not one with and one without colour {told}"
+    by = "pixels" if around is None else "tags"
+    found = DualPanes(colour=panes[order[0]], grey=panes[order[1]], ncc=ncc, by=by)
+    return found, f"two panes, correlation {ncc:.2f} at a pitch of {pitch} px"
 
 
 def check_panes(

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import pydicom
 from pydicom import uid as uids
 from pydicom.dataset import Dataset
 from pydicom.pixels import get_encoder
@@ -21,8 +20,7 @@ from pydicom.pixels import get_encoder
 from cfd2gray.translation.output.dicom_modules import Statement, header
 from data_pipeline.readers import Limits, open_clip
 from data_pipeline.readers.dicom_header import get
-from data_pipeline.screen.deidentify import KeyedHasher, sector_only
-from data_pipeline.screen.fan_fit import fit_fan
+from data_pipeline.screen.deidentify import KeyedHasher
 
 ENCODINGS = {
     "explicit": (uids.ExplicitVRLittleEndian, ""),
@@ -34,70 +32,6 @@ ENCODINGS = {
 _LONGEST = (1 << 32) - 2
 """Bytes that a native Pixel Data element can have."""
 _ANY_SIZE = Limits(min_side=1, max_side=1 << 16, max_frames=1 << 30, max_decoded_bytes=1 << 50, max_file_bytes=1 << 50)
-
-
-def write_dicom(
-    path: str | os.PathLike[str],
-    frames: np.ndarray,
-    *,
-    source: Dataset | None,
-    fps: float,
-    model_name: str,
-    weights_digest: str,
-    version: str,
-    mode: str = "research",
-    hasher: KeyedHasher | None = None,
-    sector: np.ndarray | None = None,
-    encoding: str = "explicit",
-    lossy_source: bool = False,
-    overwrite: bool = False,
-) -> Dataset:
-    """Write a clip that is held in memory as a new DERIVED\\SECONDARY instance marked as synthetic.
-
-    Args:
-      path: written under a temporary name beside it, read back and compared, then renamed.
-      frames: uint8 ``[T, H, W]``, T >= 1.
-      source: header of the clip it was made from; ``None`` for sources that were no DICOM.
-      fps: frames per second, positive.
-      model_name, weights_digest, version: of the software, for the derivation description and the equipment.
-      mode: see `dicom_modules.Statement`; in ``research`` mode only pixels of the sector are written.
-      hasher: keyed pseudonyms; ``None`` draws a key that is forgotten, so that nothing links back.
-      sector: bool ``[H, W]`` of the sector (research mode); fitted to the frames when not given.
-      encoding: one of `ENCODINGS`.
-      lossy_source: the source was lossy although no DICOM header says so (a video).
-      overwrite: replace an existing file.
-
-    Returns:
-      The data set as written.
-
-    Raises:
-      ValueError: a wrong argument. FileExistsError: ``path`` exists. OSError: it cannot be written.
-    """
-    if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 3 or 0 in frames.shape:
-        got = f"{frames.dtype} {list(frames.shape)}" if isinstance(frames, np.ndarray) else type(frames).__name__
-        raise ValueError(f"frames must be uint8 [T, H, W] with no empty axis, got {got}")
-    said = Statement(
-        fps=fps,
-        model_name=model_name,
-        weights_digest=weights_digest,
-        version=version,
-        mode=mode,
-        hasher=hasher or KeyedHasher(secrets.token_bytes(32)),
-        cleaned=mode == "research",
-        lossy_source=lossy_source,
-    )
-    _check(path, said, source, encoding=encoding, overwrite=overwrite)
-    if mode == "research":
-        if sector is None:
-            sector = fit_fan(np.repeat(frames[..., None], 3, axis=3)).sector
-        frames = sector_only(frames, sector)
-    with growing_dicom(
-        path, source=source, said=said, n_frames=len(frames), shape=frames.shape[1:], sector=sector, encoding=encoding,
-        overwrite=overwrite,
-    ) as add:  # fmt: skip
-        for frame in frames:
-            add(frame)
-    return pydicom.dcmread(path)
 
 
 @contextlib.contextmanager

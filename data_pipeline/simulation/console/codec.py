@@ -1,4 +1,4 @@
-"""What storage does to a clip: subsampled chroma, JPEG, H.264 and MPEG-4, encoded and decoded in memory."""
+"""What storage does to a clip: subsampled chroma, JPEG, H.264, HEVC and MPEG-4, encoded and decoded in memory."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import av
 import cv2
 import numpy as np
 
-CODECS = ("none", "ybr", "jpeg", "h264", "mpeg4")
+CODECS = ("none", "ybr", "jpeg", "h264", "hevc", "mpeg4")
 CHROMAS = ("444", "422", "420")
 _JPEG_SAMPLING = {"444": 0x111111, "422": 0x211111, "420": 0x221111}
-_VIDEO = {"h264": ("libx264", "h264", 0, 51), "mpeg4": ("mpeg4", "mpeg4", 1, 31)}
+_VIDEO = {"h264": ("libx264", "h264", 0, 51), "hevc": ("libx265", "hevc", 0, 51), "mpeg4": ("mpeg4", "mpeg4", 1, 31)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Codec:
 
     Attributes:
       name: one of ``CODECS``; ``ybr`` is uncompressed YCbCr whose coarse chroma is repeated, as DICOM's YBR_FULL_422.
-      quality: JPEG quality 1..100; for H.264 the constant rate factor 0..51; for MPEG-4 the quantiser 1..31.
+      quality: JPEG quality 1..100; for H.264 and HEVC the constant rate factor 0..51; for MPEG-4 the quantiser 1..31.
       chroma: one of ``CHROMAS``; the video codecs always use 4:2:0.
       upscale: frames are enlarged by this whole factor before coding and averaged back after, which is what a clip
         stored at its native size and shrunk for training has been through.
@@ -113,8 +113,10 @@ def _video(frames: np.ndarray, codec: Codec) -> np.ndarray:
     """Through the encoder's and the decoder's own contexts: no container, one thread, so the same bytes every time."""
     encoder_name, decoder_name, _, _ = _VIDEO[codec.name]
     count, height, width, channels = frames.shape
-    # 4:2:0 needs even sides, and MPEG-4 whole macroblocks behave better with a replicated than with a black margin.
-    padded = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    # 4:2:0 needs even sides (x265 writes past its memory unless they are whole blocks), and whole macroblocks behave
+    # better with a replicated than with a black margin.
+    unit = 32 if codec.name == "hevc" else 2
+    padded = np.pad(frames, ((0, 0), (0, -height % unit), (0, -width % unit), (0, 0)), mode="edge")
     if channels == 1:
         padded = padded.repeat(3, 3)
     encoder = av.CodecContext.create(encoder_name, "w")
@@ -122,6 +124,9 @@ def _video(frames: np.ndarray, codec: Codec) -> np.ndarray:
     encoder.time_base, encoder.framerate, encoder.thread_count = Fraction(1, 25), 25, 1
     if codec.name == "h264":
         encoder.options = {"crf": str(codec.quality), "preset": "veryfast", "x264-params": "log-level=none"}
+    elif codec.name == "hevc":
+        alone = "log-level=none:pools=none:frame-threads=1"  # threads would make the bytes depend on the machine
+        encoder.options = {"crf": str(codec.quality), "preset": "veryfast", "x265-params": alone}
     else:
         encoder.options = {"qmin": str(codec.quality), "qmax": str(codec.quality)}
         encoder.bit_rate = 50_000_000

@@ -7,7 +7,7 @@ from PIL import Image
 
 from data_pipeline.simulation.console.codec import Codec, transcode
 
-CODECS = ("none", "jpeg444", "jpeg422", "jpeg420", "ybr422", "h264", "mpeg4", "palette")
+CODECS = ("none", "jpeg444", "jpeg422", "jpeg420", "ybr422", "h264", "hevc", "mpeg4", "palette")
 
 
 def store(rng: np.random.Generator, frames: np.ndarray, codec: str) -> np.ndarray:
@@ -20,7 +20,7 @@ def store(rng: np.random.Generator, frames: np.ndarray, codec: str) -> np.ndarra
         return transcode(frames, Codec(name="jpeg", quality=int(rng.integers(50, 98)), chroma=codec[4:]))
     if codec == "ybr422":
         return transcode(frames, Codec(name="ybr", quality=90, chroma="422"))
-    quality = int(rng.integers(18, 35)) if codec == "h264" else int(rng.integers(2, 9))
+    quality = int(rng.integers(18, 35)) if codec in ("h264", "hevc") else int(rng.integers(2, 9))
     even = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
     done = frames.copy()
     done[:, : even.shape[1], : even.shape[2]] = transcode(

@@ -23,7 +23,7 @@ class Styles:
 
 HELD_OUT = Styles(
     forms=("parallelogram",), strokes=("dashed", "two_sides"), inks=("cyan", "orange"), tints=("pink", "blue"),
-    codecs=("jpeg422", "mpeg4"), text_inks=("magenta", "red"),
+    codecs=("jpeg422", "mpeg4", "hevc"), text_inks=("magenta", "red"),
 )  # fmt: skip
 """Judged on, never trained on."""
 

@@ -13,11 +13,12 @@ import numpy as np
 import pydicom
 import pytest
 
-from cfd2gray.translation.output.dicom import ENCODINGS, growing_dicom, write_dicom
+from cfd2gray.translation.output.dicom import ENCODINGS, growing_dicom
 from cfd2gray.translation.output.dicom_modules import Statement
 from data_pipeline.readers import read_clip
 from data_pipeline.screen.deidentify import KeyedHasher
 from tests.cfd2gray.translation.test_dicom_out import OPTIONS, grey, source
+from tests.cfd2gray.translation.written_dicom import write_dicom
 
 ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
 PLUGIN = pathlib.Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")

@@ -13,8 +13,8 @@ from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.uid import MultiFrameGrayscaleByteSecondaryCaptureImageStorage, UltrasoundMultiFrameImageStorage
 
-from cfd2gray.translation.output.dicom import write_dicom
 from tests.cfd2gray.translation.test_dicom_out import OPTIONS, grey, source
+from tests.cfd2gray.translation.written_dicom import write_dicom
 
 COMMON = {
     "Patient": {"2": "PatientName PatientID PatientBirthDate PatientSex"},

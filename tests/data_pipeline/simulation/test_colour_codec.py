@@ -16,6 +16,7 @@ def frames():
 
 CODECS = [
     Codec(name="ybr"), Codec(name="jpeg", quality=90), Codec(name="jpeg", upscale=2), Codec(name="h264", quality=18),
+    Codec(name="hevc", quality=24),
     Codec(name="mpeg4", quality=3),
 ]  # fmt: skip
 
