@@ -8,10 +8,9 @@ export class Brush {
   constructor(surface, strokes, stage, changed) {
     Object.assign(this, { surface, strokes, stage, changed });
     this.clip = stage.clip;
-    this.at = [Math.round(this.clip.width / 2), Math.round(this.clip.height / 2)];
+    const [x, y, width, height] = stage.window;
+    this.at = [Math.round(x + width / 2), Math.round(y + height / 2)];
     this.canvas = byId("paint");
-    this.canvas.width = this.clip.width;
-    this.canvas.height = this.clip.height;
     this.canvas.hidden = false;
     this.cursor = document.createElementNS(SVG, "circle");
     this.cursor.setAttribute("class", "brush");
@@ -52,10 +51,7 @@ export class Brush {
   }
 
   place(event) {
-    const place = this.surface.getBoundingClientRect();
-    const within = (value, most) => Math.min(most - 1, Math.max(0, Math.round(10 * value) / 10));
-    this.at = [within((event.clientX - place.left) * this.clip.width / place.width, this.clip.width),
-      within((event.clientY - place.top) * this.clip.height / place.height, this.clip.height)];
+    this.at = this.stage.pixels(event, this.surface).map((value) => Math.round(10 * value) / 10);
     this.point();
   }
 
@@ -107,8 +103,10 @@ export class Brush {
 
   draw() {
     const context = this.canvas.getContext("2d");
-    context.globalCompositeOperation = "source-over";
-    context.clearRect(0, 0, this.clip.width, this.clip.height);
+    const [x, y, width, height] = this.stage.window;
+    this.canvas.width = width; // which clears it
+    this.canvas.height = height;
+    context.translate(-x, -y);
     const found = this.stage.frames?.get("hidden", this.stage.frame);
     if (found) context.drawImage(found, 0, 0);
     else this.stage.frames?.plan(["colour", "hidden"], this.stage.frame);

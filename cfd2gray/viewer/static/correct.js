@@ -29,7 +29,6 @@ export class Correct {
     byId("reset").addEventListener("click", () => this.apply({ kind: null, box: null, sector: null, strokes: [] }));
     byId("correct").addEventListener("toggle", () => { if (!byId("correct").open) this.use(null); });
     byId("copy").addEventListener("click", () => navigator.clipboard.writeText(byId("command").textContent).then(() => this.tell("copied"), () => this.tell("the browser does not allow copying")));
-    addEventListener("resize", () => this.polygon?.draw());
   }
 
   // A clip, or news of the one that is shown; a draft of its own version stays.
@@ -74,10 +73,10 @@ export class Correct {
     byId("paint-tools").hidden = this.tool !== "paint";
     this.surface.toggleAttribute("hidden", !this.tool); // SVG has no property of that name
     this.surface.replaceChildren();
-    this.surface.setAttribute("viewBox", `0 0 ${this.clip?.width ?? 1} ${this.clip?.height ?? 1}`);
-    this.stage.setEditing(this.tool ? { draw: () => this.brush?.draw() } : null);
+    const draws = { box: "box", sector: "sector", paint: "hidden" }[this.tool];
+    this.stage.setEditing(this.tool ? { draws, whole: this.tool === "sector", draw: () => (this.brush ?? this.polygon)?.draw() } : null);
     if (this.tool === "paint") this.brush = new Brush(this.surface, this.draft.strokes, this.stage, () => this.refresh());
-    else if (this.tool) this.polygon = new Polygon(this.surface, this.tool, this.corners(), this.clip, (corners) => this.say(this.tool, corners));
+    else if (this.tool) this.polygon = new Polygon(this.surface, this.tool, this.corners(), this.stage, (corners) => this.say(this.tool, corners));
     if (this.tool) byId("stage").scrollIntoView({ block: "nearest" });
   }
 

@@ -3,8 +3,8 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Polygon {
-  constructor(surface, name, corners, clip, changed) {
-    Object.assign(this, { surface, name, clip, changed });
+  constructor(surface, name, corners, stage, changed) {
+    Object.assign(this, { surface, name, stage, clip: stage.clip, changed });
     this.corners = corners.map((corner) => [...corner]);
     this.shape = document.createElementNS(SVG, "polygon");
     surface.replaceChildren(this.shape);
@@ -32,7 +32,8 @@ export class Polygon {
 
   draw() {
     const place = this.surface.getBoundingClientRect();
-    const x = this.clip.width / Math.max(place.width, 1), y = this.clip.height / Math.max(place.height, 1);
+    const [, , width, height] = this.stage.window;
+    const x = width / Math.max(place.width, 1), y = height / Math.max(place.height, 1);
     this.shape.setAttribute("points", this.corners.map((corner) => corner.join(",")).join(" "));
     this.handles.forEach((handle, k) => {
       const [cx, cy] = this.corners[k];
@@ -53,10 +54,7 @@ export class Polygon {
     const handle = this.handles[k];
     handle.focus();
     handle.setPointerCapture(event.pointerId);
-    const move = (at) => {
-      const place = this.surface.getBoundingClientRect();
-      this.move(k, (at.clientX - place.left) * this.clip.width / place.width, (at.clientY - place.top) * this.clip.height / place.height);
-    };
+    const move = (at) => this.move(k, ...this.stage.pixels(at, this.surface));
     handle.addEventListener("pointermove", move);
     for (const end of ["pointerup", "pointercancel"]) handle.addEventListener(end, () => handle.removeEventListener("pointermove", move), { once: true });
   }

@@ -70,7 +70,7 @@ export class Stage {
 
   get overlays() {
     const possible = (layer) => this.clip.translated ? this.shown !== "colour" || !OF_RESULT.includes(layer) : !OF_RESULT.includes(layer);
-    return [...this.layers].filter((layer) => possible(layer) && !(this.editing && layer === "hidden"));
+    return [...this.layers].filter((layer) => possible(layer) && layer !== this.editing?.draws);
   }
 
   setView(view) {
@@ -101,11 +101,10 @@ export class Stage {
     this.refresh();
   }
 
-  // The part of the frame that is shown: x, y, width, height. Who corrects sees all of it.
+  // The part of the frame that is shown: x, y, width, height. Who corrects the sector sees all of it.
   get window() {
     const { width, height, window } = this.clip;
-    if (!this.zoom || this.editing || !window) return [0, 0, width, height];
-    return window;
+    return this.zoom && window && !this.editing?.whole ? window : [0, 0, width, height];
   }
 
   setEditing(editor) {
@@ -124,7 +123,8 @@ export class Stage {
     const [, , width, height] = this.window;
     this.canvas.width = width * (shown === "beside" ? 2 : 1);
     this.canvas.height = height;
-    byId("zoom").disabled = Boolean(this.editing);
+    byId("zoom").disabled = Boolean(this.editing?.whole);
+    byId("surface").setAttribute("viewBox", this.window.join(" "));
     this.fit();
     this.plan();
     this.setSplit(this.split);
@@ -139,6 +139,7 @@ export class Stage {
     const shown = Math.min(room, Math.max(innerHeight - 340, 300) * wide / tall);
     this.element.style.width = `${shown}px`;
     this.element.style.height = `${shown * tall / wide}px`;
+    this.editing?.draw();
   }
 
   plan() {
@@ -217,6 +218,14 @@ export class Stage {
   toggleLayer(number) {
     const box = document.querySelectorAll("[data-layer]")[number];
     if (box && !box.disabled) box.click();
+  }
+
+  // Pixels of the clip, as numbers with parts, from a pointer's place on an element that covers the picture.
+  pixels(event, element) {
+    const place = element.getBoundingClientRect(), [x, y, width, height] = this.window;
+    const within = (value, most) => Math.min(most - 1, Math.max(0, value));
+    return [within(x + (event.clientX - place.left) * width / place.width, this.clip.width),
+      within(y + (event.clientY - place.top) * height / place.height, this.clip.height)];
   }
 
   drag(event) {
