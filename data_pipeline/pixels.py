@@ -19,12 +19,6 @@ def saturation(frame: np.ndarray) -> np.ndarray:
     return cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
 
 
-def brightest(frame: np.ndarray) -> np.ndarray:
-    """``max(R, G, B)``, uint8 ``[H, W]``, of an RGB frame uint8 ``[H, W, 3]``."""
-    red, green, blue = cv2.split(frame)
-    return cv2.max(cv2.max(red, green), blue)
-
-
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Pearson's correlation of two samples of levels, -1..1; 0 where one of them is even."""
     a, b = a.astype(np.float32), b.astype(np.float32)

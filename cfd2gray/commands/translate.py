@@ -50,6 +50,11 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument(
         "--whole-frame", action="store_true", help="let the network write the whole sector, not only what colour hides"
     )
+    about = (
+        "speckle to draw where colour was: 0 (what is to be expected, smooth) to 1 (as strong as in visible tissue); default: "
+        "1 where the network's result is enlarged, else 0"
+    )
+    sub.add_argument("--texture", type=float, metavar="0..1", help=about)
     sub.add_argument("--confidence", action="store_true", help="also write the confidence map")
     about = "of DICOM: new identifiers (research), or the source's own and a link to it (clinical)"
     sub.add_argument("--mode", choices=("research", "clinical"), default="research", help=about)
@@ -112,7 +117,7 @@ def run_translate(args: argparse.Namespace) -> int:
         plan = plan_files(args.inputs, args.out, format=args.format, batch=batch, follow_links=args.follow_links)
         return _dry_run(args, plan)
     outcome = translate_files(
-        Translator(chosen_weights(args), runtime=args.runtime),
+        Translator(chosen_weights(args), runtime=args.runtime, texture=args.texture),
         args.inputs,
         args.out,
         format=args.format,
@@ -161,7 +166,9 @@ def _example(args: argparse.Namespace) -> int:
     if args.inputs:
         raise ValueError("--example brings its own clip; leave the others out")
     out = args.out or pathlib.Path("cfd2gray-example")
-    write_result(args, translate_example(Translator(chosen_weights(args), runtime=args.runtime), out))
+    write_result(
+        args, translate_example(Translator(chosen_weights(args), runtime=args.runtime, texture=args.texture), out)
+    )
     return 0
 
 

@@ -84,7 +84,7 @@ def translate_file(
         if only_colour and not first.coloured:
             return describe_result(translator.weights, info, first) | {"written": False}
         cleaning = Cleaning.of(samples, first.analysis) if output.cleans else None
-        shares, hidden, seen = [], [], None
+        shares, hidden, seen, texture = [], [], None, 0.0
         with result_files(
             target, info, stream.header, shape=first.grey.shape[1:], sector=first.analysis.sector,
             synthetic=first.coloured, weights=translator.weights, output=output, cleaning=cleaning, tell=tell,
@@ -92,7 +92,7 @@ def translate_file(
             for piece in itertools.chain([first], pieces):
                 shares.append(piece.synthesised)
                 hidden.append(hidden[-1] if piece.analysis is seen else piece.hidden_share)
-                seen = piece.analysis
+                seen, texture = piece.analysis, max(texture, piece.texture)
                 if not output.whole_frame:
                     refuse_covered(float(np.mean(hidden)), source)
                 if look is not None and len(shares) == 1:
@@ -102,7 +102,7 @@ def translate_file(
                 for frame in piece.confidence:
                     add_confidence(np.rint(255.0 * frame).astype(np.uint8))
         keep_sector(output.remember, stream, first.analysis, output.said)
-        total = dataclasses.replace(first, synthesised=np.concatenate(shares))
+        total = dataclasses.replace(first, synthesised=np.concatenate(shares), texture=texture)
         facts = describe_result(translator.weights, stream.info, total)
         facts |= {"cleaned": cleaning is not None, "text_may_remain": cleaning is None or cleaning.doubtful}
     if output.format != ".dcm":

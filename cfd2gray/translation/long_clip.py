@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from cfd2gray.translation.areas import areas_of
 from cfd2gray.translation.result import Translated
 from cfd2gray.translation.square import SquareMasks, sampled
 from cfd2gray.translation.translator import Translator
-from cfd2gray.translation.view import COLOURED, View
+from cfd2gray.translation.view import COLOURED
 from data_pipeline.readers import ClipStream
 from data_pipeline.screen.analysis import NOTHING
 from data_pipeline.screen.said import Said
@@ -64,7 +65,11 @@ def translate_pieces(
     masks = SquareMasks(samples, regions=stream.info.regions, aspect=stream.info.pixel_aspect, said=said)
     shown = masks.sector if whole_frame else masks.box
     coloured = shown.any() and masks.kind in COLOURED
-    views = View.of_each_sector(shown, masks.sector, translator.weights) if coloured else None
+    areas = None
+    if coloured:
+        areas = areas_of(
+            shown, masks.sector, translator.weights, geometry=masks.geometry, frames=samples, texture=translator.texture
+        )
     radius, piece = translator.weights.spec.radius, piece_frames(*samples.shape[1:3])
     held: list[np.ndarray] = []
     before, frames = 0, iter(stream)  # how many of the held frames are already translated
@@ -78,7 +83,7 @@ def translate_pieces(
             gone = max(0, until - radius)
             held, before = [frame.copy() for frame in together[gone:]], until - gone  # the others are held once
             pieces = translator.pieces(
-                together, analysis=analysis, whole_frame=whole_frame, views=views, confidence=confidence, only=only
+                together, analysis=analysis, whole_frame=whole_frame, areas=areas, confidence=confidence, only=only
             )
             for part, found in pieces:
                 own = dataclasses.replace(analysis, strata=analysis.strata[part])

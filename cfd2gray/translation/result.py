@@ -42,12 +42,14 @@ class Translated:
         input was passed through.
       synthesised: float32 ``[T]``: share of each frame that is not the input's luma.
       analysis: What was found in the input.
+      texture: Share of the missing speckle that was drawn; see `speckle`.
     """
 
     grey: np.ndarray
     confidence: np.ndarray
     synthesised: np.ndarray
     analysis: FlowAnalysis
+    texture: float = dataclasses.field(default=0.0, kw_only=True)
 
     @property
     def coloured(self) -> bool:
@@ -243,6 +245,7 @@ def describe_result(weights: GeneratorWeights, info: ClipInfo, result: Translate
         "pixel_aspect": round(float(info.pixel_aspect), 5),
         "synthesised_share": round(float(result.synthesised.mean()), 5),
         "synthesised_share_per_frame": [round(float(share), 5) for share in result.synthesised],
+        "texture": result.texture,
         "model": weights.name,
         "weights_sha256": weights.digest,
         "software": f"cfd2gray {cfd2gray.__version__}",

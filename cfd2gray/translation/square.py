@@ -10,7 +10,6 @@ import numpy as np
 
 from data_pipeline.schema import Region
 from data_pipeline.screen.analysis import NOTHING, FlowAnalysis, LiveMasks, analyse
-from data_pipeline.screen.fan_fit import fit_fan
 from data_pipeline.screen.said import Said
 
 NEARLY = 0.02
@@ -64,17 +63,16 @@ def analyse_square(
 
 
 class SquareMasks:
-    """`LiveMasks` on the grid of the clip; attributes ``kind``, ``reason``, ``sector``, ``box`` as there."""
+    """`LiveMasks` on the clip's grid; ``kind``, ``reason``, ``sector``, ``box`` as there, ``geometry`` in square pixels."""
 
     def __init__(self, frames: np.ndarray, *, regions: Sequence[Region], aspect: float, said: Said = NOTHING) -> None:
         self._shape = frames.shape[1:3]
         self._size = square_size(*self._shape, aspect)
         self._same = self._size == self._shape
         square = frames if self._same else np.stack([_resized(frame, self._size) for frame in frames])
-        self._geometry = fit_fan(square).geometry
         said = said.scaled(self._size[1] / self._shape[1], self._size[0] / self._shape[0])
         self._masks = LiveMasks(square, regions=_scaled(regions, frames, self._size), said=said)
-        self.kind, self.reason = self._masks.kind, self._masks.reason
+        self.kind, self.reason, self.geometry = self._masks.kind, self._masks.reason, self._masks.geometry
         self.sector, self.box = (
             mask if self._same else _masked(mask.astype(np.uint8), self._shape).astype(bool)
             for mask in (self._masks.sector, self._masks.box)
@@ -89,7 +87,7 @@ class SquareMasks:
             reason=self.reason,
             box_found=bool(self.box.any()),
             score=self._masks.score,
-            geometry=self._geometry,
+            geometry=self.geometry,
         )
 
     def _strata(self, frame: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from cfd2gray.runtimes.network import Advance, Network
+from cfd2gray.translation.areas import Area, areas_of
 from cfd2gray.translation.composite import blend_weights, composite
 from cfd2gray.translation.view import COLOURED, View
 from data_pipeline.schema import BOX
@@ -23,11 +24,11 @@ LAG = 12
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Decision:
-    """What a stream was taken for; nothing is translated without a ``view``."""
+    """What a stream was taken for, and each of its sectors with colour with a network of its own; without any nothing is
+    translated."""
 
     masks: LiveMasks
-    view: View | None = None
-    advance: Advance | None = None
+    areas: tuple[tuple[Area, Advance], ...] = ()
 
 
 class Stream:
@@ -41,19 +42,27 @@ class Stream:
       network: A causal one.
       size: Height and width of the frames to come: the network is made ready for them before the first one.
       example: uint8 ``[T, H, W, 3]`` RGB.
+      texture: See `translator.Translator`.
 
     Raises:
       ValueError: For weights of a network that sees the future.
     """
 
-    def __init__(self, network: Network, *, size: tuple[int, int] | None = None, example: np.ndarray | None = None):
+    def __init__(
+        self,
+        network: Network,
+        *,
+        size: tuple[int, int] | None = None,
+        example: np.ndarray | None = None,
+        texture: float | None = None,
+    ):
         weights = network.weights
         if not weights.spec.causal:
             raise ValueError(
                 f"{weights.name}: this network looks at later frames, so it cannot stream; train one with "
                 "--config.model.causal=True (--config.init=RUN starts it from these weights)"
             )
-        self._network = network
+        self._network, self._texture = network, texture
         self._decision: _Decision | None = None
         self._recent: list[np.ndarray] = []
         self._reviewed = False
@@ -80,18 +89,18 @@ class Stream:
         if self._review(frame):
             strata = self._decision.masks.strata(frame)
         untouched = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        view, advance = self._decision.view, self._decision.advance
-        if view is None or advance is None:
-            return untouched
-        masks = self._decision.masks
-        hidden = hidden_mask(strata[None], frame[None], tint=masks.tint)
-        grey = advance(*view.shrink(frame[None], hidden, sector=masks.sector))
-        y, x = view.rows, view.columns
-        feather = max(1, round(self._network.weights.settings["feather"] / view.scale))
-        weights = blend_weights(hidden[:, y, x], strata[None, y, x] & BOX, feather=feather)
-        merged = composite(untouched[None, y, x].astype(np.float32), 255.0 * view.enlarge(grey), weights)
-        result = untouched.copy()
-        result[y, x] = np.rint(np.clip(merged[0], 0, 255)).astype(np.uint8)
+        masks, result = self._decision.masks, untouched.copy()
+        hidden = hidden_mask(strata[None], frame[None], tint=masks.tint) if self._decision.areas else None
+        for area, advance in self._decision.areas:
+            view, mine = area.view, hidden * area.sector
+            grey = advance(*view.shrink(frame[None], mine, sector=area.sector))
+            y, x = view.rows, view.columns
+            feather = max(1, round(self._network.weights.settings["feather"] / view.scale))
+            weights = blend_weights(mine[:, y, x], strata[None, y, x] & BOX, feather=feather)
+            merged = composite(untouched[None, y, x].astype(np.float32), 255.0 * view.enlarge(grey), weights)
+            if area.speckle is not None:
+                area.speckle.draw(merged, untouched[None], weights, view)
+            np.copyto(result[y, x], np.rint(np.clip(merged[0], 0, 255)).astype(np.uint8), where=area.sector[y, x])
         return result
 
     def _prepare(self, height: int, width: int) -> None:
@@ -109,7 +118,7 @@ class Stream:
             if self._coming is None:
                 self._decision = decision.result()
                 return True
-        elif not self._reviewed or self._decision.view is None:
+        elif not self._reviewed or not self._decision.areas:
             self._recent.append(frame)
             if len(self._recent) == REVIEW:
                 self._coming = LAG, self._thread.submit(self._decided, np.stack(self._recent), self._decision)
@@ -120,8 +129,17 @@ class Stream:
         masks = LiveMasks(frames)
         if masks.kind not in COLOURED or not masks.box.any():
             return _Decision(masks=masks)
-        view = View.around(masks.box, masks.sector, self._network.weights)
-        if before is not None and view == before.view:
-            return _Decision(masks=masks, view=view, advance=before.advance)
+        areas = areas_of(
+            masks.box,
+            masks.sector,
+            self._network.weights,
+            geometry=masks.geometry,
+            frames=frames,
+            texture=self._texture,
+        )
+        known = before.areas if before is not None else ()
+        if [area.view for area in areas] == [area.view for area, _ in known]:
+            return _Decision(masks=masks, areas=tuple((area, advance) for area, (_, advance) in zip(areas, known)))
         # What was remembered lies elsewhere.
-        return _Decision(masks=masks, view=view, advance=self._network.live(view.height, view.width))
+        lives = [self._network.live(area.view.height, area.view.width) for area in areas]
+        return _Decision(masks=masks, areas=tuple(zip(areas, lives)))

@@ -12,11 +12,12 @@ import numpy as np
 
 from cfd2gray.runtimes.choose import open_network
 from cfd2gray.runtimes.network import Network, Windows
+from cfd2gray.translation.areas import Area, areas_of
 from cfd2gray.translation.composite import blend_weights, composite
 from cfd2gray.translation.result import Result, Translated, refuse_covered, refuse_unfit
 from cfd2gray.translation.square import analyse_square
 from cfd2gray.translation.stream import Stream
-from cfd2gray.translation.view import COLOURED, View
+from cfd2gray.translation.view import COLOURED
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
 from data_pipeline import pixels
 from data_pipeline.readers import read_clip
@@ -41,13 +42,25 @@ class Translator:
       runtime: What computes the network: ``auto`` (default), ``jax``, ``openvino`` or ``onnxruntime``; see
         `runtimes.choose.open_network`.
       devices: JAX devices to work on; the windows of a clip are shared among them. By default the first accelerator.
+      texture: How much of the speckle that the network leaves out is drawn, 0 (what is to be expected: smooth, the highest
+        SSIM) to 1 (as visible tissue has it); by default 1 where its result is enlarged, else 0. See `speckle`.
 
     Raises:
-      ValueError: For a runtime that is unknown or not installed.
+      ValueError: For a runtime that is unknown or not installed, and for a texture beyond 0..1.
     """
 
-    def __init__(self, weights: GeneratorWeights, *, runtime: str = "auto", devices: Sequence[Any] | None = None):
+    def __init__(
+        self,
+        weights: GeneratorWeights,
+        *,
+        runtime: str = "auto",
+        devices: Sequence[Any] | None = None,
+        texture: float | None = None,
+    ):
+        if texture is not None and not 0.0 <= texture <= 1.0:
+            raise ValueError(f"texture must lie in 0..1, got {texture}")
         self._network = open_network(weights, runtime=runtime, devices=devices)
+        self.texture = texture
 
     @property
     def weights(self) -> GeneratorWeights:
@@ -59,9 +72,11 @@ class Translator:
         return self._network.runtime
 
     @classmethod
-    def from_pretrained(cls, name: str = "default", *, runtime: str = "auto") -> Translator:
+    def from_pretrained(
+        cls, name: str = "default", *, runtime: str = "auto", texture: float | None = None
+    ) -> Translator:
         """Weights that ship with the package."""
-        return cls(load_pretrained(name), runtime=runtime)
+        return cls(load_pretrained(name), runtime=runtime, texture=texture)
 
     @classmethod
     def from_file(cls, path: str | pathlib.Path, *, runtime: str = "auto") -> Translator:
@@ -81,12 +96,12 @@ class Translator:
 
     def workers(self) -> list[Translator]:
         """Translators with these weights that can work on different clips at the same time, each in a thread."""
-        return [Translator._of(network) for network in self._network.workers()]
+        return [Translator._of(network, self.texture) for network in self._network.workers()]
 
     @classmethod
-    def _of(cls, network: Network) -> Translator:
+    def _of(cls, network: Network, texture: float | None) -> Translator:
         translator = cls.__new__(cls)
-        translator._network = network
+        translator._network, translator.texture = network, texture
         return translator
 
     def __repr__(self) -> str:
@@ -144,7 +159,7 @@ class Translator:
             refuse_covered(found.hidden_share, name)
         return Result(
             grey=found.grey, confidence=found.confidence, synthesised=found.synthesised, analysis=analysis,
-            clip=clip, weights=self.weights, whole_frame=whole_frame,
+            texture=found.texture, clip=clip, weights=self.weights, whole_frame=whole_frame,
         )  # fmt: skip
 
     def with_confidence(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -162,7 +177,7 @@ class Translator:
         Raises:
           ValueError: For weights of a network that looks at later frames.
         """
-        return Stream(self._network, size=size, example=example)
+        return Stream(self._network, size=size, example=example, texture=self.texture)
 
     def translate(
         self,
@@ -171,7 +186,7 @@ class Translator:
         regions: Sequence[Region] = (),
         analysis: FlowAnalysis | None = None,
         whole_frame: bool = False,
-        views: Sequence[tuple[np.ndarray, View]] | None = None,
+        areas: Sequence[Area] | None = None,
         confidence: bool = True,
         tell: Callable[[int], None] = lambda _: None,
     ) -> Translated:
@@ -182,8 +197,7 @@ class Translator:
           regions: The file's ultrasound regions, if it names any.
           analysis: What is colour in the clip; found in the pixels when not given.
           whole_frame: Let the network write the whole sector, not only what colour hides.
-          views: The part of the frame to work on in each sector (`View.of_each_sector`), so that pieces of a clip are cut
-            alike; found around the colour when not given.
+          areas: The sectors to work on, so that pieces of a clip are cut alike; found around the colour when not given.
           confidence: Make the map of confidence too; without it ``confidence`` is an empty array.
           tell: Is told how many frames are done.
         """
@@ -196,13 +210,15 @@ class Translator:
             synthesised=np.empty(len(frames), np.float32),
             analysis=analysis,
         )
-        pieces = self.pieces(frames, analysis=analysis, whole_frame=whole_frame, views=views, confidence=confidence)
+        pieces = self.pieces(frames, analysis=analysis, whole_frame=whole_frame, areas=areas, confidence=confidence)
+        texture = 0.0
         for part, piece in pieces:
+            texture = max(texture, piece.texture)
             result.grey[part], result.synthesised[part] = piece.grey, piece.synthesised
             if confidence:
                 result.confidence[part] = piece.confidence
             tell(part.indices(len(frames))[1])
-        return result
+        return dataclasses.replace(result, texture=texture)
 
     def pieces(
         self,
@@ -210,7 +226,7 @@ class Translator:
         *,
         analysis: FlowAnalysis,
         whole_frame: bool = False,
-        views: Sequence[tuple[np.ndarray, View]] | None = None,
+        areas: Sequence[Area] | None = None,
         confidence: bool = True,
         only: slice = slice(None),
     ) -> Iterator[tuple[slice, Translated]]:
@@ -226,23 +242,26 @@ class Translator:
         """
         coloured = analysis.kind in COLOURED
         hidden = hidden_mask(analysis.strata, frames) if coloured else np.zeros(frames.shape[:3], np.uint8)
-        area = np.broadcast_to(analysis.sector[None], hidden.shape) if whole_frame and coloured else hidden
+        made = np.broadcast_to(analysis.sector[None], hidden.shape) if whole_frame and coloured else hidden
         start, stop, _ = only.indices(len(frames))
-        at, wanted = start, area.any(axis=(1, 2))
+        at, wanted = start, made.any(axis=(1, 2))
         if wanted[start:stop].any():
-            if views is None:
-                views = View.of_each_sector(area.any(axis=0), analysis.sector, self.weights)
-            if len(views) > 1:
+            if areas is None:
+                areas = areas_of(
+                    made.any(axis=0), analysis.sector, self.weights, geometry=analysis.geometry, frames=frames,
+                    texture=self.texture,
+                )  # fmt: skip
+            if len(areas) > 1:
                 both = [
-                    (part, self.translate(
-                        frames, analysis=_only_in(part, analysis), whole_frame=whole_frame, views=[(part, view)],
+                    (area.sector, self.translate(
+                        frames, analysis=_only_in(area.sector, analysis), whole_frame=whole_frame, areas=[area],
                         confidence=confidence,
                     ))
-                    for part, view in views
+                    for area in areas
                 ]  # fmt: skip
                 yield only, _joined(both, analysis, only)
                 return
-            ((_, view),) = views
+            (area,), view = areas, areas[0].view
             wanted[:start] = wanted[stop:] = False
             small = view.shrink(
                 frames, hidden, sector=analysis.sector, wanted=_around(wanted, self.weights.spec.radius)
@@ -253,7 +272,7 @@ class Translator:
                     yield slice(at, part.start), _untouched(frames[at : part.start], analysis, confidence)
                 box = np.ones_like(hidden[part]) if whole_frame else (analysis.strata[part] & BOX)
                 found = tuple(array[: part.stop - part.start] for array in found)
-                pasted = self._pasted(frames[part], area[part], box, view, found, analysis, whole_frame, confidence)
+                pasted = self._pasted(frames[part], made[part], box, area, found, analysis, whole_frame, confidence)
                 yield part, pasted
                 at = part.stop
         if at < stop:
@@ -266,20 +285,24 @@ class Translator:
     def _pasted(
         self,
         frames: np.ndarray,
-        area: np.ndarray,
+        made: np.ndarray,
         box: np.ndarray,
-        view: View,
+        area: Area,
         found: tuple[np.ndarray, ...],
         analysis: FlowAnalysis,
         whole_frame: bool,
         with_confidence: bool,
     ) -> Translated:
         """What the network found for some frames in its place among their visible pixels."""
-        result, (y, x) = _untouched(frames, analysis, with_confidence), (view.rows, view.columns)
+        result, view = _untouched(frames, analysis, with_confidence), area.view
+        y, x = view.rows, view.columns
         feather = 0 if whole_frame else max(1, round(self.weights.settings["feather"] / view.scale))
-        weights = blend_weights(area[:, y, x], box[:, y, x], feather=feather)
+        weights = blend_weights(made[:, y, x], box[:, y, x], feather=feather)
         base = result.grey[:, y, x].astype(np.float32)
         merged = composite(base, 255.0 * view.enlarge(found[0]), weights)
+        if area.speckle is not None:
+            area.speckle.draw(merged, result.grey, weights, view)
+            result = dataclasses.replace(result, texture=area.speckle.strength)
         result.grey[:, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
         if with_confidence:
             result.confidence[:, y, x] = composite(np.ones_like(weights), view.enlarge(found[1]), weights)
@@ -301,7 +324,8 @@ def _joined(results: Sequence[tuple[np.ndarray, Translated]], analysis: FlowAnal
         if confidence.size:
             np.copyto(confidence, result.confidence[only], where=part)
     synthesised = np.sum([result.synthesised[only] for _, result in results], axis=0)
-    return Translated(grey=grey, confidence=confidence, synthesised=synthesised, analysis=analysis)
+    texture = max(result.texture for _, result in results)
+    return Translated(grey=grey, confidence=confidence, synthesised=synthesised, analysis=analysis, texture=texture)
 
 
 def _around(wanted: np.ndarray, radius: int) -> np.ndarray:

@@ -102,9 +102,11 @@ def _tint(colour: tuple[int, int, int], alpha: np.ndarray) -> np.ndarray:
 
 
 def _border(mask: np.ndarray) -> np.ndarray:
-    """Its inner border, two pixels wide, bool [H, W]."""
+    """Its inner border, bool [H, W]; two pixels wide on a screen, one on a clip that was made smaller."""
+    side = 5 if len(mask) >= 450 else 3
     # Pixels beside the frame count as outside, or a mask that fills it had no border.
-    inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    kernel, beside = np.ones((side, side), np.uint8), {"borderType": cv2.BORDER_CONSTANT, "borderValue": 0}
+    inner = cv2.erode(mask.astype(np.uint8), kernel, **beside)
     return mask & (inner == 0)
 
 

@@ -126,7 +126,7 @@ class LiveMasks:
 
     Attributes:
       kind, score, reason: see `FlowAnalysis`.
-      sector: bool [H, W].
+      sector: bool [H, W]. geometry: of the sector.
       box: bool [H, W]: where colour is looked for, and marks; nowhere when the kind has no colour.
       tint: of the grey map.
     """
@@ -144,6 +144,7 @@ class LiveMasks:
         self._options = options or FlowOptions()
         fan, state, verdict = _decide(frames, regions, image_type, self._options, said)
         self.kind, self.score, self.reason, self.sector = verdict.kind, verdict.score, verdict.reason, fan.sector
+        self.geometry = fan.geometry
         self.tint, self._marker, self._drawn = state.tint or colour_mask.PLAIN, None, np.uint8(0)
         self.box = np.zeros_like(fan.sector)
         mask = said.masks_for((1, *frames.shape[1:3]))

@@ -74,6 +74,14 @@ def fit_fan(frames: np.ndarray, *, cm_per_px: float | None = None, options: FanO
     return _hull(lit, common)
 
 
+def fan_of(sector: np.ndarray) -> tuple[Fan | None, float]:
+    """The fan that is nearest to a mask, bool [H, W], and their intersection over union."""
+    fans = _fit_fans(sector, FanOptions()) if sector.any() else []
+    masks = [fan.mask(sector.shape) for fan in fans]
+    shared = [np.count_nonzero(m & sector) / np.count_nonzero(m | sector) for m in masks]
+    return max(zip(fans, shared), key=lambda pair: pair[1], default=(None, 0.0))
+
+
 def agreed(fit: FanFit, seen: np.ndarray, *, least: float = 0.93) -> FanFit:
     """The fitted sector where it agrees with the one that was recognised, bool [H, W]; else the recognised one.
 
