@@ -85,7 +85,7 @@ def add_commands(add: AddCommand) -> None:
         "view",
         run_view,
         "look at clips in the browser: compare, correct, keep or reject",
-        "view clip.dcm\n  cfd2gray view archive/\n  cfd2gray view - < clip.dcm",
+        "view clip.dcm\n  cfd2gray view archive/\n  cat clip.dcm | cfd2gray view -",
     )
     sub.add_argument("clip", nargs="?", type=pathlib.Path, metavar="CLIP|FOLDER|-", help="- is standard input")
     add_weights(sub)

@@ -104,6 +104,6 @@ def _listening(port: int) -> Iterator[socket.socket]:
 def _open_in_browser(address: str, scratch: pathlib.Path) -> None:
     """By way of a file that its owner alone can read: other people here can read the command lines of programs."""
     page = scratch / "open.html"
+    page.touch(mode=0o600)
     page.write_text(f'<!doctype html><meta http-equiv="refresh" content="0;url={address}"><title>cfd2gray</title>')
-    page.chmod(0o600)
     threading.Thread(target=webbrowser.open, args=(page.as_uri(),), daemon=True).start()

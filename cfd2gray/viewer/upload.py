@@ -65,7 +65,7 @@ def keep_stream(pieces: Iterable[bytes] | Iterator[bytes], target: pathlib.Path,
                 raise TooLarge(most)
             file.write(piece)
     if not total:
-        raise ValueError("nothing came in at standard input; pipe a clip into it: cfd2gray view - < clip.dcm")
+        raise ValueError("nothing came in at standard input; pipe a clip into it: cat clip.dcm | cfd2gray view -")
 
 
 def _write(file: int, data: bytes) -> None:

@@ -70,12 +70,12 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(scratch, *words, stdin=None):
+def served(scratch, *words, stdin=None, browser=None):
     """A viewer whose temporary folders lie in ``scratch``; it is terminated at the end."""
-    command = [sys.executable, "-m", "cfd2gray.cli", "view", *map(str, words), "--no-browser"]
+    command = [sys.executable, "-m", "cfd2gray.cli", "view", *map(str, words), *([] if browser else ["--no-browser"])]
     process = subprocess.Popen(
         command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "TMPDIR": str(scratch)},
+        env={**os.environ, "TMPDIR": str(scratch), "BROWSER": browser or ""},
     )  # fmt: skip
     try:
         url = process.stdout.readline().strip()

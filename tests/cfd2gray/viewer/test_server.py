@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import pathlib
 import signal
 import socket
 import stat
@@ -226,3 +227,20 @@ def test_mistakes_on_the_command_line_are_told_in_a_line(tmp_path, capsys):
     done = subprocess.run([sys.executable, "-m", "cfd2gray.cli", "view", "-", "--no-browser"], input=b"", capture_output=True,
                           env={**os.environ, "TMPDIR": str(tmp_path)})  # fmt: skip
     assert done.returncode == 2 and b"nothing came in" in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_the_address_is_not_told_to_other_people_of_this_machine(tmp_path):
+    """Command lines of programs can be read by all: the browser is given a private file that leads to the address."""
+    program, told = tmp_path / "browser", tmp_path / "told"
+    program.write_text(f'#!/bin/sh\nprintf "%s" "$1" > {told}.part\nmv {told}.part {told}\nsleep 5\n')
+    program.chmod(0o700)
+    with served(tmp_path, browser=f"{program} %s &") as viewer:
+        end = time.monotonic() + 20
+        while not told.exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        address = told.read_text()
+        assert address.startswith("file://") and viewer.base.strip("/") not in address
+        page = pathlib.Path(address.removeprefix("file://"))
+        assert stat.S_IMODE(page.stat().st_mode) == 0o600 and viewer.url in page.read_text()
+    assert not page.exists()
