@@ -49,6 +49,7 @@ class Desk:
         self.clips: dict[str, Viewed] = {}
         self.revision = 0
         self.unlisted, self.problem = 0, ""
+        self._ending = False
         self._open_translator, self._translator = open_translator, None
         self._held: collections.OrderedDict[str, Seen] = collections.OrderedDict()
         self._lock = threading.RLock()
@@ -61,7 +62,8 @@ class Desk:
         self._later(self._network, _ASKED)  # while the person is still choosing a file
 
     def close(self) -> None:
-        """End the worker after what it is doing."""
+        """End the worker at the next frames of what it is doing."""
+        self._ending = True
         self._jobs.put((-1, next(self._order), None, None))
         self._worker.join(timeout=20)
 
@@ -77,7 +79,7 @@ class Desk:
     def open(self, clip: Viewed) -> None:
         """Translate it, unless that was done or is being done."""
         with self._lock:
-            if clip.state in ("listed", "glanced", "looking"):
+            if clip.state in ("listed", "glancing", "glanced"):
                 self._ask(clip, clip.corrections)
 
     def correct(self, clip: Viewed, corrections: Corrections) -> None:
@@ -227,7 +229,7 @@ class Desk:
         with self._lock:
             if clip.state != "listed" or clip.id not in self.clips:
                 return
-            clip.state = "looking"
+            clip.state = "glancing"
         self._changed()
         try:
             with clip.source.local() as path:
@@ -240,11 +242,13 @@ class Desk:
             clip.refuse(error)
             after = "refused"
         with self._lock:
-            if clip.state == "looking":  # else somebody asked for it meanwhile
+            if clip.state == "glancing":  # else somebody asked for it meanwhile
                 clip.state = after
         self._changed()
 
     def _tell(self, clip: Viewed, doing: str, done: int, total: int) -> None:
+        if self._ending or clip.id not in self.clips:
+            raise InterruptedError("nobody waits for this any more")
         clip.state, clip.doing = doing, (done, total)
         self._changed()
 

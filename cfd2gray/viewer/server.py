@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -192,4 +191,6 @@ async def _json(request: Request) -> Any:
         raise ValueError("the correction is no JSON") from None
 
 
-_style: Callable[[], str] = functools.cache(functools.partial(render, "page.css"))
+@functools.cache
+def _style() -> str:
+    return render("page.css") + render("cards.css")

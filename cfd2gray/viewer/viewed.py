@@ -13,7 +13,7 @@ from data_pipeline.readers import IngestError
 from data_pipeline.readers.walk import Source
 from data_pipeline.schema import BOX
 
-BUSY = ("waiting", "looking", "reading", "translating")
+BUSY = ("glancing", "waiting", "looking", "reading", "translating")
 MISSEEN = "If it was taken for the wrong kind, say what it is under Correct and translate again."
 """What can be done about a refusal for the layout; the others say it themselves."""
 
@@ -23,7 +23,8 @@ class Viewed:
     """A clip on the page. Only the desk's worker changes it once it is there, but for ``mark``.
 
     Attributes:
-      state: ``listed`` (of a folder), one of `BUSY`, ``glanced`` (a few frames were looked at), ``ready`` or ``refused``.
+      state: ``listed`` (of a folder), one of `BUSY`, ``glanced`` (a few frames were looked at, for the gallery), ``ready``
+        or ``refused``.
       version: counts what was made of it; pictures belong to a version.
       error: why the last thing that was asked for was not done.
     """

@@ -4,6 +4,8 @@ import { server } from "./server.js";
 const MOST_BYTES = 768 * 2 ** 20; // of decoded pictures; a clip of 60 frames of 600 x 800 takes 230 MB with its greyscale
 const AT_ONCE = 4; // a browser opens six connections to a host; two stay free for everything else
 
+const PATIENCE = 5; // failures in a row before a pause: another version has come, or the server has gone
+
 export class Frames {
   constructor(clip, arrived) {
     this.clip = clip;
@@ -40,7 +42,7 @@ export class Frames {
   }
 
   pump() {
-    while (this.loading.size < AT_ONCE && this.queue.length && this.failed < 5) this.load(this.queue.shift());
+    while (this.loading.size < AT_ONCE && this.queue.length && this.failed < PATIENCE) this.load(this.queue.shift());
   }
 
   async load(key) {
@@ -54,7 +56,8 @@ export class Frames {
       this.failed = 0;
       this.arrived(Number(frame));
     } catch (error) {
-      if (error.name !== "AbortError") this.failed += 1; // another version has come, or the server has gone: the next plan tells
+      if (error.name !== "AbortError") this.failed += 1;
+      if (this.failed === PATIENCE) setTimeout(() => { this.failed = 0; this.pump(); }, 2000);
     } finally {
       this.loading.delete(key);
     }

@@ -2,7 +2,7 @@
 import { server } from "./server.js";
 
 const byId = (id) => document.getElementById(id);
-const BUSY = { waiting: "waiting", looking: "looking at it", reading: "reading", translating: "translating", listed: "not looked at yet" };
+export const BUSY = { glancing: "looking at it", waiting: "waiting", looking: "looking at it", reading: "reading", translating: "translating", listed: "not looked at yet" };
 const counted = (number, name) => `${number} ${name}${number === 1 ? "" : "s"}`;
 
 export class Gallery {

@@ -1,6 +1,6 @@
 // The page: which clip is shown, news from the server, files that are dropped, what is saved.
 import { Correct } from "./correct.js";
-import { Gallery } from "./gallery.js";
+import { BUSY, Gallery } from "./gallery.js";
 import { startKeys, startTheme } from "./keys.js";
 import { server, upload } from "./server.js";
 import { Stage } from "./stage.js";
@@ -117,7 +117,7 @@ async function news() {
       if (wantedId() && !mine) location.hash = "";
       if (mine && (!current || ["version", "state", "error", "mark"].some((key) => mine[key] !== current[key]) || String(mine.doing) !== String(current.doing))) await refresh();
     }
-    if (gallery.clips.some((clip) => clip.state in DOING || clip.state === "listed")) wait = 250;
+    if (gallery.clips.some((clip) => clip.state in BUSY)) wait = 250;
   } catch (error) {
     if (!error.status && !lost) { lost = true; tell(error.message, true); byId("viewer").hidden = false; }
     wait = 3000;

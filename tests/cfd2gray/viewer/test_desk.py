@@ -1,5 +1,7 @@
 """The desk and its worker on real clips: layers, corrections, refusals, what is forgotten and made again."""
 
+import json
+import os
 import time
 
 import av
@@ -167,23 +169,40 @@ def test_downloads_are_the_files_of_translate(desk, translator, short, tmp_path)
 def test_a_folder_is_listed_and_looked_at_and_a_bad_file_stops_nothing(translator, short, tmp_path):
     folder = tmp_path / "archive"
     (folder / "deep").mkdir(parents=True)
-    for name in ("a.npy", "deep/<b>.npy"):
+    for name in ("a.npy", "deep/<b>.npy", os.fsdecode(b"\xff.npy")):
         (folder / name).write_bytes(short.read_bytes())
     (folder / "bad.dcm").write_bytes(b"bad" * 100)
     (tmp_path / "scratch").mkdir()
     desk = Desk(lambda: translator, tmp_path / "scratch", folder=folder)
     try:
         end = time.monotonic() + 60
-        while len(desk.clips) < 3 or any(clip.state in (*BUSY, "listed") for clip in list(desk.clips.values())):
+        while len(desk.clips) < 4 or any(clip.state in (*BUSY, "listed") for clip in list(desk.clips.values())):
             assert time.monotonic() < end
             time.sleep(0.02)
         found = {clip.name: clip for clip in desk.clips.values()}
         assert {name: clip.state for name, clip in found.items()} == {
-            "a.npy": "glanced", "deep/<b>.npy": "glanced", "bad.dcm": "refused"
+            "a.npy": "glanced", "deep/<b>.npy": "glanced", "\udcff.npy": "glanced", "bad.dcm": "refused"
         }  # fmt: skip
+        json.dumps([clip.told() for clip in found.values()], ensure_ascii=False).encode()
+        desk.mark(found["\udcff.npy"], "reject")
         desk.mark(found["a.npy"], "keep")
-        assert (tmp_path / "archive.marks.csv").read_text().splitlines()[1].startswith("a.npy,keep,cfd,")
+        assert (tmp_path / "archive.marks.csv").read_bytes().count(b"\xff.npy,reject,cfd,") == 1
+        assert b"\na.npy,keep,cfd," in (tmp_path / "archive.marks.csv").read_bytes()
         desk.open(found["a.npy"])
         assert finished(found["a.npy"]).state == "ready" and found["a.npy"].mark == "keep"
     finally:
         desk.close()
+
+
+def test_work_that_nobody_waits_for_is_broken_off(translator, short, tmp_path):
+    long = np.concatenate([np.load(short)] * 14)
+    np.save(tmp_path / "long.npy", long)
+    (tmp_path / "scratch").mkdir()
+    desk = Desk(lambda: translator, tmp_path / "scratch")
+    removed, last = (desk.add(tmp_path / "long.npy", name, owned=False) for name in ("removed", "last"))
+    desk.remove(removed)
+    while last.state != "translating":
+        assert last.state in BUSY
+        time.sleep(0.01)
+    desk.close()
+    assert not desk._worker.is_alive() and last.state == "refused" and not last.facts.get("translated")
