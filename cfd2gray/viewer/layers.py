@@ -112,5 +112,5 @@ def _border(mask: np.ndarray) -> np.ndarray:
 
 def _png(picture: np.ndarray) -> bytes:
     if picture.ndim == 3:
-        picture = picture[..., [2, 1, 0, 3][: picture.shape[2]]]  # OpenCV encodes BGR(A)
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
     return cv2.imencode(".png", picture, _FAST)[1].tobytes()

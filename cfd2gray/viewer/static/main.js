@@ -113,10 +113,10 @@ async function news() {
       revision = found.revision;
       gallery.update(found);
       place();
-      const mine = found.clips.find((clip) => clip.id === wantedId());
-      if (wantedId() && !mine) location.hash = "";
-      if (mine && (!current || ["version", "state", "error", "mark"].some((key) => mine[key] !== current[key]) || String(mine.doing) !== String(current.doing))) await refresh();
+      if (wantedId() && !found.clips.some((clip) => clip.id === wantedId())) location.hash = "";
     }
+    const mine = gallery.clips.find((clip) => clip.id === wantedId()); // asked again until it is what the list says
+    if (mine && (current?.id !== mine.id || ["version", "state", "error", "mark"].some((key) => mine[key] !== current[key]) || String(mine.doing) !== String(current.doing))) await refresh();
     if (gallery.clips.some((clip) => clip.state in BUSY)) wait = 250;
   } catch (error) {
     if (!error.status && !lost) { lost = true; tell(error.message, true); byId("viewer").hidden = false; }

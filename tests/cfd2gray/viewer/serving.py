@@ -55,7 +55,7 @@ class Served:
         assert status == 200, body
         return json.loads(body)["id"]
 
-    def finished(self, id, *, seconds=60):
+    def finished(self, id, *, seconds=240):
         """The clip once nothing more is done to it."""
         end = time.monotonic() + seconds
         while True:

@@ -43,7 +43,7 @@ def desk(translator, tmp_path):
     made.close()
 
 
-def finished(clip, *, seconds=60):
+def finished(clip, *, seconds=240):
     end = time.monotonic() + seconds
     while clip.state in BUSY:
         assert time.monotonic() < end, clip.told()
