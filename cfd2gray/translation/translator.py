@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -191,6 +191,7 @@ class Translator:
         whole_frame: bool = False,
         areas: Sequence[Area] | None = None,
         confidence: bool = True,
+        tell: Callable[[int], None] = lambda _: None,
     ) -> Translated:
         """Everything about the translation of one clip.
 
@@ -201,6 +202,7 @@ class Translator:
           whole_frame: Let the network write the whole sector, not only what colour hides.
           areas: The sectors to work on, so that pieces of a clip are cut alike; found around the colour when not given.
           confidence: Make the map of confidence too; without it ``confidence`` is an empty array.
+          tell: Is told how many frames are done.
         """
         check_frames(frames, channels=3)
         analysis = analyse(frames, regions=regions) if analysis is None else analysis
@@ -218,6 +220,7 @@ class Translator:
             result.grey[part], result.synthesised[part] = piece.grey, piece.synthesised
             if confidence:
                 result.confidence[part] = piece.confidence
+            tell(part.indices(len(frames))[1])
         return dataclasses.replace(result, texture=texture)
 
     def pieces(
