@@ -21,7 +21,7 @@ from cfd2gray.translation.view import COLOURED
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
 from data_pipeline.readers import read_clip
 from data_pipeline.schema import BOX, Clip, Region, check_frames
-from data_pipeline.screen.analysis import FlowAnalysis, analyse
+from data_pipeline.screen.analysis import FlowAnalysis
 from data_pipeline.screen.hidden import hidden_mask
 from data_pipeline.screen.said import Said
 
@@ -204,7 +204,7 @@ class Translator:
           tell: Is told how many frames are done.
         """
         check_frames(frames, channels=3)
-        analysis = analyse(frames, regions=regions) if analysis is None else analysis
+        analysis = analyse_square(frames, regions=regions, aspect=1.0) if analysis is None else analysis
         shape = frames.shape[:3]
         result = Translated(
             grey=np.empty(shape, np.uint8),
