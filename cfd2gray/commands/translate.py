@@ -10,6 +10,7 @@ from typing import Any
 from cfd2gray.commands.parsers import AddCommand, add_weights, chosen_weights, counted, write_result
 
 _KINDS = ("cfd", "power", "bmode")
+_RUNTIMES = ("auto", "jax", "openvino", "onnxruntime")
 _ENCODINGS = ("explicit", "rle", "jpegls", "j2k")
 
 
@@ -58,7 +59,7 @@ def add_commands(add: AddCommand) -> None:
     about = "of DICOM: new identifiers (research), or the source's own and a link to it (clinical)"
     sub.add_argument("--mode", choices=("research", "clinical"), default="research", help=about)
     about = "what computes the network: auto takes an accelerator's JAX, or the fastest that is installed for the CPU"
-    sub.add_argument("--runtime", choices=("auto", "jax", "openvino", "onnxruntime"), default="auto", help=about)
+    sub.add_argument("--runtime", choices=_RUNTIMES, default="auto", help=about)
     sub.add_argument("--key-file", type=pathlib.Path, help="secret of names and pseudonyms; default: OUT.key")
     pixels = sub.add_mutually_exclusive_group()
     pixels.add_argument(
@@ -80,9 +81,22 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument("--salvage", action="store_true", help="translate the whole frames of truncated files")
     sub.add_argument("--any-modality", action="store_true", help="read DICOM captures of other modalities than US")
 
+    sub = add(
+        "view",
+        run_view,
+        "look at clips in the browser: compare, correct, keep or reject",
+        "view clip.dcm\n  cfd2gray view archive/\n  cat clip.dcm | cfd2gray view -",
+    )
+    sub.add_argument("clip", nargs="?", type=pathlib.Path, metavar="CLIP|FOLDER|-", help="- is standard input")
+    add_weights(sub)
+    sub.add_argument("--runtime", choices=_RUNTIMES, default="auto", help="what computes the network, as in translate")
+    sub.add_argument("--port", type=int, default=0, help="of this computer; default: any that is free")
+    sub.add_argument("--max-upload", type=int, default=4096, metavar="MIB", help="of a dropped file; default 4096")
+    sub.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
+
 
 def run_translate(args: argparse.Namespace) -> int:
-    from cfd2gray.translation.batch import Batch, plan_files, translate_files
+    from cfd2gray.translation.folders.batch import Batch, plan_files, translate_files
     from cfd2gray.translation.translator import Translator
     from data_pipeline.screen.said import Said
 
@@ -123,6 +137,26 @@ def run_translate(args: argparse.Namespace) -> int:
     )  # fmt: skip
     write_result(args, outcome)
     return 1 if outcome["failed"] else 0
+
+
+def run_view(args: argparse.Namespace) -> int:
+    from cfd2gray.example import CLIP
+    from cfd2gray.translation.translator import Translator
+
+    try:
+        from cfd2gray.viewer.serve import view
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f'the viewer needs {error.name}, which is not installed; pip install "cfd2gray[view]"'
+        ) from None
+    if args.max_upload < 1:
+        raise ValueError(f"--max-upload is 1 MiB or more, got {args.max_upload}")
+    weights = chosen_weights(args)
+    view(
+        args.clip, lambda: Translator(weights, runtime=args.runtime), example=CLIP, port=args.port,
+        max_upload=args.max_upload << 20, browser=not args.no_browser,
+    )  # fmt: skip
+    return 0
 
 
 def _example(args: argparse.Namespace) -> int:

@@ -33,7 +33,8 @@ class Browser:
         return _request(method, self._base + path, body)
 
     def open(self, path):
-        self._call("POST", "/url", {"url": path.as_uri()})
+        """A file of this machine, or an address."""
+        self._call("POST", "/url", {"url": path if isinstance(path, str) else path.as_uri()})
 
     def refresh(self):
         self._call("POST", "/refresh", {})

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 import cv2
-import jinja2
 import numpy as np
 
+from cfd2gray.pages.page import NOT_FOR_DIAGNOSIS, render
 from cfd2gray.translation.files import Look
-from cfd2gray.translation.private_map import Row
+from cfd2gray.translation.folders.private_map import Row
 from data_pipeline.files import atomic_path
+from data_pipeline.screen.kind import SURE
 
 THUMBNAILS = ".thumbnails"
 """Folder of the pictures, below the results."""
@@ -36,20 +37,23 @@ def write_gallery(out: pathlib.Path, rows: Iterable[Row]) -> None:
         counts[row.code or row.state] = counts.get(row.code or row.state, 0) + 1
         if row.output and row.state in ("translated", "copied"):
             shown.setdefault(row.output, row)
-    cards = [
-        {
-            "name": row.output,
-            "link": quote(row.output),
-            "picture": quote(f"{THUMBNAILS}/{row.output}.jpg"),
-            "state": row.state,
-            "kind": row.kind,
-            "share": f"{100 * float(row.share or 0):.1f}",
-            "certainty": row.certainty,
-            "reason": row.reason,
-        }
-        for row in sorted(shown.values(), key=lambda row: (row.certainty or "9", row.output))
-    ]
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("cfd2gray.translation", "."), autoescape=True)
-    page = environment.get_template("gallery.html").render(cards=cards, counts=sorted(counts.items()))
+    cards = [_card(row) for row in sorted(shown.values(), key=lambda row: (row.certainty or "9", row.output))]
+    page = render("gallery.html", cards=cards, counts=sorted(counts.items()), note=NOT_FOR_DIAGNOSIS)
     with atomic_path(out / "index.html") as temporary:
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
+
+
+def _card(row: Row) -> dict[str, object]:
+    certainty = float(row.certainty or 0)
+    return {
+        "name": row.output,
+        "link": quote(row.output),
+        "picture": quote(f"{THUMBNAILS}/{row.output}.jpg"),
+        "state": row.state,
+        "kind": row.kind,
+        "share": f"{100 * float(row.share or 0):.1f}",
+        "certainty": row.certainty,
+        "percent": f"{100 * certainty:.0f}",
+        "unsure": certainty < SURE,
+        "reason": row.reason,
+    }
