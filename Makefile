@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-aot lint clean
+.PHONY: demo test test-aot test-newest constraints lint clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'cfd2gray needs Python 3.11 or newer; try make PYTHON=python3.11')"
@@ -25,10 +25,26 @@ test-aot: pyproject.toml
 	$(VENV)-aot/bin/python -m pip install --quiet -e '.[test,tpu-aot]'
 	$(VENV)-aot/bin/python -m pytest tests/launch/test_aot.py
 
+# The newest JAX that there is, on a newer Python: what containers and Colab have. For a schedule: it takes as long as half of `test`.
+NEWEST ?= python3.13
+test-newest: pyproject.toml
+	test -d $(VENV)-newest || $(NEWEST) -m venv $(VENV)-newest
+	$(VENV)-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[test]'
+	$(VENV)-newest/bin/python -m pytest -n $(WORKERS) tests/configs tests/cfd2gray/models tests/cfd2gray/metrics \
+	  tests/cfd2gray/losses tests/cfd2gray/training
+
+# What the images install.
+constraints: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet uv
+	(head -1 launch/constraints.txt; $(BIN)/uv pip compile pyproject.toml --upgrade --quiet --no-header --no-annotate \
+	  --extra cuda13 --extra tpu --extra gcs --extra s3 --extra tensorboard --no-emit-index-url \
+	  --python-version 3.12 --python-platform x86_64-manylinux_2_34) > constraints.new
+	mv constraints.new launch/constraints.txt
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pyright --pythonpath $(BIN)/python
 
 clean:
-	rm -rf $(VENV) $(VENV)-aot build *.egg-info
+	rm -rf $(VENV) $(VENV)-aot $(VENV)-newest build *.egg-info

@@ -117,11 +117,17 @@ def get_config() -> ml_collections.ConfigDict:
     log.tensorboard = True  # also write TensorBoard files when TensorFlow is installed
 
     config.checkpoint = checkpoint = ml_collections.ConfigDict()
-    checkpoint.every = 2_000  # steps
-    checkpoint.keep = 3  # newest ones kept
+    checkpoint.every = 2_000  # steps; 0: not by steps
+    # Minutes, besides: what a crash costs at most, however fast the machine is. 0: not by time.
+    checkpoint.minutes = 0.0
+    # Minutes that writing one may take before the run ends with an error, to be started again from the one before: what a
+    # process would otherwise wait for when another, or the store, has lost its part.
+    checkpoint.timeout = 10.0
+    checkpoint.keep = 3  # newest ones kept, beside the one that validation liked best
 
     config.eval = evaluation = ml_collections.ConfigDict()
-    evaluation.every = 5_000  # steps between evaluations on the validation split; 0: never
+    evaluation.every = 5_000  # steps between evaluations on the validation split; 0: not by steps
+    evaluation.minutes = 0.0  # minutes between them, besides; 0: not by time
     evaluation.patience = 0  # evaluations without a better SSIM under colour after which training ends early; 0: never
     evaluation.clips = 64  # clips per evaluation while training; 0: all
     evaluation.batch_size = 8

@@ -3,8 +3,8 @@
     cfd2gray pack ARCHIVE -o records --paint 2 --key-file key
     cfd2gray train --config echo_128 --config.data.dir=records --workdir runs/echo_128
 
-Hardware: one GPU with 24 GB or more, or one TPU v5e chip. Reached: not run yet at this size; `launch/README.md` has the
-memory and the predicted speed that the compiler gives for it.
+Hardware: one GPU with 40 GB, or with 24 GB and ``--config.train.accumulate=2``: 16 clips need some 16 GiB, says the
+compiler for TPUs, which is all that one v5e chip has. Reached: not run yet. What does not fit is refused before the first step.
 """
 
 import ml_collections

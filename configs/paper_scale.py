@@ -1,6 +1,6 @@
 """The paper's amount of data, 54,975 clips (Tomic et al., arXiv 2511.03255), at 256 px on a TPU pod slice.
 
-    cfd2gray train --config paper_scale --config.data.dir=/mnt/records --workdir /mnt/shared/runs/paper
+    cfd2gray train --config paper_scale --config.data.dir=gs://BUCKET/records --workdir gs://BUCKET/runs/paper
 
 Hardware: TPU v5e-256 (topology 16x16, 64 hosts with four chips each). `launch/README.md` says how to get and start one.
 Reached: not run yet. `python -m launch.aot --config paper_scale --topology v5e:16x16` compiles its steps for that
@@ -25,6 +25,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.ema = 0.998
     config.mesh.data, config.mesh.fsdp = -1, 4  # a host's four chips share the optimizer state
     config.log.every, config.log.images_every = 20, 500
-    config.checkpoint.every = 2 * epoch
-    config.eval.every, config.eval.clips, config.eval.batch_size = 5 * epoch, 512, 256
+    # By time: an epoch is half a minute on 256 chips and an hour on four.
+    config.checkpoint.every, config.checkpoint.minutes = 0, 5.0
+    config.eval.every, config.eval.minutes = 0, 10.0
+    config.eval.clips, config.eval.batch_size = 512, 256
     return config

@@ -7,6 +7,7 @@ A scheduler starts a failed run again, unless its exit code says that this chang
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 
 NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError, PermissionError)
@@ -22,11 +23,13 @@ def named_mistakes() -> Iterator[None]:
     """Around what only reads arguments, settings and data: what is refused inside is the user's to mend.
 
     Raises:
-      Mistake: With the message of the ``ValueError`` or of the path that is not there.
+      Mistake: With the message of the ``ValueError`` or of the path that is not there or too long.
     """
     try:
         yield
     except Mistake:
         raise
-    except (ValueError, *NOT_THERE) as error:
+    except (ValueError, OSError) as error:
+        if isinstance(error, OSError) and not isinstance(error, NOT_THERE) and error.errno != errno.ENAMETOOLONG:
+            raise
         raise Mistake(str(error) or type(error).__name__) from error

@@ -7,6 +7,7 @@ import concurrent.futures
 import dataclasses
 import errno
 import functools
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -24,7 +25,9 @@ import rich.console
 import rich.progress
 
 IN_FLIGHT = 2
-"""Jobs submitted per worker: bounds what waits in memory, hides uneven lengths."""
+"""Messages with jobs submitted per worker: bounds what waits in memory, hides uneven lengths."""
+BUNDLE, MOST = 0.1, 16
+"""Seconds of work that a message carries where jobs are shorter than that, and jobs in it at most: one costs 0.3 ms."""
 TIMEOUT = 1800.0
 """Seconds after which a job is given up and its worker killed: a decoder that hangs, a file server that does not answer."""
 MAX_DEFECTS, FEW_DEFECTS = 0.05, 10
@@ -39,6 +42,8 @@ TRANSIENT = ("OSError", "not_found", "timeout", DIED, "missing_dependency", MEMO
 """Codes that another run may not meet again: file servers, memory, packages."""
 PAUSES = (0.2, 1.0, 5.0)
 """Seconds to wait before a job that met a busy or absent file server is tried again."""
+SMALL = 1 << 16
+"""Bytes of a pickled result up to which it comes back through a pipe: they cost less than a file does."""
 _BUSY = frozenset({
     errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENETDOWN, errno.ENETUNREACH,
     errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED, errno.EREMOTEIO,
@@ -79,7 +84,8 @@ def run_ordered(
         workers: processes; 0 runs everything here, where nothing protects from crashes and hangs.
         timeout: seconds for one job in a worker, pauses included.
         memory: bytes that a worker's own data may take (``RLIMIT_DATA``); 0: what the machine has.
-        spool: a folder in which results wait for their turn, so that this process holds one of them at a time.
+        spool: a folder in which results of more than `SMALL` bytes wait for their turn, so that this process holds one of
+            them at a time.
 
     Raises:
         TooManyDefectsError: see `MAX_DEFECTS`.
@@ -124,9 +130,6 @@ class _Rate(rich.progress.ProgressColumn):
         return f"{speed:,.{1 if speed < 100 else 0}f} {self.unit}/s" if speed else f"- {self.unit}/s"
 
 
-_END = object()
-
-
 def _here(function, arguments) -> Iterator[tuple[Any, Outcome]]:
     for argument in arguments:
         yield argument, _guarded(function, argument)
@@ -135,42 +138,66 @@ def _here(function, arguments) -> Iterator[tuple[Any, Outcome]]:
 def _in_pool(away, arguments, workers: int, timeout: float, memory: int) -> Iterator[tuple[Any, Outcome]]:
     # spawn: a fork of a process with running threads (JAX, OpenCV, FFmpeg) may hang.
     context = multiprocessing.get_context("spawn")
-    todo, waiting = iter(arguments), collections.deque()
+    todo, waiting, size = iter(arguments), collections.deque(), 1
     pool = pebble.ProcessPool(workers, context=context, initializer=_start_worker, initargs=(memory,))
+
+    def sent(some: tuple) -> concurrent.futures.Future:
+        return pool.schedule(_all_away, args=(away, some), timeout=timeout)
+
     try:
         while True:
-            while len(waiting) < IN_FLIGHT * workers and (argument := next(todo, _END)) is not _END:
-                waiting.append((argument, pool.schedule(away, args=(argument,), timeout=timeout)))
+            while len(waiting) < IN_FLIGHT * workers and (some := tuple(itertools.islice(todo, size))):
+                waiting.append((some, sent(some)))
             if not waiting:
                 pool.close()
                 return
-            argument, future = waiting.popleft()
-            outcome = _outcome(future)
-            if (
-                outcome.code == DIED
-            ):  # by an operator's or the kernel's hand, perhaps: a file that does it does it again
-                outcome = _outcome(pool.schedule(away, args=(argument,), timeout=timeout))
-            yield argument, outcome
+            some, future = waiting.popleft()
+            ran = _ran(future)
+            if isinstance(ran, _Ran):
+                size = max(1, min(MOST, int(BUNDLE * len(some) / max(ran.seconds, 1e-9))))
+                yield from zip(some, map(_taken, ran.outcomes))
+            elif len(some) == 1 and ran.code != DIED:
+                yield some[0], ran
+            else:  # one of several, or an operator's or the kernel's hand, perhaps: a file that does it does it again
+                for argument in some:
+                    again = _ran(sent((argument,)))
+                    yield argument, _taken(again.outcomes[0]) if isinstance(again, _Ran) else again
     finally:
         pool.stop()
         pool.join()
 
 
-def _outcome(future: concurrent.futures.Future) -> Outcome:
+@dataclasses.dataclass(frozen=True)
+class _Ran:
+    """A message that a worker has answered."""
+
+    seconds: float
+    outcomes: list[Outcome]
+
+
+def _ran(future: concurrent.futures.Future) -> _Ran | Outcome:
+    """The answer to a message, or what came of it where there is none."""
     try:
-        outcome = future.result()
-        if isinstance(outcome.result, _Spooled):
-            with open(outcome.result.path, "rb") as file:
-                result = pickle.load(file)
-            os.unlink(outcome.result.path)
-            return dataclasses.replace(outcome, result=result)
-        return outcome
+        return future.result()
     except concurrent.futures.TimeoutError as error:
         return Outcome(code="timeout", error=error)
     except pebble.ProcessExpired as error:
         return Outcome(code=DIED, error=error)
     except Exception as error:  # a result that cannot be pickled
         return Outcome(code=_code(error), error=error)
+
+
+def _taken(outcome: Outcome) -> Outcome:
+    """The outcome with a result that waited in a file."""
+    if not isinstance(outcome.result, _Spooled):
+        return outcome
+    try:
+        with open(outcome.result.path, "rb") as file:
+            result = pickle.load(file)
+        os.unlink(outcome.result.path)
+    except Exception as error:
+        return Outcome(code=_code(error), error=error)
+    return dataclasses.replace(outcome, result=result)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,6 +236,13 @@ def _guarded(function, argument) -> Outcome:
     raise AssertionError  # the last round returns
 
 
+def _all_away(away, arguments: tuple) -> _Ran:
+    """The jobs of one message, in a worker."""
+    start = time.monotonic()
+    outcomes = [away(argument) for argument in arguments]
+    return _Ran(time.monotonic() - start, outcomes)
+
+
 def _away(function, argument, *, spool: str | None) -> Outcome:
     """`_guarded` in a worker: an exception that does not survive the way back is replaced by its text."""
     outcome = _guarded(function, argument)
@@ -224,9 +258,36 @@ def _away(function, argument, *, spool: str | None) -> Outcome:
 
 
 def _spooled(spool: str, outcome: Outcome) -> Any:
-    with tempfile.NamedTemporaryFile("wb", dir=spool, delete=False) as file:
-        pickle.dump(outcome.result, file, protocol=5)
-    return _Spooled(file.name)
+    with _Parcel(spool) as parcel:
+        pickle.dump(outcome.result, parcel, protocol=5)
+    return outcome.result if parcel.file is None else _Spooled(parcel.file.name)
+
+
+class _Parcel:
+    """What `pickle` writes: in memory while it is small, then in a file of ``folder``. A context manager."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder, self.file = folder, None
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def write(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self.file is None and self._size > SMALL:
+            self.file = tempfile.NamedTemporaryFile("wb", dir=self.folder, delete=False)  # noqa: SIM115
+            self.file.writelines(self._pieces)
+            self._pieces.clear()
+        if self.file is None:
+            self._pieces.append(piece)
+        else:
+            self.file.write(piece)
+
+    def __enter__(self) -> _Parcel:
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.file is not None:
+            self.file.close()
 
 
 def _is_busy(error: Exception) -> bool:

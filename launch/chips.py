@@ -1,7 +1,8 @@
 """Published figures of the accelerators that `launch.aot` and `launch.scaling` predict for.
 
-Peaks are dense bfloat16 without sparsity. TPU figures: Cloud TPU documentation, "System architecture" pages of each
-generation. GPU figures: NVIDIA data sheets. Link bandwidth is what one chip can send to its neighbours all together.
+Peaks are dense bfloat16 without sparsity. TPU figures: docs.cloud.google.com/tpu/docs, pages "TPU v4", "TPU v5e", "TPU v5p"
+and "TPU v6e" (their virtual machines for the cores). GPU figures: NVIDIA's data sheets of A100 and H100;
+cores of Google's a2-highgpu and a3-highgpu machines. Link bandwidth is what one chip can send to its neighbours all together.
 Prices: approximate on-demand list prices of 2025 per chip and hour in a US region, in US dollars; they change, and every
 figure made with them says so.
 """
@@ -24,19 +25,19 @@ class Chip:
     memory_rate: float
     link_rate: float
     price: float
+    cores: float
+    """Of the host, for each chip: hyperthreads, as clouds count them."""
 
 
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("v4", "tpu", 32 * GIB, 275e12, 1228e9, 6 * 50e9, 3.22),
-        Chip("v5e", "tpu", 16 * GIB, 197e12, 819e9, 4 * 50e9, 1.20),
-        Chip("v5p", "tpu", 95 * GIB, 459e12, 2765e9, 6 * 100e9, 4.20),
-        Chip("v6e", "tpu", 32 * GIB, 918e12, 1640e9, 4 * 112e9, 2.70),
-        Chip("t4", "cuda", 16 * GIB, 65e12, 320e9, 16e9, 0.35),
-        Chip("l4", "cuda", 24 * GIB, 121e12, 300e9, 32e9, 0.71),
-        Chip("a100-40", "cuda", 40 * GIB, 312e12, 1555e9, 300e9, 2.93),
-        Chip("h100", "cuda", 80 * GIB, 989e12, 3350e9, 450e9, 9.80),
+        Chip("v4", "tpu", 32 * GIB, 275e12, 1228e9, 6 * 50e9, 3.22, 60),
+        Chip("v5e", "tpu", 16 * GIB, 197e12, 819e9, 4 * 50e9, 1.20, 28),
+        Chip("v5p", "tpu", 95 * GIB, 459e12, 2765e9, 6 * 100e9, 4.20, 52),
+        Chip("v6e", "tpu", 32 * GIB, 918e12, 1640e9, 4 * 100e9, 2.70, 45),
+        Chip("a100-40", "cuda", 40 * GIB, 312e12, 1555e9, 300e9, 2.93, 12),
+        Chip("h100", "cuda", 80 * GIB, 989e12, 3350e9, 450e9, 9.80, 26),
     )
 }
 

@@ -6,35 +6,28 @@ A mesh of real devices, of fake ones, or of a TPU slice that is only described (
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 from jax.sharding import Mesh, SingleDeviceSharding
 
-from cfd2gray.evaluation.step import make_eval_step
+from cfd2gray.evaluation.validation import compiled_step
 from cfd2gray.mesh import batch_sharding, replicated
 from cfd2gray.metrics.frames import compiling_for
 from cfd2gray.models.vgg import VGG
 from cfd2gray.runtimes.jax_network import compiled_window
 from cfd2gray.training.state import TrainSpec, TrainState, abstract_state, load_vgg
 from cfd2gray.training.step import make_train_step
-from cfd2gray.translation.predict import make_predict
 
 Lowered = jax.stages.Lowered
 
 _KEYS = {
-    # key of `data_pipeline.schema.BATCH_KEYS` -> trailing axes as a function of (frames, size), dtype
+    # key of `cfd2gray.training.data.STEP_KEYS` -> trailing axes as a function of (frames, size), dtype
     "cfd": (lambda t, s: (t, s, s, 3), jnp.uint8),
     "grey": (lambda t, s: (t, s, s, 1), jnp.uint8),
     "strata": (lambda t, s: (t, s, s), jnp.uint8),
     "hidden": (lambda t, s: (t, s, s), jnp.uint8),
-    "labels": (lambda t, s: (t, s, s), jnp.uint8),
-    "view": (lambda t, s: (), jnp.int32),
-    "domain": (lambda t, s: (), jnp.int32),
-    "shared": (lambda t, s: (), jnp.uint8),
-    "index": (lambda t, s: (), jnp.int32),
     "mask": (lambda t, s: (), jnp.float32),
 }
 
@@ -86,17 +79,12 @@ def lower_train(config: ml_collections.ConfigDict, mesh: Mesh, *, with_critics: 
 
 
 def lower_eval(config: ml_collections.ConfigDict, mesh: Mesh) -> Lowered:
-    """Prediction and every score of one evaluation batch, as `cfd2gray.evaluation.run.validate` makes them."""
+    """Prediction and scores of one batch of `cfd2gray.evaluation.validation.validate`."""
     spec, state = run_state(config, mesh)
-    predict = make_predict(spec.generator, feather=config.translate.feather)
     clips = -(-config.eval.batch_size // mesh.size) * mesh.size
     batch = abstract_batch(mesh, clips=clips, frames=config.eval.frames, size=config.data.size)
-
-    def score_batch(average: Any, batch: Any) -> Any:
-        return make_eval_step(lambda batch: predict(average, batch))(batch)
-
     with compiling_for(_backend(mesh), mesh.size):
-        return jax.jit(score_batch).lower(state.ema, batch)
+        return compiled_step(spec.generator, config.translate.feather, mesh).lower(state.ema, batch)
 
 
 def _backend(mesh: Mesh) -> str:

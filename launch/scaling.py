@@ -28,7 +28,12 @@ OVERHEAD = 1.3
 """A step takes this much longer than the roofline: kernels below their peak, starting them, gaps between steps."""
 HOST_RATE = 200e6
 """Bytes per second that one CPU core is assumed to decode and augment; zstd alone was measured at 830 MB/s."""
-GPU_COUNTS = (("t4", 1), ("a100-40", 1), ("h100", 1), ("h100", 8))
+STORAGE_RATE = 25e9
+"""Bytes per second out of one bucket's region into Google's machines before a higher quota is asked for: 200 Gbit/s
+(docs.cloud.google.com/storage/quotas, "Bandwidth")."""
+GPU_COUNTS = (("h100", 1), ("h100", 8))
+CLIP_MEMORY = 3.7 * GIB
+"""Of a further clip of 256 px on a chip: the difference between rows of 2 and 8 clips on v5p, as compiled."""
 
 
 def tpu_row(result: Mapping[str, Any], clip_bytes: float) -> dict[str, Any]:
@@ -43,41 +48,60 @@ def tpu_row(result: Mapping[str, Any], clip_bytes: float) -> dict[str, Any]:
 
 
 def gpu_row(name: str, count: int, flops_per_clip: float, clip_bytes: float, *, batch_size: int) -> dict[str, Any]:
-    """One row from work and an assumed share of the peak; memory is not known."""
-    rate = count * GPU_SHARE * CHIPS[name].flops / flops_per_clip
-    return _row(name, str(count), count, batch_size, rate, clip_bytes) | {"memory": None}
+    """One row from work and an assumed share of the peak.
+
+    Raises:
+      ValueError: When the batch does not fit into three quarters of the memory, which is what JAX takes.
+    """
+    need, chip = batch_size // count * CLIP_MEMORY, CHIPS[name]
+    if need > 0.75 * chip.memory:
+        raise ValueError(f"{batch_size // count} clips need {need / GIB:.0f} GiB, of which {name} gives too little")
+    rate = count * GPU_SHARE * chip.flops / flops_per_clip
+    return _row(name, str(count), count, batch_size, rate, clip_bytes) | {"memory": need / GIB}
 
 
 def _row(name: str, layout: str, chips: int, batch_size: int, rate: float, clip_bytes: float) -> dict[str, Any]:
-    hours = CLIPS / rate / 3600
+    """What chips could do, and what they get to do: no more than storage gives and the hosts' cores prepare."""
+    chip = CHIPS[name]
+    limits = {
+        "chips": rate,
+        "storage": STORAGE_RATE / clip_bytes,
+        "cores": chips * chip.cores * HOST_RATE / clip_bytes,
+    }
+    limit = min(limits, key=lambda what: limits[what])
+    hours = CLIPS / limits[limit] / 3600
     return {
         "machine": f"{name}:{layout}",
         "chips": chips,
         "batch": batch_size,
         "rate": rate,
+        "fed": limits[limit],
+        "limit": limit,
         "minutes": 60 * hours,
-        "dollars": hours * chips * CHIPS[name].price,
-        "bytes": rate * clip_bytes,
-        "cores": rate * clip_bytes / HOST_RATE,
+        "dollars": hours * chips * chip.price,
+        "bytes": limits[limit] * clip_bytes,
+        "cores": limits[limit] * clip_bytes / HOST_RATE,
     }
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    head = ["machine", "chips", "clips a step", "GiB a chip", "clips/s", "minutes an epoch", "US$ an epoch", "data read",
-            "CPU cores"]  # fmt: skip
+    head = ["machine", "chips", "clips a step", "GiB a chip", "clips/s", "of", "limited by", "minutes an epoch",
+            "US$ an epoch", "data read", "CPU cores"]  # fmt: skip
     cells = [
         [
             row["machine"],
             str(row["chips"]),
             str(row["batch"]),
-            "?" if row["memory"] is None else f"{row['memory']:.1f}",
+            f"{row['memory']:.1f}",
+            f"{row['fed']:.0f}",
             f"{row['rate']:.0f}",
+            row["limit"],
             f"{row['minutes']:.2f}",
             f"{row['dollars']:.2f}",
             f"{row['bytes'] / 1e6:.0f} MB/s",
             f"{row['cores']:.0f}",
         ]
-        for row in sorted(rows, key=lambda row: row["rate"])
+        for row in sorted(rows, key=lambda row: row["fed"])
     ]
     return "\n".join(markdown_table(head, cells))
 
@@ -100,23 +124,30 @@ def page(results: Sequence[Mapping[str, Any]], *, date: str) -> str:
     versions = ", ".join(sorted({result["jax"] for result in results}))
     return f"""# What an epoch takes
 
-Made on {date} with JAX {versions} by `python -m launch.scaling`. **Predicted, not measured**: nobody has run this yet.
+Made on {date} with JAX {versions} by `python -m launch.scaling`. **Measured rows: none yet**; what is measured on CPUs is in
+[benchmarks.md](benchmarks.md), and [gpu.md](gpu.md) waits for a GPU. All below is **predicted**.
 
 An epoch is {CLIPS:,} clips, as many as the paper trained on, of {frames} frames of {size} x {size} px, with the networks
 and losses of `configs/{config}.py` (both players and VGG; the anatomy warm-up costs about half).
 
 {table(rows)}
 
+*clips/s: what the machine gets to do, of what its chips alone could. Rows of which the batch would not fit are not shown.*
+
 Assumptions:
 
 - TPU steps: the compiler's FLOPs and bytes for that slice against the published peaks in `launch/chips.py`:
   max(work, memory) + links, times {OVERHEAD} for everything that misses its peak.
-- GPU steps: {flops / 1e12:.2f} TFLOP a clip at {GPU_SHARE:.0%} of the bfloat16 peak; batch of 8 a GPU, memory not known.
+- GPU steps: {flops / 1e12:.2f} TFLOP a clip at {GPU_SHARE:.0%} of the bfloat16 peak, until one was measured; batch of 8 a GPU,
+  memory by the slope of TPU rows.
 - Prices: approximate on-demand list prices of 2025 an hour and chip
   ({", ".join(f"{c.name} ${c.price:.2f}" for c in CHIPS.values())}); they change.
-- Data: {clip_bytes / 1e6:.1f} MB a clip unpacked (colour, truth, strata, labels), zstd stores it at about 0.6 of that. A
-  core is assumed to decode and augment {HOST_RATE / 1e6:.0f} MB/s (zstd alone: 830 measured).
-- Reading is for the whole machine: from some hundred chips on, storage and CPU cores decide, not the chips.
+- Data: {clip_bytes / 1e6:.1f} MB a clip unpacked (colour, truth, strata, labels), as `--encoding raw` stores it;
+  zstd halves that and costs cores. Records are fetched whole from a bucket: clips of {2 * frames} frames double
+  what is read. A core is assumed to decode and augment {HOST_RATE / 1e6:.0f} MB/s (zstd
+  alone: 830 measured).
+- Storage: {STORAGE_RATE / 1e9:.0f} GB/s, the usual quota of a region's buckets, which Google raises when asked; data on
+  the hosts' own disks has no such limit.
 - Checkpoints, evaluation and compilation are not in it.
 """
 

@@ -1,14 +1,16 @@
-"""Many runs from one sweep file: here, as a SLURM array or as a JobSet; then one
-table of all of them. For example:
+"""Many runs from one sweep file, here or on SLURM; then one table of all of them.
+For example:
 
     cfd2gray sweep ablation --workdir sweeps/ablation --list
     cfd2gray sweep configs/sweeps/rates.py --workdir sweeps/rates --jobs 4 \\
         --gpus 0,1,2,3 --config.data.dir=records
-    cfd2gray sweep rates --workdir sweeps/rates --slurm --submit
+    cfd2gray sweep rates --workdir sweeps/rates --slurm --jobs 8 \\
+        --slurm-option partition=gpu
     cfd2gray sweep rates --workdir sweeps/rates --collect
 
 A sweep file has ``CONFIG`` and ``get_runs()``, a list of runs or a dict
-``{setting: runs}``; see `configs/sweeps/`. ``--config.KEY=VALUE`` holds for all
+``{setting: runs}``; or ``TRIALS`` and ``suggest(trial)``, and Optuna searches;
+see `configs/sweeps/`. ``--config.KEY=VALUE`` holds for all
 runs. Each run has its folder under --workdir and its output in ``logs/``.
 Started again, a sweep skips what is done and goes on with the rest. Exit code 0
 when all runs are done, 1 when some failed, 75 when it was asked to stop.
@@ -30,10 +32,11 @@ import signal
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Sequence
 from typing import Any
 
-from cfd2gray.launch import sweep_jobs, sweep_table
+from cfd2gray.launch import search, sweep_slurm, sweep_table
 
 from cfd2gray.config import load_config, load_module
 from cfd2gray.exit_codes import EXIT_INTERRUPTED, EXIT_STOPPED, exit_code
@@ -62,6 +65,8 @@ class Sweep:
     config: str
     runs: tuple[Run, ...]
     common: tuple[str, ...]
+    search: str = ""
+    """The sweep file, when it is a search: what its runs change is then asked for when they start (`launch.search`)."""
 
     def arguments(self, run: Run) -> list[str]:
         """``--config`` and its overrides."""
@@ -75,16 +80,16 @@ def load_sweep(spec: str, common: Sequence[str]) -> Sweep:
     Raises:
       ValueError: For a missing file, unknown keys, wrong types, or two equal runs.
     """
-    if spec.endswith(".py"):
-        module = load_module(spec)
-    else:
-        try:
-            module = importlib.import_module(f"cfd2gray.configs.sweeps.{spec}")
-        except ModuleNotFoundError as error:
-            raise ValueError(f"{spec}: neither a .py file nor a sweep of configs/sweeps") from error
+    module = _module(spec)
+    if hasattr(module, "suggest") and hasattr(module, "TRIALS") and hasattr(module, "CONFIG"):
+        load_config(module.CONFIG, common)
+        trials = tuple(Run(number, folder_name(number, "trial"), {}) for number in range(module.TRIALS))
+        return Sweep(config=module.CONFIG, runs=trials, common=tuple(common), search=spec)
     missing = [name for name in ("CONFIG", "get_runs") if not hasattr(module, name)]
     if missing:
-        raise ValueError(f"{spec}: a sweep file must define CONFIG and get_runs(), {missing} missing")
+        raise ValueError(
+            f"{spec}: a sweep file must define CONFIG and get_runs() or TRIALS and suggest(), {missing} missing"
+        )
     given = module.get_runs()
     settings = given if isinstance(given, dict) else {"": given}
     if not any(settings.values()):
@@ -105,6 +110,15 @@ def load_sweep(spec: str, common: Sequence[str]) -> Sweep:
     return Sweep(config=module.CONFIG, runs=listed, common=tuple(common))
 
 
+def _module(spec: str) -> types.ModuleType:
+    if spec.endswith(".py"):
+        return load_module(spec)
+    try:
+        return importlib.import_module(f"cfd2gray.configs.sweeps.{spec}")
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{spec}: neither a .py file nor a sweep of configs/sweeps") from error
+
+
 def run_name(number: int, overrides: dict[str, Any]) -> str:
     """``003-adversarial=0.0-seed=1``: number and changes."""
     return folder_name(number, "-".join(f"{key.split('.')[-1]}={value}" for key, value in overrides.items()))
@@ -119,6 +133,8 @@ def claim(sweep: Sweep, workdir: pathlib.Path) -> None:
     """Note in ``workdir/sweep.json`` what this folder holds. Raises ``ValueError`` when it is another sweep's."""
     path = workdir / "sweep.json"
     mine = json.loads(json.dumps(dataclasses.asdict(sweep)))
+    if not sweep.search:
+        del mine["search"]
     if path.is_file():
         if json.loads(path.read_text()) != mine:
             raise ValueError(f"{workdir} holds another sweep, or this one with other settings; use a new --workdir")
@@ -133,6 +149,8 @@ def run_one(sweep: Sweep, run: Run, workdir: pathlib.Path, *, evaluate: bool, gp
     if (folder / DONE).is_file():
         return 0
     (workdir / "logs").mkdir(parents=True, exist_ok=True)
+    if sweep.search:
+        run = dataclasses.replace(run, overrides=search.ask(_module(sweep.search).suggest, workdir, run.number))
     cli, arguments = [sys.executable, "-m", "cfd2gray.cli"], sweep.arguments(run)
     commands = [[*cli, "train", *arguments, "--workdir", str(folder)]]
     if evaluate:
@@ -145,7 +163,10 @@ def run_one(sweep: Sweep, run: Run, workdir: pathlib.Path, *, evaluate: bool, gp
             code = running.call(command, env, log)
             if code:
                 return code if code > 0 else 1
-    write_json(folder / DONE, sweep_table.read_result(folder))
+    result = sweep_table.read_result(folder)
+    if sweep.search:
+        search.tell(workdir, run.number, result)
+    write_json(folder / DONE, result)
     return 0
 
 
@@ -222,11 +243,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=int, metavar="NUMBER", help="this run alone: what a cluster's job calls")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="print the runs and start nothing")
-    what.add_argument("--slurm", action="store_true", help="print a job array; --submit hands it to sbatch")
-    what.add_argument("--jobset", action="store_true", help="print a manifest; --submit hands it to kubectl")
+    what.add_argument("--slurm", action="store_true", help="queue all runs as one job array (extra [sweep])")
     what.add_argument("--collect", action="store_true", help="write table.html, table.csv and table.json")
-    parser.add_argument("--submit", action="store_true")
-    parser.add_argument("--image", default="", help="container image, for --jobset")
+    about = "an option of sbatch, as in partition=gpu or time=600 (minutes); may be given several times"
+    parser.add_argument("--slurm-option", action="append", default=[], metavar="NAME=VALUE", help=about)
     return parser
 
 
@@ -257,18 +277,19 @@ def _act(args: argparse.Namespace, common: Sequence[str]) -> int:
         for run in sweep.runs:
             print(shlex.join(["cfd2gray", "train", *sweep.arguments(run), "--workdir", str(args.workdir / run.name)]))
         return 0
-    if args.slurm or args.jobset:
+    if args.slurm:
         again = [args.sweep, "--workdir", str(args.workdir), *(["--evaluate"] if args.evaluate else [])]
         again += [f"--config.{text}" for text in common]
+        options = dict(text.partition("=")[::2] for text in args.slurm_option)
+        if not all(options.values()):
+            raise ValueError(f"--slurm-option must be like partition=gpu, got {', '.join(args.slurm_option)}")
         claim(sweep, args.workdir)
-        count = len(sweep.runs)
-        kind = "slurm" if args.slurm else "jobset"
-        text = (
-            sweep_jobs.slurm_array(again, runs=count, at_once=args.jobs, logs=args.workdir / "logs")
-            if args.slurm
-            else sweep_jobs.jobset(again, runs=count, at_once=args.jobs, image=args.image)
+        jobs = sweep_slurm.submit(
+            again, runs=len(sweep.runs), at_once=args.jobs, logs=args.workdir / "logs", options=options
         )
-        return sweep_jobs.submit(kind, text) if args.submit else print(text, end="") or 0
+        print(f"queued {len(jobs)} runs as {jobs[0].partition('_')[0]}; logs in {args.workdir / 'logs'}")
+        print(f"when they are done: cfd2gray sweep {args.sweep} --workdir {args.workdir} --collect")
+        return 0
     claim(sweep, args.workdir)
     if args.only is not None:
         if not 0 <= args.only < len(sweep.runs):

@@ -15,6 +15,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cfd2gray.launch import search
+
 from cfd2gray.pages.blocks import Cell, Chart, Panel, Section, Table, Text
 from cfd2gray.pages.charts import parallel_plot
 from cfd2gray.pages.markdown import markdown_table
@@ -79,7 +81,10 @@ def rows_of(workdir: pathlib.Path) -> tuple[list[str], list[str], list[dict[str,
     path = workdir / "sweep.json"
     if not path.is_file():
         raise ValueError(f"{workdir}: no sweep.json; give the --workdir of a sweep")
-    runs = json.loads(path.read_text())["runs"]
+    sweep = json.loads(path.read_text())
+    runs = sweep["runs"]
+    if sweep.get("search"):
+        runs = [run | {"overrides": search.chosen(workdir, run["number"])} for run in runs]
     keys = list(dict.fromkeys(key for run in runs for key in run["overrides"]))
     rows, results = [], {}
     for run in runs:

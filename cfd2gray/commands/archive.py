@@ -24,7 +24,7 @@ def add_commands(add: AddCommand) -> None:
     _add_archive(sub)
     sub.add_argument("-o", "--out", type=pathlib.Path, help="folder for census.csv, .json and .html")
     sub.add_argument("--part", type=_part, metavar="K/N", help="look only at the K-th of N shares, on this machine")
-    about = "write which file is what, for you alone: paths, kinds, certainty, what each is good for"
+    about = "write which file is what, for you alone: paths, kinds, certainty, use; beside it a page of links"
     sub.add_argument("--private-list", type=pathlib.Path, metavar="CSV", help=about)
     about = (
         "also sheets of small pictures for each kind, and of the unsure (census-KIND.png); names may be legible on them"
@@ -37,6 +37,8 @@ def add_commands(add: AddCommand) -> None:
     _add_sources(sub)
     sub.add_argument("--contact-sheet", type=pathlib.Path, metavar="PNG")
     sub.add_argument("--rows", type=int, default=40, help="pairs on the sheet at most")
+    sub.add_argument("-o", "--out", type=pathlib.Path, help="folder for what was found, to go on with")
+    sub.add_argument("--part", type=_part, metavar="K/N", help="look only at the K-th of N shares, on this machine")
 
     about = "pack an archive's pairs into training records"
     sub = add("pack", run_pack, about, "pack EchoNet-Dynamic --dataset echonet-dynamic --paint 2 -o records")
@@ -139,19 +141,19 @@ def _jobs(args: argparse.Namespace, key: bytes, *, out: str | None = None) -> Se
 
 
 def _key(path: pathlib.Path | None) -> bytes:
-    from cfd2gray.translation.batch import read_key
+    from data_pipeline.screen.deidentify import secret_key
 
-    return read_key(path)
+    return secret_key(path)
 
 
 def _teller(args: argparse.Namespace) -> Callable[[Any, str, BaseException | None], None]:
     """Says which input failed, to the person who asks with --verbose; nothing is written down."""
+    return functools.partial(_tell, args.verbose)
 
-    def tell(_: Any, code: str, error: BaseException | None) -> None:
-        if args.verbose:
-            print(str(error or code), file=sys.stderr)
 
-    return tell
+def _tell(verbose: bool, _: Any, code: str, error: BaseException | None) -> None:
+    if verbose:
+        print(str(error or code), file=sys.stderr)
 
 
 def _exit_code(counts: Mapping[str, int]) -> int:
@@ -170,26 +172,44 @@ def _broke(code: str) -> bool:
 
 def run_pair(args: argparse.Namespace) -> int:
     import collections
+    import itertools
 
     from data_pipeline.contact_sheet import write_contact_sheet
+    from data_pipeline.pairs.found import Found, FoundPairs
     from data_pipeline.parallel import progress_bar, run_ordered
+    from data_pipeline.records.batches import job_keys
+    from data_pipeline.records.example import decode
 
     if args.dry_run:
         return _dry_run(args, "a contact sheet", args.contact_sheet)
-    jobs, tell = _jobs(args, _key(args.key_file)), _teller(args)
+    if args.part and not args.out:
+        raise ValueError("--part needs -o: a run without --part joins the parts there")
+    key = _key(args.key_file or (pathlib.Path(f"{args.out}.key") if args.out else None))
+    jobs, tell = _jobs(args, key, out=str(args.out) if args.out else None), _teller(args)
+    names = [name.decode() for name in job_keys(jobs, key=key).tolist()]
+    own = range(len(jobs)) if args.part is None else range(len(jobs))[args.part[0] - 1 :: args.part[1]]
+    asked = {**_pack_options(args, key), "sheet": args.contact_sheet is not None, "rows": args.rows}
     call = functools.partial(_call, whole=args.contact_sheet is not None)
-    kinds, reasons, shown = collections.Counter(), collections.Counter(), []
-    with progress_bar("files") as bar:
-        task = bar.add_task("pairing", total=len(jobs))
-        for _, outcome in run_ordered(call, jobs, **_manner(args)):
+    with FoundPairs(args.out, asked, part=args.part) as found, progress_bar("files") as bar:
+        todo = [place for place in own if names[place] not in found.rows]
+        task = bar.add_task("pairing", total=len(own), completed=len(own) - len(todo))
+        pictures = 0
+        for (_, outcome), place in zip(run_ordered(call, (jobs[n] for n in todo), **_manner(args)), todo):
             if outcome.code:
-                reasons[outcome.code] += 1
                 tell(None, outcome.code, outcome.error)
-            for kind, pair in outcome.result or ():
-                kinds[kind] += 1
-                if pair is not None and len(shown) < args.rows:
-                    shown.append(pair)
+            kinds, shown = outcome.result or ((), ())
+            shown = shown[: args.rows - pictures]
+            pictures += len(shown)
+            found.add(names[place], Found(kinds, outcome.code), shown)
             bar.advance(task)
+        if args.part:
+            print(
+                f"part {args.part[0]} of {args.part[1]} is done; when all are, the same command without --part joins them"
+            )
+            return 0
+        kinds = collections.Counter(kind for name in names for kind in found.rows[name].kinds)
+        reasons = collections.Counter(code for name in names if (code := found.rows[name].code))
+        shown = [decode(record) for record in itertools.islice(found.shown(names), args.rows)]
     if args.contact_sheet and shown:
         write_contact_sheet(args.contact_sheet, shown)
     write_result(args, {"files": len(jobs), "pairs": dict(kinds), "no_pair": dict(reasons)})
@@ -201,15 +221,18 @@ def run_pair(args: argparse.Namespace) -> int:
     return _exit_code(reasons) if kinds else 1
 
 
-def _call(job: Any, *, whole: bool) -> list:
-    """Kind and middle frame of each pair: what a sheet shows, and no more of it travels."""
-    return [(pair.kind, _middle(pair) if whole else None) for pair in job()]
+def _call(job: Any, *, whole: bool) -> tuple[tuple[str, ...], list[bytes]]:
+    """Kinds of the pairs, and records of their middle frames: what a sheet shows, and no more of it travels."""
+    pairs = job()
+    return tuple(pair.kind for pair in pairs), [_middle(pair) for pair in pairs] if whole else []
 
 
-def _middle(pair: Any) -> Any:
+def _middle(pair: Any) -> bytes:
+    from data_pipeline.records.example import encode
+
     frame = slice(len(pair.cfd) // 2, len(pair.cfd) // 2 + 1)
     arrays = {name: getattr(pair, name)[frame] for name in ("cfd", "grey", "strata", "labels")}
-    return dataclasses.replace(pair, **arrays)
+    return encode(dataclasses.replace(pair, **arrays), encoding="zstd")
 
 
 def run_pack(args: argparse.Namespace) -> int:
@@ -224,7 +247,10 @@ def run_pack(args: argparse.Namespace) -> int:
     elif args.runner:
         jobs = functools.partial(_jobs_and_key, args)
         manner = {name: value for name, value in _manner(args).items() if name != "workers"}  # Beam's affair
-        manifest = _beam()(jobs, args.out, runner=args.runner, runner_options=args.runner_option, **manner, **settings)
+        manifest = _beam()(
+            jobs, args.out, runner=args.runner, runner_options=args.runner_option, on_error=_teller(args), **manner,
+            **settings,
+        )  # fmt: skip
     else:
         jobs, tell = _jobs(args, key, out=args.out), _teller(args)
         manifest = packing.pack(
@@ -312,7 +338,9 @@ def run_census(args: argparse.Namespace) -> int:
             print(f"pictures: {path}")
     if args.private_list:
         census_tables.write_private_list(found, args.private_list)
-        print(f"files: {args.private_list} (paths are identifiers: it is yours alone)")
+        links = args.private_list.with_name(f"{args.private_list.stem}-links.html")
+        census_page.write_files_page(found, links)
+        print(f"files: {args.private_list}, {links} (paths are identifiers: they are yours alone)")
     summary = census_tables.summary(found)
     write_result(args, summary)
     return _exit_code(summary["unreadable"])

@@ -16,7 +16,7 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument("--simulated", type=int, default=40, help="simulated clips per size")
     sub.add_argument("--paintings", type=int, default=8, help="paintings of the real echo per size and target")
     sub.add_argument("--masses", type=int, default=24, help="simulated clips with a mass under colour")
-    sub.add_argument("--workdir", type=pathlib.Path, help="the training run, for its curves")
+    sub.add_argument("--workdir", metavar="RUN", help="the training run, for its curves")
     sub.add_argument("--commit", default="", help="written on the page")
     sub.add_argument(
         "-o", "--out", type=pathlib.Path, required=True, help="folder for the page, its JSON and its picture"

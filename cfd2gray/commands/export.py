@@ -15,7 +15,7 @@ def add_commands(add: AddCommand) -> None:
         "export", run_export, about, "export --checkpoint run -o w.safetensors\n  cfd2gray export --onnx grey.onnx"
     )
     which = sub.add_mutually_exclusive_group()
-    which.add_argument("--checkpoint", type=pathlib.Path, metavar="RUN", help="the --workdir of a training run")
+    which.add_argument("--checkpoint", metavar="RUN", help="the --workdir of a training run")
     which.add_argument("--weights", metavar="FILE", help="a weights file, or the name of weights that ship (default)")
     about = "the network that sees what is on a screen; only with --onnx"
     which.add_argument("--screen-parser", action="store_true", help=about)

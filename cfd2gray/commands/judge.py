@@ -32,7 +32,7 @@ def add_commands(add: AddCommand) -> None:
     )  # fmt: skip
     about = "an evaluation.json or a folder that holds one; the first of several is the one compared with"
     sub.add_argument("evaluation", type=pathlib.Path, nargs="+", metavar="RUN", help=about)
-    sub.add_argument("--workdir", type=pathlib.Path, help="the training run, for its curves (one RUN only)")
+    sub.add_argument("--workdir", metavar="RUN", help="the training run, for its curves (one RUN only)")
     sub.add_argument("-o", "--out", type=pathlib.Path, required=True)
 
     sub = add(

@@ -18,7 +18,9 @@ def add_commands(add: AddCommand) -> None:
     )
     sub.set_defaults(restarts=True)
     add_config(sub)
-    sub.add_argument("--workdir", type=pathlib.Path, required=True)
+    sub.add_argument(
+        "--workdir", required=True, metavar="FOLDER", help="of this run; a path, or gs:// with the extra [gcs]"
+    )
     about = "join the other processes of this run: when the scheduler says so (auto), always, or never"
     sub.add_argument("--distributed", choices=("auto", "on", "off"), default="auto", help=about)
 
@@ -49,7 +51,7 @@ def run_train(args: argparse.Namespace) -> int:
         from cfd2gray.compile_cache import use_compile_cache
         from cfd2gray.config import load_config
         from cfd2gray.cpu_cores import device_per_core
-        from cfd2gray.evaluation.run import validate
+        from cfd2gray.evaluation.validation import validate
         from cfd2gray.training.loop import train
         from data_pipeline.mistakes import named_mistakes
 
@@ -61,13 +63,19 @@ def run_train(args: argparse.Namespace) -> int:
 
         def stop_now() -> None:
             if jax.process_index() == 0:
-                print(f"stopped between steps; {args.workdir} holds the run")
+                print(f"stopped between steps; {args.workdir} holds the run, and the same command goes on with it")
             leave(EXIT_STOPPED)
 
         outcome = train(config, args.workdir, validate=validate, leave=stop_now)
         if jax.process_index() == 0:
             write_result(args, {"step": outcome.step, "stopped": outcome.stopped, "metrics": outcome.metrics})
-            print(f"{'stopped' if outcome.stopped else 'done'} at step {outcome.step}; {args.workdir} holds the run")
+            if outcome.stopped:
+                print(
+                    f"stopped at step {outcome.step}; {args.workdir} holds the run, and the same command goes on with it"
+                )
+            else:
+                print(f"done at step {outcome.step}; {args.workdir} holds the run")
+                print(f"next: cfd2gray evaluate --config {args.config} ... --checkpoint {args.workdir} -o evaluation")
     return EXIT_STOPPED if outcome.stopped else 0
 
 

@@ -111,7 +111,7 @@ def add_config(sub: argparse.ArgumentParser) -> None:
 
 def add_weights(sub: argparse.ArgumentParser) -> None:
     """--checkpoint RUN or --weights NAME; see `chosen_weights`."""
-    sub.add_argument("--checkpoint", type=pathlib.Path, metavar="RUN", help="the --workdir of a training run")
+    sub.add_argument("--checkpoint", metavar="RUN", help="the --workdir of a training run")
     about = "weights that ship with the package (default, streaming), or a file made by `export`"
     sub.add_argument("--weights", type=pathlib.Path, metavar="NAME|FILE", help=about)
 

@@ -28,7 +28,6 @@ from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.metrics.perceptual import PerceptualNet, load_lpips
 from cfd2gray.training.data import build_source, evaluation_batches
 from cfd2gray.training.loop import train
-from cfd2gray.training.state import TrainSpec
 from cfd2gray.training.writer import read_history
 from cfd2gray.translation.predict import make_predict
 from cfd2gray.weights.find import checkpoint_weights
@@ -224,22 +223,3 @@ def leave_one_domain_out(
     outcome = {"trained_on": list(trained_on) or None, "domains": table}
     write_result(workdir / "domains.json", outcome)
     return outcome
-
-
-def validate(config: ml_collections.ConfigDict, spec: TrainSpec, params: Any, mesh: Mesh) -> dict[str, float]:
-    """A short evaluation while training: SSIM per stratum on the validation split, beside the luma baseline."""
-    source = build_source(config, "val")
-    predict = jax.jit(make_predict(spec.generator, feather=config.translate.feather))
-    limit = config.eval.clips or len(source)
-    batches = (b for i, b in enumerate(evaluation_batches(config, source, mesh)) if i * config.eval.batch_size < limit)
-    result = evaluate(
-        functools.partial(predict, params),
-        batches,
-        functools.partial(clip_facts, source),
-        options=EvaluateOptions(baselines=("luma",), bootstrap=Bootstrap(resamples=0)),
-    )
-    strata = ("frame", "sector", "box", "flow")
-    scores = {f"val/ssim_{s}": result["ssim"][s] for s in strata}
-    scores |= {f"val/luma_{s}": result["baselines"]["luma"][s] for s in strata}
-    scores |= {f"val/{m}_flow": result[m]["flow"] for m in ("flicker_ratio", "texture_std_ratio")}
-    return {name: value for name, value in scores.items() if value is not None}

@@ -26,6 +26,8 @@ class Cell:
     bar: Sequence[tuple[str, float]] = ()
     """``(style, share of the width)`` of a bar's pieces."""
     span: int = 1
+    link: str = ""
+    """Where a click on the text leads."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

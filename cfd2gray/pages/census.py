@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from cfd2gray.pages.blocks import Cell, Legend, Panel, Section, Table, Text, Two
 from cfd2gray.pages.numbers import number
-from cfd2gray.pages.page import write_page
+from cfd2gray.pages.page import page, write_page
 from data_pipeline.census import tables as census_tables
-from data_pipeline.census.run import Census
+from data_pipeline.census.rows import CensusRow
+from data_pipeline.census.run import TRANSLATABLE, Census
+from data_pipeline.files import private_path
+from data_pipeline.storage import is_remote
 
 _LEGEND = {
     "both": "greyscale and colour",
@@ -20,6 +24,8 @@ _LEGEND = {
 _SHORT = {"both": "G C", "greyscale": "G", "recoverable": "C", "missing": ""}
 MAX_PATTERNS = 300
 """Rows of the heat-map; rarer patterns are added up in a last line."""
+MAX_FILES = 2000
+"""Files of a kind on the page of links."""
 
 
 def write_html(census: Census, path: str | os.PathLike, *, title: str = "Archive census") -> None:
@@ -30,6 +36,43 @@ def write_html(census: Census, path: str | os.PathLike, *, title: str = "Archive
         f"{summary['files_without_patient']} files name no patient and count as one each."
     )
     write_page(path, title=title, facts=facts, sections=sections(census), eyebrow="Archive census")
+
+
+def write_files_page(census: Census, path: str | os.PathLike) -> None:
+    """The files that would be translated and those of an uncertain kind, each a link; readable by its owner alone."""
+    chosen = [(place, row) for place, row in zip(census.paths, census.rows, strict=True)]
+    parts = [
+        ("translate", "What would be translated", [own for own in chosen if own[1].modality in TRANSLATABLE]),
+        ("unsure", "Of an uncertain kind: look at them", [own for own in chosen if own[1].unsure]),
+    ]
+    found = [
+        Section(anchor=anchor, nav=title, title=title, lead=_shown(len(own)), blocks=[Panel(blocks=[_files(own)])])
+        for anchor, title, own in parts
+    ]
+    facts = (
+        "Paths are identifiers: this page is for you alone. A click opens a file with the program that is set for it."
+    )
+    with private_path(path) as temporary:
+        temporary.write_text(
+            page("Files of the census", facts, found, eyebrow="Archive census"),
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
+
+
+def _shown(count: int) -> str:
+    return f"{count} files" + (
+        f", of which the surest {MAX_FILES} are shown; the list has all." if count > MAX_FILES else "."
+    )
+
+
+def _files(own: list[tuple[str, CensusRow]]) -> Table:
+    rows = [
+        ("", [Cell(text=place, link=place if is_remote(place) else Path(os.path.abspath(place)).as_uri()), row.clip[:8],
+              row.kind, row.view, str(row.n_frames), f"{row.score:.2f}"])
+        for place, row in sorted(own, key=lambda one: -one[1].score)[:MAX_FILES]
+    ]  # fmt: skip
+    return Table(head=("file", "picture", "kind", "view", "frames", "certainty"), rows=rows, sortable=True)
 
 
 def sections(census: Census) -> list[Section]:

@@ -33,11 +33,22 @@ def write_page(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    shown = [section for section in sections if section is not None]
-    text = render("page.html", title=title, facts=facts, eyebrow=eyebrow, sections=shown, clips=list(clips),
-                  note=NOT_FOR_DIAGNOSIS)  # fmt: skip
-    write_atomically(path, text)
+    write_atomically(path, page(title, facts, sections, clips=clips, eyebrow=eyebrow))
     return path
+
+
+def page(
+    title: str,
+    facts: str,
+    sections: Sequence[Section | None],
+    *,
+    clips: Sequence[Mapping[str, Any]] = (),
+    eyebrow: str = "Colour flow to greyscale",
+) -> str:
+    """The text of a page; arguments as for `write_page`."""
+    shown = [section for section in sections if section is not None]
+    return render("page.html", title=title, facts=facts, eyebrow=eyebrow, sections=shown, clips=list(clips),
+                  note=NOT_FOR_DIAGNOSIS)  # fmt: skip
 
 
 def render(template: str, **values: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -22,6 +22,8 @@ from data_pipeline.schema import VIEWS
 from data_pipeline.storage import is_remote, local_or_remote
 
 Batch = Mapping[str, jax.Array]
+STEP_KEYS = ("cfd", "grey", "strata", "hidden", "mask")
+"""What steps and validation look at, of `data_pipeline.schema.BATCH_KEYS`; the rest stays on the host."""
 
 
 def _records(config: ml_collections.ConfigDict, split: str) -> RecordSource:
@@ -147,10 +149,12 @@ def training_stream(config: ml_collections.ConfigDict, source: RecordSource, mes
     return Stream(start, mesh, depth=config.data.prefetch)
 
 
-def evaluation_batches(config: ml_collections.ConfigDict, source: RecordSource, mesh: Mesh) -> Iterator[Batch]:
-    """Every clip once, in order, its middle frames; padded batches carry ``mask`` 0."""
+def evaluation_batches(
+    config: ml_collections.ConfigDict, source: RecordSource, mesh: Mesh, keys: Iterable[str] | None = None
+) -> Iterator[Batch]:
+    """Every clip once, in order, its middle frames; padded batches carry ``mask`` 0. ``keys`` as in `to_mesh`."""
     processes = jax.process_count()
-    per_step = -(-config.eval.batch_size // jax.device_count()) * jax.device_count()
+    per_step = -(-config.eval.batch_size // mesh.size) * mesh.size
     dataset = loader.make_loader(
         source,
         batch_size=per_step // processes,
@@ -162,13 +166,13 @@ def evaluation_batches(config: ml_collections.ConfigDict, source: RecordSource, 
         process_index=jax.process_index(),
         process_count=processes,
     )
-    return (to_mesh(batch, mesh) for batch in dataset)
+    return (to_mesh(batch, mesh, keys) for batch in dataset)
 
 
-def to_mesh(batch: Mapping[str, np.ndarray], mesh: Mesh) -> Batch:
-    """This process's part of a batch becomes one global array per key, split over all devices."""
+def to_mesh(batch: Mapping[str, np.ndarray], mesh: Mesh, keys: Iterable[str] | None = None) -> Batch:
+    """This process's part of a batch becomes one global array per key (of ``keys``, or all), split over all devices."""
     sharding = batch_sharding(mesh)
-    return {key: jax.make_array_from_process_local_data(sharding, value) for key, value in batch.items()}
+    return {key: jax.make_array_from_process_local_data(sharding, batch[key]) for key in keys or batch}
 
 
 class Stream:
@@ -203,7 +207,7 @@ class Stream:
         if self._iterator is None:
             self._iterator = self._start(self._given)
         while len(self._ready) < depth:
-            self._ready.append(to_mesh(next(self._iterator), self._mesh))
+            self._ready.append(to_mesh(next(self._iterator), self._mesh, STEP_KEYS))
 
     def __next__(self) -> Batch:
         began = time.perf_counter()

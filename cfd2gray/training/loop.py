@@ -8,9 +8,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import ml_collections
@@ -18,13 +17,14 @@ import numpy as np
 from jax.sharding import Mesh
 
 from cfd2gray.mesh import make_mesh, replicated
+from cfd2gray.run_folder import run_folder
 from cfd2gray.training.checkpoint import Checkpoints
 from cfd2gray.training.compile import compile_steps
 from cfd2gray.training.data import Batch, build_source, describe_run, stream_options, training_stream
 from cfd2gray.training.meter import Meter, describe
 from cfd2gray.training.plateau import Plateau
 from cfd2gray.training.state import TrainSpec, abstract_state, create_state, load_vgg, start_from
-from cfd2gray.training.stop import StopRequest, StopVote
+from cfd2gray.training.stop import StopRequest, Timer, Vote
 from cfd2gray.training.strips import image_strip
 from cfd2gray.training.workdir import claim_workdir
 from cfd2gray.training.writer import Writer, read_history
@@ -33,6 +33,9 @@ from cfd2gray.weights.find import find_weights
 from data_pipeline.loading.loader import fingerprint
 from data_pipeline.mistakes import named_mistakes
 from data_pipeline.parallel import progress_bar
+
+if TYPE_CHECKING:
+    from cfd2gray.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +57,7 @@ Validate = Callable[[ml_collections.ConfigDict, TrainSpec, Any, Mesh], dict[str,
 
 def train(
     config: ml_collections.ConfigDict,
-    workdir: pathlib.Path,
+    workdir: RunFolder,
     *,
     validate: Validate | None = None,
     leave: Callable[[], object] | None = None,
@@ -65,9 +68,9 @@ def train(
 
     Args:
       config: See ``configs/default.py``.
-      workdir: Folder of this run; made when missing.
-      validate: Called every ``config.eval.every`` steps with config, spec, averaged parameters and mesh; what it
-        returns is logged. The state is saved before. None: no evaluation while training.
+      workdir: Folder of this run, here or in a bucket (`run_folder.run_folder`); made when missing.
+      validate: Called every ``config.eval.every`` steps or ``config.eval.minutes`` with config, spec, averaged parameters and
+        mesh; what it returns is logged. The state is saved before. None: no evaluation while training.
       leave: Ends this process; called when it is asked to stop while it compiles or evaluates, where nothing is lost by it.
         None: a request waits for the next step.
 
@@ -77,7 +80,9 @@ def train(
     """
     # 1. What is fixed: specs, mesh, frozen weights, clips.
     with named_mistakes():
+        workdir = run_folder(workdir)
         spec = TrainSpec.from_config(config)
+        to_save, to_evaluate = Timer(config.checkpoint.minutes), Timer(config.eval.minutes)
         mesh = make_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
         vgg = jax.device_put(load_vgg(config, spec), replicated(mesh))
         source = build_source(config, "train")
@@ -93,7 +98,8 @@ def train(
     with contextlib.ExitStack() as stack:
         # Left last: the last save is on disk before signals mean anything else.
         stop = stack.enter_context(StopRequest(leave))
-        checkpoints = stack.enter_context(Checkpoints(workdir, keep=config.checkpoint.keep))
+        limit = max(1, round(60 * config.checkpoint.timeout))
+        checkpoints = stack.enter_context(Checkpoints(workdir, keep=config.checkpoint.keep, seconds=limit))
         with stop.may_leave():
             # 2. State: the newest checkpoint of this run, or a fresh one, with the generator of `config.init` if there is one.
             options = {"seed": config.seed, "fsdp_min_size": config.mesh.fsdp_min_size}
@@ -110,7 +116,8 @@ def train(
             step, metrics, stopping = int(state.step), {}, False
             first, history = jax.process_index() == 0, [line for line in read_history(workdir) if line["step"] <= step]
             writer = stack.enter_context(Writer(workdir, tensorboard=config.log.tensorboard, active=first))
-            plateau, vote = Plateau(config.eval.patience, history), StopVote(mesh)
+            plateau, vote = Plateau(config.eval.patience, history), Vote(mesh, questions=3)
+            checkpoints.best = plateau.best_step
 
             # 4. The compiled steps: the larger one first, which may not fit.
             update = {}
@@ -132,25 +139,38 @@ def train(
             logger.info("step %d/%d  %s", step, spec.steps, line)
             return read
 
-        def evaluate() -> None:
+        def save() -> None:
+            writer.flush()
             checkpoints.save(state, stream, run)
+            to_save.start()
+
+        def evaluate() -> None:
+            save()
             with stop.may_leave(checkpoints.wait):
                 scores = validate(config, spec, state.ema, mesh)
             writer.scalars(step, scores)
-            plateau.add(scores)
+            writer.flush()
+            plateau.add({"step": step, **scores})
+            checkpoints.best = plateau.best_step
+            to_evaluate.start()
 
         # 5. Steps. An evaluation that a stop cut short is made up for first.
         evaluating = validate is not None
         if evaluating and step and due(config.eval.every) and not _evaluated(history, step):
             evaluate()
         began = step
+        to_save.start(), to_evaluate.start()
         while step < spec.steps and not stopping and not plateau.reached:
             batch = next(stream)
             state, found = update[step >= config.train.warmup_anatomy](state, batch, vgg)
             step += 1
-            stopping = vote(stop.requested)
+            stopping, saving, scoring = vote(stop.requested, first and to_save.over(), first and to_evaluate.over())
             bar.update(task, completed=step)
-            saving = due(config.checkpoint.every) or (evaluating and due(config.eval.every)) or stopping
+            last = step == spec.steps
+            scoring = (
+                evaluating and not stopping and (scoring or due(config.eval.every) or last and config.eval.minutes > 0)
+            )
+            saving = saving or due(config.checkpoint.every) or scoring or stopping or last
             if due(config.log.every) or saving:
                 metrics = tell(found)
                 writer.scalars(step, metrics)
@@ -160,11 +180,11 @@ def train(
                 if due(config.log.images_every):
                     writer.image(step, "strip", draw(state.ema, batch))
                 if saving:
-                    checkpoints.save(state, stream, run)
-                if evaluating and due(config.eval.every) and not stopping:
+                    save()
+                if scoring:
                     evaluate()
                 if plateau.reached:
-                    checkpoints.save(state, stream, run)
+                    save()
     if plateau.reached:
         logger.info("validation has not risen for %d evaluations: done early", config.eval.patience)
     return Outcome(step=step, stopped=step < spec.steps and not plateau.reached, metrics=metrics)

@@ -80,8 +80,13 @@ class TrainSpec:
         multiple = max(2 ** (config.model.levels + 1), 2 ** (config.discriminator.levels + 1))
         if config.data.size % multiple:
             raise ValueError(f"data.size must be a multiple of {multiple} for this model, got {config.data.size}")
-        if min(config.log.every, config.checkpoint.every) < 1:
-            raise ValueError("log.every and checkpoint.every must be at least 1 step")
+        if config.log.every < 1 or config.checkpoint.every < 0:
+            raise ValueError(
+                f"log.every must be at least 1 step and checkpoint.every not negative, got {config.log.every}, "
+                f"{config.checkpoint.every}"
+            )
+        if not config.checkpoint.every and not config.checkpoint.minutes:
+            raise ValueError("checkpoint.every and checkpoint.minutes are both 0: a run must be saved now and then")
         loss_fields = {field.name: loss[field.name] for field in dataclasses.fields(LossSpec)}
         own = {field.name for field in dataclasses.fields(cls)} - {"generator", "discriminator", "loss"}
         return cls(

@@ -1,7 +1,7 @@
 """Being asked to stop: a first SIGTERM or Ctrl-C ends the run after a checkpoint, a second one at once.
 
 A scheduler may tell one process of many, or all at different moments, but all must save and leave at the same step:
-`StopVote` makes them agree. Where nothing would be lost, before the first step and while what is saved is evaluated, nobody
+`Vote` makes them agree. Where nothing would be lost, before the first step and while what is saved is evaluated, nobody
 waits for a vote: `StopRequest.may_leave`.
 """
 
@@ -12,16 +12,17 @@ import contextlib
 import signal
 import socket
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from cfd2gray.mesh import batch_sharding, replicated
+from data_pipeline.mistakes import Mistake
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -87,23 +88,53 @@ class StopRequest:
             signal.signal(number, handler)
 
 
-class StopVote:
-    """``vote(requested)``, called by every process after every step: whether any process was asked to stop.
+class Vote:
+    """``vote(stop, save, ...)``, called by every process after every step: for each question, whether any process said yes.
 
-    One integer per device is added up beside the training step, and its sum is looked at `LAG` steps later, when it is
-    long there: the loop does not wait for the devices because of it.
+    One integer per device and question is added up beside the training step, and the sums are looked at `LAG` steps later,
+    when they are long there: the loop does not wait for the devices because of it. One process alone has its answer at once.
+
+    Args:
+      mesh: Devices.
+      questions: How many.
     """
 
     LAG = 2
 
-    def __init__(self, mesh: Mesh):
-        self._sharding = batch_sharding(mesh)
-        self._sum = jax.jit(jnp.sum, out_shardings=replicated(mesh))
+    def __init__(self, mesh: Mesh, questions: int):
+        self._sharding, self._questions = batch_sharding(mesh), questions
+        self._sum = jax.jit(lambda votes: votes.sum(axis=0), out_shardings=replicated(mesh))
         self._waiting: collections.deque[jax.Array] = collections.deque()
 
-    def __call__(self, requested: bool) -> bool:
+    def __call__(self, *mine: bool) -> list[bool]:
         if jax.process_count() == 1:
-            return requested
-        mine = np.full(jax.local_device_count(), requested, np.int32)
-        self._waiting.append(self._sum(jax.make_array_from_process_local_data(self._sharding, mine)))
-        return len(self._waiting) > self.LAG and int(jax.device_get(self._waiting.popleft())) > 0
+            return list(mine)
+        votes = np.tile(np.array(mine, np.int32), (jax.local_device_count(), 1))
+        self._waiting.append(self._sum(jax.make_array_from_process_local_data(self._sharding, votes)))
+        if len(self._waiting) <= self.LAG:
+            return [False] * self._questions
+        return [bool(count) for count in jax.device_get(self._waiting.popleft())]
+
+
+class Timer:
+    """Says once that its time is over, and not again before it was started anew: an answer to a vote takes steps.
+
+    Args:
+      minutes: From one start to the next; 0: its time is never over.
+      clock: Seconds.
+    """
+
+    def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic):
+        if minutes < 0:
+            raise Mistake(f"minutes between checkpoints or evaluations must not be negative, got {minutes}")
+        self._seconds, self._clock = 60 * minutes, clock
+        self.start()
+
+    def start(self) -> None:
+        self._began, self._said = self._clock(), not self._seconds
+
+    def over(self) -> bool:
+        if self._said or self._clock() - self._began < self._seconds:
+            return False
+        self._said = True
+        return True

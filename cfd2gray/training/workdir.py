@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import pathlib
+from typing import TYPE_CHECKING
 
 import jax
 import ml_collections
 from jax.experimental import multihost_utils
 
 from cfd2gray.config import flatten, from_json, to_json
-from data_pipeline.files import write_atomically
+from cfd2gray.run_folder import run_folder, write_text
 from data_pipeline.mistakes import Mistake
-from data_pipeline.storage import only_here
+
+if TYPE_CHECKING:
+    from cfd2gray.run_folder import RunFolder
 
 RESUMABLE = (
     "train.steps",
@@ -27,13 +29,13 @@ RESUMABLE = (
 """Keys that may differ when a run is continued."""
 
 
-def claim_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+def claim_workdir(workdir: RunFolder, config: ml_collections.ConfigDict) -> None:
     """Make ``workdir`` this run's, or check that it already is.
 
     Raises:
       Mistake: When it belongs to a run with other settings, naming them, or holds files of something else.
     """
-    workdir = only_here(workdir, "workdir")
+    workdir = run_folder(workdir)
     path = workdir / "config.json"
     if path.is_file():
         old, new = flatten(from_json(path.read_text())), flatten(config)
@@ -45,5 +47,5 @@ def claim_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> N
         raise Mistake(f"{workdir} exists and is not a training run; nothing there is touched, use a new --workdir")
     multihost_utils.sync_global_devices("workdir checked")  # nobody looks any more when the first process writes
     if jax.process_index() == 0:
-        write_atomically(path, to_json(config))
+        write_text(path, to_json(config))
     multihost_utils.sync_global_devices("workdir claimed")

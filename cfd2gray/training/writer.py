@@ -5,38 +5,54 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import pathlib
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from cfd2gray.run_folder import in_bucket, run_folder, write_text
+
+if TYPE_CHECKING:
+    from cfd2gray.run_folder import RunFolder
+
 logger = logging.getLogger(__name__)
+
+METRICS = "metrics.jsonl"
 
 
 class Writer:
     """Metrics of one run in ``workdir``: ``metrics.jsonl``, ``images/*.png`` and TensorBoard files.
 
     Only one process writes; the others get ``active=False`` and every call returns at once. A logger that fails warns
-    and never stops a training.
+    and never stops a training. In a bucket, where nothing can be appended to, lines are kept until `flush`.
     """
 
-    def __init__(self, workdir: pathlib.Path, *, tensorboard: bool, active: bool):
-        self.workdir, self.active, self._board = pathlib.Path(workdir), active, None
+    def __init__(self, workdir: RunFolder, *, tensorboard: bool, active: bool):
+        self.workdir, self.active, self._board = run_folder(workdir), active, None
         if not active:
             return
         self.workdir.mkdir(parents=True, exist_ok=True)
+        path = self.workdir / METRICS
+        self._kept = [path.read_text() if path.is_file() else ""] if in_bucket(path) else None
+        self._unwritten = False
         if tensorboard:
-            self._board = _tensorboard(self.workdir / "tensorboard")
+            with _warn_only("TensorBoard"):
+                self._board = _tensorboard(self.workdir / "tensorboard")
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """One line ``{"step", "time", ...values}``, values rounded to six digits."""
         if not self.active:
             return
         line = {"step": step, "time": round(time.time(), 3)} | {k: float(f"{v:.6g}") for k, v in values.items()}
-        with open(self.workdir / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(line) + "\n")
+        text = json.dumps(line) + "\n"
+        if self._kept is not None:
+            self._kept.append(text)
+            self._unwritten = True
+        else:
+            with open(self.workdir / METRICS, "a") as file:
+                file.write(text)
         if self._board is not None:
             with _warn_only("TensorBoard"):
                 self._board.write_scalars(step, dict(values))
@@ -48,14 +64,23 @@ class Writer:
         with _warn_only("image"):
             path = self.workdir / "images" / f"{name}-{step:08d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), rgb[..., ::-1])
+            path.write_bytes(cv2.imencode(".png", rgb[..., ::-1])[1].tobytes())
             if self._board is not None:
                 self._board.write_images(step, {name: rgb[None]})
+
+    def flush(self) -> None:
+        """What was told is where it belongs. Call it before a checkpoint: a run that goes on there repeats later lines only."""
+        if not self.active or self._kept is None or not self._unwritten:
+            return
+        with _warn_only("metrics"):
+            write_text(self.workdir / METRICS, "".join(self._kept))
+            self._unwritten = False
 
     def __enter__(self) -> Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.flush()
         if self._board is not None:
             with _warn_only("TensorBoard"):
                 self._board.flush()
@@ -70,7 +95,7 @@ def _warn_only(what: str):
         logger.warning("%s output failed and is skipped: %s", what, error)
 
 
-def _tensorboard(folder: pathlib.Path):
+def _tensorboard(folder: RunFolder):
     try:
         from clu.metric_writers import SummaryWriter
     except ImportError:
@@ -81,9 +106,9 @@ def _tensorboard(folder: pathlib.Path):
     return SummaryWriter(str(folder))
 
 
-def read_history(workdir: pathlib.Path) -> list[dict[str, float]]:
+def read_history(workdir: RunFolder) -> list[dict[str, float]]:
     """The lines of ``metrics.jsonl``; a resumed run's later lines replace the earlier ones of the same step."""
-    path = pathlib.Path(workdir) / "metrics.jsonl"
+    path = run_folder(workdir) / METRICS
     if not path.is_file():
         return []
     lines: dict[int, dict[str, float]] = {}

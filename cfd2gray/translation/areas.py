@@ -10,7 +10,7 @@ from cfd2gray.translation.speckle import Speckle
 from cfd2gray.translation.view import View
 from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.geometry import Fan, Geometry
-from data_pipeline.screen.squeezed import squeezed_fan
+from data_pipeline.screen.fan_fit import squeezed_fan
 
 COVERED = 0.9
 """Intersection over union of the sector and the fitted fan from which its beams are believed."""

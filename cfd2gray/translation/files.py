@@ -18,6 +18,7 @@ from cfd2gray.translation.output.video import write_sidecar
 from cfd2gray.translation.result import Translated, describe_result, refuse_covered, refuse_unfit
 from cfd2gray.translation.square import analyse_square
 from cfd2gray.translation.translator import Translator
+from cfd2gray.translation.view import COLOURED
 from data_pipeline.pixels import luma
 from data_pipeline.readers import ClipStream, read_clip
 from data_pipeline.readers.stream import check_signal
@@ -143,6 +144,13 @@ def _look(samples: np.ndarray, piece: Translated, cleaning: Cleaning | None) -> 
 
 
 def luma_clip(source: pathlib.Path) -> tuple[np.ndarray, ClipInfo]:
-    """A greyscale clip as uint8 ``[T, H, W]``, with what its file says of it."""
+    """A greyscale clip as uint8 ``[T, H, W]``, with what its file says of it.
+
+    Raises:
+      ValueError: For unreadable input, and for a clip that shows colour.
+    """
     clip = read_clip(source)
+    found = analyse_square(clip.frames, regions=clip.info.regions, aspect=clip.info.pixel_aspect)
+    if found.kind in COLOURED and not found.unsure:
+        raise ValueError(f"{source} shows colour already ({found.kind}: {found.reason}); a greyscale clip is needed")
     return luma(clip.frames), clip.info

@@ -20,7 +20,7 @@ from data_pipeline.screen.said import Said
 PIECE = 96
 """Frames that are translated at once, besides those around them that their result depends on; fewer where frames are
 large: `piece_frames`."""
-PIECE_BYTES, FEWEST = 96 << 20, 8
+PIECE_BYTES, FEWEST = 64 << 20, 8
 
 
 def sampled_and_held(stream: ClipStream, *, most_bytes: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -40,8 +40,8 @@ APART = 3
 """px from anything hidden at which a donor begins."""
 MARGIN = 12
 """px around what is hidden that are looked at."""
-STRONGEST = 4.0
-"""Standard deviations at which borrowed detail is cut: a wall's edge is no speckle."""
+STRONGEST = 5.0
+"""Mean magnitudes at which borrowed detail is cut: a wall's edge is no speckle."""
 FAINTEST = 0.25
 """Grey levels: detail below it is rounding."""
 MOST_CORRECTED = 2.0
@@ -166,14 +166,14 @@ class Speckle:
         """
         if not hidden.any():
             return np.zeros_like(made)
-        level, octaves = _octaves(luma[self.donors].astype(np.float32), self.visible)
-        far = _energies(octaves, level, self.visible > 0)
+        level, octaves = octaves_of(luma[self.donors].astype(np.float32), self.visible)
+        far = _magnitudes(octaves, level, self.visible > 0)
         donors = _strength(far)
-        own_level, own = _octaves(made)
-        have = _strength(_energies(own, own_level, hidden))
+        own_level, own = octaves_of(made)
+        have = _strength(_magnitudes(own, own_level, hidden))
         beside = self.inside & ~pixels.grown(hidden, APART)
         # Blood and tissue of one grey level differ: what lies nearest says most.
-        found = _strength(_energies(own, own_level, beside) + far * np.minimum(far[0], FAR) / np.maximum(far[0], 1))
+        found = _strength(_magnitudes(own, own_level, beside) + far * np.minimum(far[0], FAR) / np.maximum(far[0], 1))
         if found is None or donors is None:
             return np.zeros_like(made)
         have = np.zeros_like(found) if have is None else have
@@ -183,12 +183,12 @@ class Speckle:
             for weight, place in zip(self.weights, self.maps)
         )
         parts, wanted = [], []
-        for octave, should, does in zip(_octaves(moved)[1], found, have):
+        for octave, should, does in zip(octaves_of(moved)[1], found, have):
             missing = _by_level(np.sqrt(np.maximum(should**2 - does**2, 0)), own_level)
-            parts.append(missing * octave / max(float(octave[hidden].std()), 0.1))
-            wanted.append(np.sqrt((missing[hidden] ** 2).mean()))
+            parts.append(missing * octave / max(float(np.abs(octave[hidden]).mean()), 0.1))
+            wanted.append(float(missing[hidden].mean()))
         # Octaves overlap: what their sum has of each is not what was put in.
-        got = [float(octave[hidden].std()) for octave in _octaves(sum(parts))[1]]
+        got = [float(np.abs(octave[hidden]).mean()) for octave in octaves_of(sum(parts))[1]]
         factors = [min(want / max(have, 1e-3), MOST_CORRECTED) for want, have in zip(wanted, got)]
         added = sum(factor * part for factor, part in zip(factors, parts))
         return self.strength * added
@@ -232,7 +232,7 @@ def _at(plane: np.ndarray, place: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     return cv2.remap(plane, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 
-def _octaves(image: np.ndarray, visible: np.ndarray | None = None) -> tuple[np.ndarray, list[np.ndarray]]:
+def octaves_of(image: np.ndarray, visible: np.ndarray | None = None) -> tuple[np.ndarray, list[np.ndarray]]:
     """What is left, and detail by octave, finest first; of the ``visible`` (float32, 0 or 1) pixels alone."""
     finer, found = image, []
     for sigma in OCTAVES:
@@ -246,39 +246,42 @@ def _octaves(image: np.ndarray, visible: np.ndarray | None = None) -> tuple[np.n
     return finer, found
 
 
-def _energies(octaves: list[np.ndarray], level: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Number of pixels and sum of squares of each octave at each of `LEVELS`, float ``[1 + octaves, levels]``."""
+def _magnitudes(octaves: list[np.ndarray], level: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Number of pixels and sum of magnitudes of each octave at each of `LEVELS`, float ``[1 + octaves, levels]``.
+
+    Magnitudes, because squares would make the few pixels of marks and walls count for more than the speckle.
+    """
     at = (np.searchsorted(LEVELS, level[where], side="right") - 1).clip(0, len(LEVELS) - 2)
-    squares = [octave[where] ** 2 for octave in octaves]
-    return np.stack([np.bincount(at, values, len(LEVELS) - 1) for values in (None, *squares)])
+    values = [np.abs(octave[where]) for octave in octaves]
+    return np.stack([np.bincount(at, value, len(LEVELS) - 1) for value in (None, *values)])
 
 
-def _strength(energies: np.ndarray) -> np.ndarray | None:
-    """Standard deviation of each octave at each level, float ``[octaves, levels]``; None where too little is seen."""
-    known = energies[0] >= LEAST
+def _strength(magnitudes: np.ndarray) -> np.ndarray | None:
+    """Mean magnitude of each octave at each level, float ``[octaves, levels]``; None where too little is seen."""
+    known = magnitudes[0] >= LEAST
     if not known.any():
         return None
     levels = np.arange(len(LEVELS) - 1)
-    found = np.sqrt(energies[1:, known] / energies[0, known])
+    found = magnitudes[1:, known] / magnitudes[0, known]
     return np.stack([np.interp(levels, levels[known], row) for row in found])
 
 
 def _unit(octaves: list[np.ndarray], strength: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Detail in standard deviations of its grey level."""
+    """Detail in mean magnitudes of its grey level."""
     whole = np.sqrt((strength**2).sum(axis=0))
     return np.clip(sum(octaves) / np.maximum(_by_level(whole, level), FAINTEST), -STRONGEST, STRONGEST)
 
 
 def _lively(luma: np.ndarray, visible: np.ndarray) -> np.ndarray:
     """bool [H, W]: where detail in ``luma`` (uint8 [T, H, W]) is what its grey level lets expect; see `LIVELY`."""
-    energy = np.zeros_like(visible)
+    detail = np.zeros_like(visible)
     for frame in luma:
-        level, octaves = _octaves(frame.astype(np.float32), visible)
-        strength = _strength(_energies(octaves, level, visible > 0))
+        level, octaves = octaves_of(frame.astype(np.float32), visible)
+        strength = _strength(_magnitudes(octaves, level, visible > 0))
         if strength is not None:
-            energy += _unit(octaves, strength, level) ** 2 * visible / len(luma)
+            detail += np.abs(_unit(octaves, strength, level)) * visible / len(luma)
     share = np.maximum(cv2.GaussianBlur(visible, (0, 0), NEAR), 0.05)
-    local = np.sqrt(cv2.GaussianBlur(energy, (0, 0), NEAR) / share)
+    local = cv2.GaussianBlur(detail, (0, 0), NEAR) / share
     return (local > LIVELY[0]) & (local < LIVELY[1])
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from cfd2gray.config import from_json
 from cfd2gray.models.generator import Generator, GeneratorSpec
 from cfd2gray.models.pure import fresh_params
+from cfd2gray.run_folder import in_bucket, run_folder
 from cfd2gray.weights.pretrained import GeneratorWeights, flat_params, load_pretrained, load_weights
+
+if TYPE_CHECKING:
+    from cfd2gray.run_folder import RunFolder
 
 
 def find_weights(where: str) -> GeneratorWeights:
@@ -22,11 +25,11 @@ def find_weights(where: str) -> GeneratorWeights:
     """
     if where == "pretrained":
         return load_pretrained()
-    path = pathlib.Path(where)
-    return checkpoint_weights(path) if path.is_dir() else load_weights(path)
+    path = run_folder(where, "weights")
+    return checkpoint_weights(path) if in_bucket(path) or path.is_dir() else load_weights(path)
 
 
-def checkpoint_weights(folder: pathlib.Path) -> GeneratorWeights:
+def checkpoint_weights(folder: RunFolder) -> GeneratorWeights:
     """The averaged generator of a run's newest checkpoint, with the settings of its config."""
     step_folder = find_checkpoint(folder)
     config_file = step_folder.parent.parent / "config.json"
@@ -53,17 +56,17 @@ def checkpoint_weights(folder: pathlib.Path) -> GeneratorWeights:
     )
 
 
-def find_checkpoint(folder: pathlib.Path) -> pathlib.Path:
+def find_checkpoint(folder: RunFolder) -> RunFolder:
     """The newest checkpoint under a run folder, its ``checkpoints`` folder, or one checkpoint itself.
 
     Raises:
       ValueError: When there is none.
     """
-    folder = pathlib.Path(folder).absolute()
+    folder = run_folder(folder, "--checkpoint")
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; give the --workdir of a training run")
     for candidate in (folder / "checkpoints", folder):
-        steps = [p for p in candidate.iterdir() if p.name.isdigit()] if candidate.is_dir() else []
+        steps = [p for p in candidate.iterdir() if p.name.isdigit() and _whole(p)] if candidate.is_dir() else []
         if steps:
             return max(steps, key=lambda p: int(p.name))
     if (folder / "state").is_dir():
@@ -71,7 +74,12 @@ def find_checkpoint(folder: pathlib.Path) -> pathlib.Path:
     raise ValueError(f"{folder}: holds no checkpoint; give the --workdir of a training run")
 
 
-def read_run(step_folder: pathlib.Path) -> dict[str, Any]:
+def _whole(step_folder: RunFolder) -> bool:
+    """A folder is renamed when it is whole; in a bucket, where nothing can be, Orbax writes this file last."""
+    return not in_bucket(step_folder) or (step_folder / "commit_success.txt").exists()
+
+
+def read_run(step_folder: RunFolder) -> dict[str, Any]:
     """What `training.checkpoint.Checkpoints.save` was given as ``run``."""
     import orbax.checkpoint as ocp  # takes a quarter of a second, which a weights file need not wait for
 
@@ -79,7 +87,7 @@ def read_run(step_folder: pathlib.Path) -> dict[str, Any]:
         return reader.restore(step_folder / "run")
 
 
-def restore_average(step_folder: pathlib.Path, abstract: Any) -> Any:
+def restore_average(step_folder: RunFolder, abstract: Any) -> Any:
     """Only the averaged generator of a checkpoint, on this process's first device.
 
     Args:
@@ -102,7 +110,7 @@ def restore_average(step_folder: pathlib.Path, abstract: Any) -> Any:
         return reader.restore(step_folder / "state", args=args)["ema"]
 
 
-def _check_shapes(stored: Any, abstract: Any, *, where: pathlib.Path) -> None:
+def _check_shapes(stored: Any, abstract: Any, *, where: RunFolder) -> None:
     def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
         leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))
         return {jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape) for path, leaf in leaves}

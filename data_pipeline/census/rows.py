@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,11 +119,15 @@ class SeenRows:
             return
         out.mkdir(parents=True, exist_ok=True)
         own = out / (f"census-{part[0]}-of-{part[1]}.sqlite" if part else ROWS_NAME)
-        self._file = self._opened(own)
+        self._file = open_table(own, _TABLES)
         if options.thumbnails:
             own.chmod(0o600)
         for path in [own] if part else sorted(out.glob("census*.sqlite")):
-            with contextlib.closing(self._opened(path)) if path != own else contextlib.nullcontext(self._file) as file:
+            with (
+                contextlib.closing(open_table(path, _TABLES))
+                if path != own
+                else contextlib.nullcontext(self._file) as file
+            ):
                 self.rows.update((row.clip, row) for row in self._valid(file))
                 for clip, kind, png in file.execute("SELECT clip, kind, png FROM thumbnails"):
                     if clip in self.rows:
@@ -143,49 +147,25 @@ class SeenRows:
             int(self._options.salvage),
             json.dumps(fields_of(row), sort_keys=True),
         )
-        try:
-            self._write(self._file, row, place, shown, thumbnail)
-        except sqlite3.OperationalError as error:  # a full disk
-            raise OSError(f"the census's own table cannot be written ({error}); make room and run it again") from None
-
-    def _write(
-        self, file: sqlite3.Connection, row: CensusRow, place: tuple, shown: list[str], thumbnail: bytes
-    ) -> None:
-        file.execute("BEGIN")
-        file.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", place)
-        for kind in shown:
-            if (row.clip, thumbnail) in self.thumbnails[kind]:
-                file.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?)", (row.clip, kind, thumbnail))
-        file.execute("COMMIT")
+        with written(self._file):
+            self._file.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", place)
+            for kind in shown:
+                if (row.clip, thumbnail) in self.thumbnails[kind]:
+                    self._file.execute(
+                        "INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?)", (row.clip, kind, thumbnail)
+                    )
 
     def _valid(self, file: sqlite3.Connection) -> Iterator[CensusRow]:
+        same: dict[tuple[type, Any], Any] = {}  # equal numbers in a million rows are held once
         for max_frames, text in file.execute("SELECT max_frames, row FROM rows"):
-            row = CensusRow(**json_line(text))
+            told = json_line(text)
+            for name in ("score", "fps", "n_frames", "height", "width"):
+                told[name] = same.setdefault((type(told[name]), told[name]), told[name])
+            row = CensusRow(**told)
             other = row.code == "truncated" if self._options.salvage else row.salvaged
             other |= self._options.thumbnails and not row.code and not row.pictured
             if max_frames == self._options.max_frames and not other and row.code not in TRANSIENT:
                 yield row
-
-    @staticmethod
-    def _opened(path: Path) -> sqlite3.Connection:
-        """Every row is its own transaction and reaches the disk; one process at a time."""
-        file = sqlite3.connect(path, isolation_level=None, timeout=1.0)
-        try:
-            file.execute("PRAGMA locking_mode = EXCLUSIVE")
-            file.execute("PRAGMA synchronous = FULL")
-            file.execute("BEGIN EXCLUSIVE")
-            for table in _TABLES:
-                file.execute(table)
-            file.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            file.close()
-            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise ValueError(f"{path} is in use by another census ({error}); wait for it") from None
-            raise OSError(f"{path} cannot be written ({error}); make room there, or name another folder") from None
-        except sqlite3.DatabaseError as error:
-            file.close()
-            raise ValueError(f"{path} is damaged ({error}); remove it to look at the files again") from None
-        return file
 
     def __enter__(self) -> SeenRows:
         return self
@@ -193,3 +173,40 @@ class SeenRows:
     def __exit__(self, *_) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def open_table(path: Path, tables: Iterable[str]) -> sqlite3.Connection:
+    """A file of rows, of which every one is its own transaction and reaches the disk; one process at a time.
+
+    Raises:
+        ValueError: when another process has it, or it is damaged.
+        OSError: when it cannot be written.
+    """
+    file = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+    try:
+        file.execute("PRAGMA locking_mode = EXCLUSIVE")
+        file.execute("PRAGMA synchronous = FULL")
+        file.execute("BEGIN EXCLUSIVE")
+        for table in tables:
+            file.execute(table)
+        file.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        file.close()
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise ValueError(f"{path} is in use by another run ({error}); wait for it") from None
+        raise OSError(f"{path} cannot be written ({error}); make room there, or name another folder") from None
+    except sqlite3.DatabaseError as error:
+        file.close()
+        raise ValueError(f"{path} is damaged ({error}); remove it to look at the files again") from None
+    return file
+
+
+@contextlib.contextmanager
+def written(file: sqlite3.Connection) -> Iterator[None]:
+    """A transaction; ``OSError`` where the disk is full."""
+    try:
+        file.execute("BEGIN")
+        yield
+        file.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        raise OSError(f"the table of what was seen cannot be written ({error}); make room and run it again") from None

@@ -11,6 +11,7 @@ import functools
 import itertools
 import os
 import secrets
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -129,7 +130,7 @@ def look_at(
     hasher = KeyedHasher(_key(out, key))
     items = items if part is None else items[part[0] - 1 :: part[1]]
     root = archive_dir if is_remote(archive_dir) else os.path.join(Path(archive_dir).expanduser(), "")
-    names = [name_of(item, str(root), hasher) for item in items]
+    names = [sys.intern(name_of(item, str(root), hasher)) for item in items]  # the rows' own are the same
     look = functools.partial(_look, hasher=hasher, options=options)
     with SeenRows(out, options, part=part) as seen, parallel.progress_bar("files", show=progress) as bar:
         todo = [place for place, name in enumerate(names) if name not in seen.rows]

@@ -10,9 +10,12 @@ from __future__ import annotations
 import collections
 import csv
 import dataclasses
+import itertools
 import json
 import math
+import operator
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import rich.table
@@ -41,11 +44,14 @@ class Gain:
         return (self.clips + self.more_clips) / self.clips if self.clips else math.inf if self.more_clips else 1.0
 
 
-def cells(census: Census) -> dict[tuple[str, str, str], int]:
-    """Clips by ``(patient, view, modality)``, in order."""
-    counted = collections.Counter((row.patient, row.view, row.modality) for row in census.rows)
+def cells(census: Census) -> Iterator[tuple[tuple[str, str, str], int]]:
+    """``(patient, view, modality)`` and its clips, in order."""
     order = {name: place for place, name in enumerate((*VIEWS, *MODALITIES))}
-    return dict(sorted(counted.items(), key=lambda item: (item[0][0], order[item[0][1]], order[item[0][2]])))
+    patient_of = operator.attrgetter("patient")
+    for patient, rows in itertools.groupby(sorted(census.rows, key=patient_of), key=patient_of):
+        counted = collections.Counter((row.view, row.modality) for row in rows)
+        for view, modality in sorted(counted, key=lambda cell: (order[cell[0]], order[cell[1]])):
+            yield (patient, view, modality), counted[view, modality]
 
 
 def views_of(census: Census) -> tuple[str, ...]:
@@ -87,16 +93,14 @@ def imbalance(gains: dict[str, Gain]) -> tuple[float, float]:
 def patterns(census: Census) -> list[tuple[tuple[str, ...], int]]:
     """Missingness: the `STATES` of a patient's views, in the order of `views_of`, and how many patients share them."""
     views = views_of(census)
-    has: dict[str, dict[str, set[str]]] = collections.defaultdict(lambda: collections.defaultdict(set))
+    place = {view: 2 * number for number, view in enumerate(views)}
+    has: dict[str, int] = {}  # two bits a view: greyscale, colour
     for row in census.rows:
         if row.modality in (*GREYSCALE, *TRANSLATABLE):
-            has[row.patient][row.view].add("grey" if row.modality in GREYSCALE else "colour")
-            if row.modality == "dual":
-                has[row.patient][row.view].add("colour")
-    name = {("colour", "grey"): "both", ("grey",): "greyscale", ("colour",): "recoverable", (): "missing"}
-    counted = collections.Counter(
-        tuple(name[tuple(sorted(own.get(view, ())))] for view in views) for own in has.values()
-    )
+            bits = 3 if row.modality == "dual" else 1 if row.modality in GREYSCALE else 2
+            has[row.patient] = has.get(row.patient, 0) | bits << place[row.view]
+    name = {3: "both", 1: "greyscale", 2: "recoverable", 0: "missing"}
+    counted = collections.Counter(tuple(name[own >> place[view] & 3] for view in views) for own in has.values())
     return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
 
 
@@ -131,7 +135,7 @@ def write_csv(census: Census, path: str | os.PathLike) -> None:
     with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("patient", "view", "modality", "clips"))
-        writer.writerows((*key, count) for key, count in cells(census).items())
+        writer.writerows((*key, count) for key, count in cells(census))
 
 
 _OURS = ("n_bytes", "seconds", "looked", "pictured")

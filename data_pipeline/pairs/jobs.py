@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from data_pipeline.census.rows import CensusRow
+from data_pipeline.pairs.door import NoPairError
 from data_pipeline.pairs.own import OwnPairJob, split_own
-from data_pipeline.pairs.pairing import NoPairError, PairingOptions, pairs_from_clip
+from data_pipeline.pairs.pairing import PairingOptions, pairs_from_clip
 from data_pipeline.pairs.streams import StreamOptions, pair_from_recording
 from data_pipeline.pairs.weak import weak_pairs
-from data_pipeline.readers import Limits
+from data_pipeline.readers import IngestError, Limits
 from data_pipeline.readers.datasets import Item, echoxflow
+from data_pipeline.readers.square import square_clip
 from data_pipeline.schema import PairRecord
 from data_pipeline.screen.analysis import analyse
 from data_pipeline.screen.deidentify import KeyedHasher
@@ -21,7 +24,7 @@ from data_pipeline.screen.repeats import drop_repeats
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ArchiveJob:
-    """Read one clip and pair it; raises `readers.IngestError` or `pairing.NoPairError`, which `pack` counts by code."""
+    """Read one clip and pair it; raises `readers.IngestError` or `door.NoPairError`, which `pack` counts by code."""
 
     item: Item
     hasher: KeyedHasher
@@ -66,7 +69,10 @@ class WeakJob:
     limits: Limits = dataclasses.field(default=Limits(), repr=False)
 
     def __call__(self) -> list[PairRecord]:
-        clips = [item.read(limits=self.limits) for item in self.items]
+        clips = []
+        for item in self.items:
+            with contextlib.suppress(IngestError):  # counted where the clip is a job of its own
+                clips.append(square_clip(item.read(limits=self.limits)))
         looked = [
             (clip, analyse(clip.frames, regions=clip.info.regions, image_type=clip.info.image_type)) for clip in clips
         ]

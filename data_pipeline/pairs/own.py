@@ -6,14 +6,13 @@ import dataclasses
 import os
 from collections.abc import Sequence
 
-import numpy as np
-
-from data_pipeline.pairs.pairing import NoPairError, PairingOptions, provenance, verified_pair, without_text
+from data_pipeline.pairs.door import Door, NoPairError, check_no_colour, provenance
+from data_pipeline.pairs.pairing import PairingOptions, verified_pair
 from data_pipeline.pixels import luma
 from data_pipeline.readers.datasets import Item
+from data_pipeline.readers.square import square_clip
 from data_pipeline.schema import Clip, PairRecord
 from data_pipeline.screen.analysis import analyse
-from data_pipeline.screen.crop import SectorCrop
 from data_pipeline.screen.deidentify import KeyedHasher
 
 _PAINTED = ("colour_flow", "greyscale")
@@ -62,13 +61,14 @@ def own_pair(cfd: Clip, grey: Clip, *, hasher: KeyedHasher, options: PairingOpti
     full-quality B-mode that no scanner shows beside colour.
 
     Raises:
-      NoPairError: when the clips have different shapes, or the coloured one shows no colour flow.
+      NoPairError: when the clips have different shapes, the coloured one shows no colour flow, or the target shows colour.
     """
-    options = options or PairingOptions()
+    options, cfd, grey = options or PairingOptions(), square_clip(cfd), square_clip(grey)
     if cfd.frames.shape != grey.frames.shape:
         raise NoPairError(
             "unpaired", f"clip and target must have one shape, got {cfd.frames.shape} and {grey.frames.shape}"
         )
+    check_no_colour(analyse(grey.frames))
     try:
         return verified_pair(
             cfd.info, cfd.frames, grey.frames, kind="simulated", evidence={}, hasher=hasher, options=options
@@ -77,15 +77,9 @@ def own_pair(cfd: Clip, grey: Clip, *, hasher: KeyedHasher, options: PairingOpti
         if error.code not in ("unpaired", "lagged"):
             raise
     flow = analyse(cfd.frames, image_type=cfd.info.image_type)
-    sector = without_text(flow.sector, cfd.frames, grey.frames)
-    crop = SectorCrop.from_geometry(flow.geometry, sector, size=options.size)
-    return PairRecord(
-        cfd=crop.apply(cfd.frames),
-        grey=crop.apply(luma(grey.frames))[..., None],
-        strata=crop.apply_strata(np.where(sector, flow.strata, 0).astype(np.uint8)),
-        labels=np.zeros((len(cfd.frames), crop.size, crop.size), np.uint8),
-        kind="simulated",
-        shared=False,
-        geometry=crop.geometry,
-        **provenance(cfd.info, {"text_px": int((flow.sector & ~sector).sum()), "flow_reason": flow.reason}, hasher),
-    )
+    door = Door.of(flow, cfd.frames, grey.frames, size=options.size)
+    evidence = {"text_px": door.text_px, "flow_reason": flow.reason}
+    return door.record(
+        cfd.frames, luma(grey.frames), kind="simulated", shared=False, score=1.0,
+        source=provenance(cfd.info, evidence, hasher),
+    )  # fmt: skip

@@ -9,7 +9,7 @@ kind           where it comes from                                             s
 ``painted``    colour painted over a greyscale clip (`simulation.painter`)     yes / no  1
 =============  ==============================================================  ========  ==========================
 
-Only pixels of the sector, minus what looks like text, and keyed hashes of identifiers enter a record (contract C8).
+What enters a record goes through `door`: pixels of the sector, minus what looks like text, and keyed hashes of identifiers.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.geometry import Hull
+from data_pipeline.pairs.door import Door, NoPairError, check_no_colour, provenance
 from data_pipeline.pixels import grown, luma
+from data_pipeline.readers.square import square_clip
 from data_pipeline.schema import FLOW, OUTLINE, Clip, ClipInfo, PairRecord
 from data_pipeline.screen import dual_panes
 from data_pipeline.screen.analysis import FlowAnalysis, analyse
-from data_pipeline.screen.burned_text import find_burned_text
-from data_pipeline.screen.crop import SectorCrop
 from data_pipeline.screen.deidentify import KeyedHasher
 from data_pipeline.screen.pane_fit import fit_panes
 from data_pipeline.simulation import painter
@@ -47,17 +47,6 @@ class PairingOptions:
     """Least correlation of a weak pair's untouched pixels."""
 
 
-class NoPairError(ValueError):
-    """A clip that gives no pair. ``code``: ``no_panes``, ``not_cfd``, ``unpaired``, ``lagged``, ``not_bmode``, ..."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(f"{code}: {reason}")
-        self.code = code
-
-    def __reduce__(self):
-        return type(self), (self.code, str(self).partition(": ")[2])
-
-
 def pairs_from_clip(
     clip: Clip, *, hasher: KeyedHasher, options: PairingOptions | None = None, paint_seeds: Sequence[int] = ()
 ) -> list[PairRecord]:
@@ -71,7 +60,7 @@ def pairs_from_clip(
     Raises:
         NoPairError: when there is none; the message says why.
     """
-    options = options or PairingOptions()
+    options, clip = options or PairingOptions(), square_clip(clip)
     panes, reason = dual_panes.find_panes(clip.frames, regions=clip.info.regions, options=options.panes)
     if panes is not None:
         return [dual_pair(clip, panes, hasher=hasher, options=options)]
@@ -106,12 +95,10 @@ def painted_pairs(
     options = options or PairingOptions()
     if analysis.kind != "bmode":
         raise NoPairError("not_bmode", f"only greyscale clips are painted, this is {analysis.kind}: {analysis.reason}")
-    if analysis.colour_seen:
-        raise NoPairError("colour_seen", f"{analysis.colour_seen:.0%} of frames show colour: not a greyscale target")
+    check_no_colour(analysis)
     if isinstance(analysis.geometry, Hull):
         raise NoPairError("no_sector", "no fan or rectangle fits the picture, so no colour box can be placed")
-    sector = without_text(analysis.sector, clip.frames)
-    crop = SectorCrop.from_geometry(analysis.geometry, sector, size=options.size)
+    crop = Door.of(analysis, clip.frames, size=options.size).crop
     grey = crop.apply(luma(clip.frames))
     source = provenance(clip.info, {}, hasher)
     pairs = []
@@ -147,8 +134,8 @@ def verified_pair(
     if not flow.is_cfd:
         raise NoPairError("not_cfd", f"the coloured side is {flow.kind}: {flow.reason}")
     colour_luma, grey_luma = luma(cfd), luma(grey)
-    sector = without_text(flow.sector, cfd, grey)
-    edge = np.pad(~sector, 1, constant_values=True)  # what lies beyond the frame is not in the sector
+    door = Door.of(flow, cfd, grey, size=options.size)
+    edge = np.pad(~door.sector, 1, constant_values=True)  # what lies beyond the frame is not in the sector
     inner = ~grown(edge, options.untouched_px)[1:-1, 1:-1]
     untouched = ~grown_colour(flow.strata, options.untouched_px) & inner
     look = np.unique(np.linspace(0, len(cfd) - 1, options.panes.frames).astype(int))
@@ -163,63 +150,23 @@ def verified_pair(
             f"untouched pixels must agree (error < {options.panes.max_mae}, SSIM > {options.panes.min_ssim}), "
             f"got {check.mae:.1f} and {check.ssim:.3f}: two acquisitions",
         )
-    crop = SectorCrop.from_geometry(flow.geometry, sector, size=options.size)
     evidence = {
         **evidence,
         "shift": [fit.dy, fit.dx],
         "scale": fit.scale,
         "mae": round(check.mae, 3),
         "ssim": round(check.ssim, 4),
-        "text_px": int((flow.sector & ~sector).sum()),
+        "text_px": door.text_px,
         "flow_reason": flow.reason,
     }
-    return PairRecord(
-        cfd=crop.apply(cfd),
-        grey=crop.apply(grey_luma)[..., None],
-        strata=crop.apply_strata(np.where(sector, flow.strata, 0).astype(np.uint8)),
-        labels=np.zeros((len(cfd), crop.size, crop.size), np.uint8),
+    return door.record(
+        cfd,
+        grey_luma,
         kind=kind,
         shared=True,
         score=float(np.clip(check.ssim * (1 - check.mae / (2 * options.panes.max_mae)), 0, 1)),
-        geometry=crop.geometry,
-        **provenance(info, evidence, hasher),
+        source=provenance(info, evidence, hasher),
     )
-
-
-def without_text(sector: np.ndarray, *clips: np.ndarray) -> np.ndarray:
-    """``sector``, bool ``[H, W]``, without what looks like text in any of its clips, uint8 ``[T, H, W, 3]``: what a record
-    of them may show, since names are burned into pictures."""
-    for frames in clips:
-        sector = sector & ~find_burned_text(frames, sector)
-    return sector
-
-
-def provenance(info: ClipInfo, evidence: dict[str, Any], hasher: KeyedHasher, *, suffix: str = "") -> dict[str, Any]:
-    """The fields of a `PairRecord` that say where it comes from, without any identifier."""
-    identity = info.identity
-    # Without a patient the study, or else the clip, is one: never lumped together with others, but a leak cannot be excluded.
-    unknown = f"study {identity.study}" if identity.study else f"clip {identity.instance or info.source_digest}"
-    patient = identity.patient or unknown
-    return {
-        "clip_id": clip_pseudonym(info, hasher, suffix=suffix),
-        "patient_id": hasher.patient(patient),
-        "view": info.view,
-        "fps": info.fps,
-        "vendor": info.vendor,
-        "source_digest": hasher.clip(info.source_digest) if info.source_digest else "",
-        "params": {
-            "pairing": evidence,
-            "flags": list(info.flags),
-            "fps_source": info.fps_source,
-            "lossy": info.lossy,
-            "patient_known": bool(identity.patient),
-        },
-    }
-
-
-def clip_pseudonym(info: ClipInfo, hasher: KeyedHasher, *, suffix: str = "") -> str:
-    """The clip id of what is made of a clip; ``suffix`` tells several apart."""
-    return hasher.clip((info.identity.instance or info.source_digest) + suffix)
 
 
 def grown_colour(strata: np.ndarray, px: int) -> np.ndarray:

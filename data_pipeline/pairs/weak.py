@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 
 from data_pipeline.geometry import Geometry, Hull
-from data_pipeline.pairs.pairing import PairingOptions, clip_pseudonym, grown_colour, provenance, without_text
+from data_pipeline.pairs.door import Door, clip_pseudonym, provenance
+from data_pipeline.pairs.pairing import PairingOptions, grown_colour
 from data_pipeline.pixels import correlation, luma
 from data_pipeline.schema import Clip, PairRecord
 from data_pipeline.screen.analysis import FlowAnalysis
-from data_pipeline.screen.crop import SectorCrop
 from data_pipeline.screen.deidentify import KeyedHasher
 
 
@@ -34,7 +34,7 @@ def weak_pairs(
             same = all(
                 getattr(grey.info.identity, name) == getattr(cfd.info.identity, name) for name in ("patient", "study")
             )
-            if same and other.kind == "bmode" and grey.info.view == cfd.info.view:
+            if same and other.kind == "bmode" and not other.colour_seen and grey.info.view == cfd.info.view:
                 pair = weak_pair(cfd, flow, grey, other, hasher=hasher, options=options)
                 candidates += [pair] if pair else []
         if candidates:
@@ -80,20 +80,12 @@ def weak_pair(
     if moment is None or best < options.min_weak:
         return None
     n, laid = len(moment), laid[moment]
-    sector = without_text(flow.sector, cfd.frames, np.repeat(laid[..., None], 3, axis=3))
-    crop = SectorCrop.from_geometry(a, sector, size=options.size)
+    door = Door.of(flow, cfd.frames, np.repeat(laid[..., None], 3, axis=3), size=options.size)
     evidence = {"ncc": round(best, 3), "grey_start": int(moment[0]), "other_clip": clip_pseudonym(grey.info, hasher)}
-    return PairRecord(
-        cfd=crop.apply(cfd.frames[:n]),
-        grey=crop.apply(laid)[..., None],
-        strata=crop.apply_strata(flow.strata[:n]),
-        labels=np.zeros((n, crop.size, crop.size), np.uint8),
-        kind="weak",
-        shared=False,
-        score=0.5 * best,
-        geometry=crop.geometry,
-        **provenance(cfd.info, evidence, hasher, suffix="weak"),
-    )
+    return door.record(
+        cfd.frames[:n], laid, kind="weak", shared=False, score=0.5 * best,
+        source=provenance(cfd.info, evidence, hasher, suffix="weak"),
+    )  # fmt: skip
 
 
 def _ncc(a: np.ndarray, b: np.ndarray, keep: np.ndarray) -> float:

@@ -73,7 +73,10 @@ def open_clip(
     if found in VIDEO_FORMATS:
         from data_pipeline.readers.video import open_video
 
-        return open_video(path, limits=limits, format=found, digest=sha, salvage=salvage)
+        stream = open_video(path, limits=limits, format=found, digest=sha, salvage=salvage)
+        if found == "gif" and stream.info.n_frames == 1:
+            return _gif_without_times(path, limits=limits, digest=sha) or stream
+        return stream
     if found in ("npy", "npz"):
         from data_pipeline.readers.numpy_array import open_numpy
 
@@ -90,11 +93,25 @@ def open_clip(
         from data_pipeline.readers.metaimage import open_metaimage
 
         return open_metaimage(path, limits=limits, digest=sha)
-    if found in ("nrrd", "hdf5"):
-        from data_pipeline.readers.volumes import open_volume
+    if found == "nrrd":
+        from data_pipeline.readers.nrrd import open_nrrd
 
-        return open_volume(path, limits=limits, format=found, digest=sha)
+        return open_nrrd(path, limits=limits, digest=sha)
+    if found == "hdf5":
+        from data_pipeline.readers.zea import open_zea
+
+        return open_zea(path, limits=limits, digest=sha)
     raise IngestError("unknown_format", path, f"{found} is not a single clip; use the reader of its data set")
+
+
+def _gif_without_times(path: str | os.PathLike[str], *, limits: Limits, digest: str) -> ClipStream | None:
+    """A GIF in which no picture says how long it stays: FFmpeg takes all for one, players show each for 100 ms."""
+    from data_pipeline.readers.images import open_images
+
+    with contextlib.suppress(IngestError):
+        stream = open_images(path, limits=limits, format="gif", digest=digest, fps=10.0)
+        return stream if (stream.info.n_frames or 1) > 1 else None
+    return None
 
 
 def _open_copy(path: str, *, limits: Limits, **options: bool) -> ClipStream:

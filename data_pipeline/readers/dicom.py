@@ -55,7 +55,9 @@ def open_dicom(
 
 
 def _torn(path: str) -> IngestError:
-    return IngestError("truncated", path, "the file ends inside its pixel data; copy it again or salvage what is there")
+    return IngestError(
+        "truncated", path, "the file ends inside its pixel data; copy it again, or read its start with --salvage"
+    )
 
 
 def _open_frames(file: DicomFile, *, limits: Limits, digest: str, salvage: bool) -> ClipStream:

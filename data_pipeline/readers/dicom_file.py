@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import os
 import struct
 import warnings
-import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import pydicom
 from pydicom import uid as uids
@@ -22,6 +20,7 @@ from pydicom import uid as uids
 from data_pipeline.readers.dicom_terms import DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED, NEW_SYNTAXES
 from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.limits import Limits
+from data_pipeline.readers.unpacked import RAW, inflate
 from data_pipeline.storage import open_binary, size_of
 
 UNDEFINED = 0xFFFFFFFF
@@ -68,13 +67,13 @@ class DicomFile:
     transfer_syntax: uids.UID
     little_endian: bool
     span: PixelSpan | None
-    inflated: bytes | None
-    """The whole inflated data set of the deflated transfer syntax; ``None`` otherwise."""
+    inflated: IO[bytes] | None
+    """Temporary file of the inflated data set of the deflated transfer syntax; ``None`` otherwise."""
 
     @contextlib.contextmanager
     def open_bytes(self) -> Iterator[BinaryIO]:
         """The bytes that ``span`` refers to."""
-        with io.BytesIO(self.inflated) if self.inflated is not None else open_binary(self.path) as file:
+        with open_binary(self.inflated.name if self.inflated is not None else self.path) as file:
             yield file
 
 
@@ -161,24 +160,21 @@ def _meta(file: ClampedFile) -> tuple[uids.UID | None, int]:
 def _inflate(path: str, file: ClampedFile, start: int, *, limits: Limits) -> DicomFile:
     """Deflated Explicit VR Little Endian (PS3.5 A.5), with a bound on what it may inflate to."""
     file.seek(start)
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    body = inflater.decompress(file.read(), limits.max_decoded_bytes)
-    if inflater.unconsumed_tail:
-        raise IngestError(
-            "too_large", path, f"inflates to more than {limits.max_decoded_bytes >> 20} MiB; raise the limit"
+    inflated = inflate(file, wrapped=RAW, most=limits.max_decoded_bytes, path=path)
+    size = inflated.tell()
+    with open_binary(inflated.name) as raw:
+        body = ClampedFile(raw, size)
+        inner = pydicom.filereader.read_dataset(
+            body, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag >= 0x7FE00008
         )
-    buffer = io.BytesIO(body)
-    inner = pydicom.filereader.read_dataset(
-        buffer, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag >= 0x7FE00008
-    )
-    span = locate_pixels(buffer, size=len(body), implicit=False, little=True)
+        span = locate_pixels(body, size=size, implicit=False, little=True)
     return DicomFile(
         path=path,
         dataset=inner,
         transfer_syntax=uids.ExplicitVRLittleEndian,
         little_endian=True,
         span=span,
-        inflated=body,
+        inflated=inflated,
     )
 
 

@@ -75,7 +75,7 @@ def check_kind(ds: pydicom.Dataset, path: str | os.PathLike[str], *, has_pixels:
         raise IngestError(
             "not_ultrasound",
             path,
-            f"Modality must be US, got {modality or 'none'}; allow any modality if this is an ultrasound capture",
+            f"Modality must be US, got {modality or 'none'}; if it is an ultrasound capture, translate --any-modality reads it",
         )
 
 

@@ -6,7 +6,9 @@ which would silently end a pipeline). Everything that touches foreign bytes ther
 
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 import types
 
 CODES = {
@@ -79,10 +81,15 @@ class Guard:
             return "not_found", "no such file; check the path"
         if isinstance(exc, PermissionError):
             return "not_found", "not readable by this user; check its permissions"
+        if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return "too_large", f"no room in {tempfile.gettempdir()} while {self.doing}; make room there or set TMPDIR"
         if isinstance(exc, MemoryError):
             return "too_large", f"ran out of memory while {self.doing}; lower the limits or skip the file"
         ran_out = (StopIteration, EOFError)  # inside a generator the first arrives as the cause of a RuntimeError
         if isinstance(exc, ran_out) or isinstance(exc.__cause__, ran_out):
-            return "truncated", f"the data ran out while {self.doing}; copy the file again or read it with salvage"
+            return (
+                "truncated",
+                f"the data ran out while {self.doing}; copy the file again, or read its start with --salvage",
+            )
         text = " ".join(str(exc).split())[:200]
         return self.code, f"{type(exc).__name__} while {self.doing}: {text or 'no message'}; export the file again"

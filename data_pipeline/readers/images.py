@@ -12,6 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Generator, Iterator
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -22,7 +23,7 @@ from data_pipeline.readers.sniff import IMAGE_FORMATS, sniff_bytes
 from data_pipeline.readers.stream import ClipStream, sane_fps, with_rate_flags
 from data_pipeline.schema import ClipInfo
 
-_PILLOW = ("PNG", "JPEG", "BMP", "TIFF")
+_PILLOW = ("PNG", "JPEG", "BMP", "TIFF", "GIF")
 _ORIENTATION = 0x0112
 """EXIF tag: 5 to 8 are a quarter turn."""
 _IGNORED = (".json", ".txt", ".csv", ".xml", ".md", ".db", ".ini")
@@ -34,7 +35,7 @@ def open_images(
 ) -> ClipStream:
     """Open an image, a folder or a zip of images as a `ClipStream`.
 
-    Pages of one TIFF are frames too. Members of a zip are read in memory, never extracted; symbolic links and names
+    Pages of one TIFF (or GIF) are frames too. Members of a zip are read in memory, never extracted; symbolic links and names
     that leave the archive are refused. Transparency is shown over black, a camera's orientation is followed, and deeper
     samples are scaled alike in the whole clip (`levels.Levels`).
 
@@ -67,7 +68,7 @@ def open_images(
                 for page in range(n_frames if len(members) == 1 else 1):
                     if page:
                         image.seek(page)
-                    yield _samples(image)
+                    yield _deep_colour(data, page) if _is_deep_colour(image) else _samples(image)
 
     levels = Levels(planes)
 
@@ -78,7 +79,7 @@ def open_images(
     rate, source = sane_fps(fps, "given")
     still = ("still",) if n_frames == 1 else ()
     info = ClipInfo(
-        format="images",
+        format="gif" if format == "gif" else "images",
         height=height,
         width=width,
         n_frames=n_frames,
@@ -106,7 +107,7 @@ def _folder(path: pathlib.Path, limits: Limits) -> tuple[list[str], Callable[[st
         if entry.name.startswith(".") or entry.suffix.lower() in _IGNORED or entry.is_dir():
             continue
         if entry.is_symlink() and not limits.follow_symlinks:
-            raise IngestError("unsafe_path", path, "holds a symbolic link; copy the images or allow symbolic links")
+            raise IngestError("unsafe_path", path, "holds a symbolic link; copy the images, or --follow-links")
         with entry.open("rb") as file:
             found = sniff_bytes(file.read(1024))
         if found in IMAGE_FORMATS:
@@ -117,7 +118,7 @@ def _folder(path: pathlib.Path, limits: Limits) -> tuple[list[str], Callable[[st
                 "unknown_format", path, f"a folder of {found} files is not one clip; give the files one by one"
             )
     if total > limits.max_file_bytes:
-        raise IngestError("too_large", path, f"the images have {total >> 20} MiB; raise the limit")
+        raise IngestError("too_large", path, f"the images have {total >> 20} MiB; cut the clip (in Python: limits=)")
     return members, _read_file
 
 
@@ -165,6 +166,22 @@ def _samples(image: Image.Image) -> np.ndarray:
         return np.asarray(image)
     clear = image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info
     return np.array(ImageOps.exif_transpose(image.convert("RGBA" if clear else "RGB")))
+
+
+def _is_deep_colour(image: Image.Image) -> bool:
+    """Whether colours of 16 bits are meant, which Pillow cuts to their high bytes."""
+    return image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile[3]) for tile in image.tile)
+
+
+def _deep_colour(data: bytes, page: int) -> np.ndarray:
+    """uint16 ``[H, W, 3]``, transparency over black."""
+    found, pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=(page, page + 1))
+    if not found or pages[0].ndim != 3:
+        raise ValueError(f"page {page + 1} of 16-bit colour cannot be decoded")
+    colour = pages[0][..., 2::-1]
+    if pages[0].shape[2] == 4:
+        colour = (colour.astype(np.uint32) * pages[0][..., 3:] // 65535).astype(np.uint16)
+    return np.ascontiguousarray(colour)
 
 
 def _digest(members: list[str], read: Callable[[str], bytes]) -> str:

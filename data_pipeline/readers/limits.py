@@ -37,7 +37,7 @@ class Limits:
                 "bad_dimensions",
                 path,
                 f"height and width must be {self.min_side}..{self.max_side} px, the header says {height} x {width}; "
-                "check the file or raise the limits",
+                "check the file (in Python: limits=)",
             )
 
     def check_clip(self, path: str | os.PathLike[str], *, height: int, width: int, n_frames: int) -> None:
@@ -47,13 +47,13 @@ class Limits:
             raise IngestError(
                 "bad_dimensions",
                 path,
-                f"at most {self.max_frames} frames, the file has {n_frames}; cut the clip or raise the limits",
+                f"at most {self.max_frames} frames, the file has {n_frames}; cut the clip (in Python: limits=)",
             )
         n_bytes = height * width * 3 * n_frames
         if n_bytes > self.max_decoded_bytes:
             raise IngestError(
                 "bad_dimensions",
                 path,
-                f"decodes to {n_bytes >> 20} MiB, the limit is {self.max_decoded_bytes >> 20} MiB; cut the clip or "
-                "raise the limits",
+                f"decodes to {n_bytes >> 20} MiB, the limit is {self.max_decoded_bytes >> 20} MiB; cut the clip "
+                "(in Python: limits=)",
             )

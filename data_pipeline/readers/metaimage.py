@@ -15,15 +15,15 @@ import numpy as np
 from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.levels import Levels
 from data_pipeline.readers.limits import Limits
-from data_pipeline.readers.stream import ClipStream, sane_fps, with_rate_flags
+from data_pipeline.readers.stream import ClipStream, rate_of_times, sane_fps, with_rate_flags
 from data_pipeline.schema import ClipInfo
 
 _TYPES = {
     "MET_UCHAR": "u1", "MET_CHAR": "i1", "MET_USHORT": "u2", "MET_SHORT": "i2", "MET_UINT": "u4", "MET_INT": "i4",
     "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
 }  # fmt: skip
-_HEADER = 1 << 16
-"""Bytes that a header may have."""
+_HEADER = 1 << 24
+"""Bytes that a header may have: recorders of tracked probes (PLUS, 3D Slicer) write several lines per frame."""
 
 
 def open_metaimage(path: str | os.PathLike[str], *, limits: Limits, digest: str = "") -> ClipStream:
@@ -53,7 +53,8 @@ def open_metaimage(path: str | os.PathLike[str], *, limits: Limits, digest: str 
         needed = width * height * channels * dtype.itemsize
         file, start = _data(path, fields, end, needed * n_frames, limits)
         compressed = fields.get("CompressedData", "False").lower() == "true"
-        aspect = _aspect(fields)
+        aspect, times = _aspect(fields), _times(fields, n_frames)
+        fps, varying = rate_of_times(times)
 
     def planes() -> Iterator[np.ndarray]:
         inflater = zlib.decompressobj() if compressed else None
@@ -74,7 +75,7 @@ def open_metaimage(path: str | os.PathLike[str], *, limits: Limits, digest: str 
         yield from map(levels.to_rgb, planes())
         return levels.flags
 
-    rate, source = sane_fps(None, "assumed")
+    rate, source = sane_fps(fps, "container")
     info = ClipInfo(
         format="metaimage",
         height=height,
@@ -83,7 +84,8 @@ def open_metaimage(path: str | os.PathLike[str], *, limits: Limits, digest: str 
         fps=rate,
         fps_source=source,
         pixel_aspect=aspect,
-        flags=with_rate_flags(("still",) if n_frames == 1 else (), source),
+        frame_times=varying,
+        flags=with_rate_flags((("still",) if n_frames == 1 else ()) + (("variable_rate",) if varying else ()), source),
         source_digest=digest,
     )
     return ClipStream(path, info, frames, limits=limits)
@@ -91,16 +93,25 @@ def open_metaimage(path: str | os.PathLike[str], *, limits: Limits, digest: str 
 
 def _fields(path: pathlib.Path) -> tuple[dict[str, str], int]:
     """The header's fields and where it ends: ElementDataFile is the last."""
-    with path.open("rb") as file:
-        head = file.read(_HEADER)
     fields, position = {}, 0
-    for line in head.split(b"\n"):
-        position += len(line) + 1
-        key, _, value = line.decode("latin-1").partition("=")
-        fields[key.strip()] = value.strip()
-        if key.strip() == "ElementDataFile":
-            break
+    with path.open("rb") as file:
+        while position < _HEADER and (line := file.readline(_HEADER)):
+            position += len(line)
+            key, _, value = line.decode("latin-1").partition("=")
+            fields[key.strip()] = value.strip()
+            if key.strip() == "ElementDataFile":
+                break
     return fields, position
+
+
+def _times(fields: dict[str, str], n_frames: int) -> tuple[float, ...]:
+    """Seconds of each frame from the first, as recorders of sequences write them; empty where one is missing."""
+    try:
+        told = [float(fields[f"Seq_Frame{number:04d}_Timestamp"]) for number in range(n_frames)]
+    except (KeyError, ValueError):
+        return ()
+    rising = len(told) > 1 and all(np.isfinite(told)) and bool((np.diff(told) > 0).all())
+    return tuple(round(time - told[0], 6) for time in told) if rising else ()
 
 
 def _data(
@@ -113,7 +124,7 @@ def _data(
     if name.upper().startswith("LIST") or "%" in name:
         raise IngestError("unsupported_layout", path, "its pixels are spread over several files; write it as one .mha")
     file = path.parent / name
-    if pathlib.PurePath(name).name != name or (file.is_symlink() and not limits.follow_symlinks):
+    if len(pathlib.PurePath(name).parts) != 1 or name == ".." or (file.is_symlink() and not limits.follow_symlinks):
         raise IngestError("unsafe_path", path, "its data file must lie beside it; put it there")
     skip = int(fields.get("HeaderSize", "0"))
     if skip < -1 or (skip == -1 and fields.get("CompressedData", "False").lower() == "true"):

@@ -99,7 +99,7 @@ def load_nifti(path: str | os.PathLike[str]):
         )
         for kind in kinds:
             try:
-                return kind.from_file_map(files)
+                return kind.from_file_map(files, keep_file_open=True)  # else each frame is unpacked from the start
             except (
                 nibabel.filebasedimages.ImageFileError,
                 nibabel.spatialimages.HeaderDataError,

@@ -13,19 +13,38 @@ from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.limits import Limits
 
 IMAGE_FORMATS = ("png", "jpeg", "bmp", "tiff")
-VIDEO_FORMATS = ("avi", "mp4", "mkv", "gif", "mpeg")
+VIDEO_FORMATS = ("avi", "mp4", "mkv", "gif", "asf", "mpegts", "mpeg")
 _META_KEYS = (b"ObjectType", b"NDims", b"Comment", b"ObjectSubType")
 """What a MetaImage header begins with."""
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima", "")
-_VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".mpg", ".mpeg")
+_VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".asf")
+_FOREIGN = (
+    (0, b"%PDF", "a PDF"),
+    (0, b"Rar!", "a RAR archive; unpack it"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it"),
+    (257, b"ustar", "a tar archive; unpack it"),
+    (0, b"\x1f\x8b", "compressed with gzip; unpack it"),
+    (0, b"\xd0\xcf\x11\xe0", "an Office document or Windows thumbnails"),
+    (0, b"KRETZFILE", "a Voluson volume; export 2-D clips instead"),
+    (0, b"\xff\x0a", "a JPEG XL picture; export PNG or JPEG"),
+    (4, b"JXL ", "a JPEG XL picture; export PNG or JPEG"),
+    (8, b"WEBP", "a WebP picture; export PNG, GIF or MP4"),
+    (0, b"FLV\x01", "a Flash video; export MP4"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS; fetch the file itself (git lfs pull)"),
+    (0, b"/annex/objects/", "a pointer of git-annex; fetch the file itself (git annex get)"),
+    (0, b"<", "text (HTML or XML)"),
+)  # fmt: skip
+"""``(where, bytes, what it is)`` of files that people have beside clips and that are none we read."""
+_PICTURE_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
+"""Still pictures in the container of MP4."""
 
 
 def sniff(path: str | os.PathLike[str], *, limits: Limits | None = None) -> str:
     """Name of the format of ``path``, by content.
 
     Returns one of ``dicom``, ``dicom_raw`` (a data set without preamble), ``avi``, ``mp4`` (MOV too), ``mkv``, ``gif``,
-    ``mpeg``, ``png``, ``jpeg``, ``bmp``, ``tiff``, ``npy``, ``npz``, ``zip``, ``nifti`` (Analyze too), ``nifti_gz``,
-    ``metaimage``, ``nrrd``, ``hdf5``, ``folder``, ``zarr``.
+    ``asf`` (WMV), ``mpegts``, ``mpeg``, ``png``, ``jpeg``, ``bmp``, ``tiff``, ``npy``, ``npz``, ``zip``, ``nifti`` (Analyze
+    too), ``nifti_gz``, ``metaimage``, ``nrrd``, ``hdf5``, ``folder``, ``zarr``.
 
     Raises `IngestError`: ``not_found``, ``unsafe_path``, ``too_large``, ``not_dicom``, ``unknown_format``.
     """
@@ -35,7 +54,7 @@ def sniff(path: str | os.PathLike[str], *, limits: Limits | None = None) -> str:
     path = pathlib.Path(path)
     with Guard(path, doing="opening the file", code="not_found"):
         if path.is_symlink() and not limits.follow_symlinks:
-            raise IngestError("unsafe_path", path, "a symbolic link; give the file itself or allow symbolic links")
+            raise IngestError("unsafe_path", path, "a symbolic link; give the file itself, or --follow-links")
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             return "zarr" if (path / ".zgroup").exists() or (path / "zarr.json").exists() else "folder"
@@ -65,7 +84,7 @@ def _check_size(path: str | os.PathLike[str], size: int, limits: Limits) -> None
         raise IngestError(
             "too_large",
             path,
-            f"at most {limits.max_file_bytes >> 20} MiB, the file has {size >> 20} MiB; raise the limit",
+            f"at most {limits.max_file_bytes >> 20} MiB, the file has {size >> 20} MiB; cut the clip (in Python: limits=)",
         )
 
 
@@ -74,8 +93,13 @@ def _named_right(path: str | os.PathLike[str], suffix: str, found: str | None, h
     if found == "folder":
         return found
     if found is None:
-        what = "an empty file" if not head else "no known signature in its first bytes"
+        foreign = next((what for at, mark, what in _FOREIGN if head[at:].startswith(mark)), "")
         code = "not_dicom" if suffix in _DICOM_SUFFIXES else "unknown_format"
+        if head[4:8] == b"ftyp":
+            foreign = "a HEIF or AVIF picture; export PNG or JPEG"
+        if foreign:
+            raise IngestError(code, path, foreign)
+        what = "no known signature in its first bytes" if head else "an empty file"
         raise IngestError(code, path, f"{what}; expected DICOM, AVI, MP4, MOV, MKV, GIF, images, NumPy or NIfTI")
     if suffix in (".dcm", ".dicom", ".ima") and not found.startswith("dicom"):
         raise IngestError("not_dicom", path, f"named like DICOM but holds {found}; rename it if that is meant")
@@ -90,6 +114,8 @@ def sniff_bytes(head: bytes) -> str | None:
         return "dicom"
     if head[:4] == b"RIFF" and head[8:12] in (b"AVI ", b"AVIX"):
         return "avi"
+    if head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS:
+        return None
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"free"):
         return "mp4"
     for magic, name in (
@@ -98,6 +124,7 @@ def sniff_bytes(head: bytes) -> str | None:
         (b"GIF89a", "gif"),
         (b"\x00\x00\x01\xba", "mpeg"),
         (b"\x00\x00\x01\xb3", "mpeg"),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
         (b"\x89PNG\r\n\x1a\n", "png"),
         (b"\xff\xd8\xff", "jpeg"),
         (b"BM", "bmp"),
@@ -114,6 +141,8 @@ def sniff_bytes(head: bytes) -> str | None:
     if head.startswith(b"PK\x03\x04"):
         name_length = struct.unpack_from("<H", head, 26)[0] if len(head) >= 30 else 0
         return "npz" if head[30 : 30 + name_length].endswith(b".npy") else "zip"
+    if len(head) > 376 and head[0] == head[188] == head[376] == 0x47:
+        return "mpegts"
     if _is_nifti(head):
         return "nifti"
     if head.startswith(b"\x1f\x8b"):

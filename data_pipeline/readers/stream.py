@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from data_pipeline.schema import Clip, ClipInfo
 
 FrameSource = Callable[[], Generator[np.ndarray, None, tuple[str, ...]]]
 """Called once per pass; yields uint8 [H, W, 3] RGB frames and returns the flags that only decoding could tell."""
+_VARIES = 0.1
+"""Spread of the time between frames, as a share of its mean, above which it is more than a recorder's jitter."""
 _BLACK = 8
 """Grey level that nothing in a black clip reaches: codecs leave a little noise."""
 
@@ -111,3 +113,12 @@ def sane_fps(fps: float | None, source: str, *, default: float = 30.0) -> tuple[
 def with_rate_flags(flags: tuple[str, ...], fps_source: str) -> tuple[str, ...]:
     """``flags`` plus ``assumed_fps`` when the rate is nobody's word."""
     return flags + ("assumed_fps",) if fps_source == "assumed" else flags
+
+
+def rate_of_times(times: Sequence[float]) -> tuple[float | None, tuple[float, ...]]:
+    """``(fps, times where they vary)`` of seconds since the first frame; ``(None, ())`` of less than two."""
+    if len(times) < 2:
+        return None, ()
+    steps = np.diff(times)
+    varies = bool(np.ptp(steps) > _VARIES * steps.mean())
+    return float(1 / steps.mean()), tuple(times) if varies else ()

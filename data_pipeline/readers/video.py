@@ -1,4 +1,4 @@
-"""AVI, MP4, MOV, MKV, GIF and MPEG streams through FFmpeg (PyAV)."""
+"""AVI, MP4, MOV, MKV, GIF, WMV and MPEG streams through FFmpeg (PyAV)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ _UNTAGGED = 2
 replace = dataclasses.replace
 Opener = Callable[[], AbstractContextManager[BinaryIO]]
 
-_DEMUXERS = {"avi": "avi", "mp4": "mov", "mkv": "matroska", "gif": "gif", "mpeg": None}
+_DEMUXERS = {
+    "avi": "avi", "mp4": "mov", "mkv": "matroska", "gif": "gif", "asf": "asf", "mpegts": "mpegts", "mpeg": None,
+}  # fmt: skip
 """FFmpeg's demuxer by sniffed format: naming it keeps play lists and other indirections out."""
 _LOSSLESS_CODECS = frozenset({"ffv1", "rawvideo", "huffyuv", "ffvhuff", "png", "utvideo", "gif", "qtrle"})
 
@@ -94,8 +96,9 @@ def probe(
         limits.check_size(path, height=stream.height, width=stream.width)
         rate, shape = stream.average_rate or stream.guessed_rate, (stream.height, stream.width)
         aspect = float(1 / stream.sample_aspect_ratio) if stream.sample_aspect_ratio else 1.0
-        n_frames, codec = stream.frames or None, stream.codec_context.name
+        counted, codec = stream.frames if demuxer != "gif" else None, stream.codec_context.name
         times, end, tick = _packet_times(container, stream)
+        limits.check_clip(path, height=shape[0], width=shape[1], n_frames=len(times))
         fps, varying = _rate(times, end, tick, float(rate) if rate else None, exact=demuxer != "gif")
     matrix = _display_matrix(path, opener, demuxer)
     if matrix is not None and _sideways(matrix):
@@ -103,7 +106,7 @@ def probe(
     return Probe(
         height=shape[0],
         width=shape[1],
-        n_frames=n_frames or len(times) or None,
+        n_frames=counted or len(times) or None,
         fps=fps,
         codec=codec,
         frame_times=varying,
@@ -140,7 +143,8 @@ def _rate(
         return 1 / whole, tuple(np.round(since, 6).tolist())
     if exact and told and abs(told * step - 1) < 0.02:
         return told, ()
-    return 1 / whole, ()
+    held = end - times[-1] > 2 * slope + _TICKS * tick  # the last frame, before the clip begins again
+    return 1 / (step if held else whole), ()
 
 
 def frame_source(
@@ -175,7 +179,8 @@ def frame_source(
                     raise IngestError(
                         "corrupt" if seen else "unsupported_codec",
                         path,
-                        f"FFmpeg stopped after {seen} frames ({error}); export the clip again or read it with salvage",
+                        f"FFmpeg stopped after {seen} frames ({error}); export the clip again, or read its start with "
+                        "--salvage",
                     ) from error
                 return ("truncated",)
         return ()

@@ -40,6 +40,7 @@ def pack_with_beam(
     options: Mapping[str, Any] | None = None,
     runner: str = "DirectRunner",
     runner_options: Sequence[str] = (),
+    on_error: Callable[[Any, str, BaseException | None], None] | None = None,
 ) -> Manifest:
     """Run the jobs on a Beam runner; further arguments as for `pack.pack`.
 
@@ -48,6 +49,7 @@ def pack_with_beam(
         out_dir: a place that is empty, or holds this very packing.
         runner: ``DirectRunner``, ``DataflowRunner``, ``FlinkRunner``, ``SparkRunner``, ...
         runner_options: further pipeline options as on a command line (``--project=...``).
+        on_error: picklable; called on the worker with the job, the code and the exception of each failed job.
 
     Raises:
         ValueError: when ``out_dir`` holds something else, a patient falls into two splits, or no clip came out.
@@ -64,7 +66,10 @@ def pack_with_beam(
         todo = [batch.name for batch in batches.plan(folder, jobs, key=key) if batch.name not in whole]
         if todo:
             run = functools.partial(run_job, encoding=encoding, fractions=shares, salt=salt)
-            work = _PackBatch(make_jobs, folder, run, shard_bytes=int(shard_mb * 1e6), timeout=timeout, memory=memory)
+            work = _PackBatch(
+                make_jobs, folder, run, shard_bytes=int(shard_mb * 1e6), on_error=on_error, timeout=timeout,
+                memory=memory,
+            )  # fmt: skip
             with beam.Pipeline(runner=runner, options=PipelineOptions(list(runner_options))) as pipeline:
                 _ = (
                     pipeline
@@ -77,10 +82,17 @@ def pack_with_beam(
 
 class _PackBatch(beam.DoFn):
     def __init__(
-        self, make_jobs: Callable, folder: Folder, run: Callable, *, shard_bytes: int, timeout: float, memory: int
+        self,
+        make_jobs: Callable,
+        folder: Folder,
+        run: Callable,
+        *,
+        shard_bytes: int,
+        on_error: Callable | None,
+        **limits: float,
     ) -> None:
         self.make_jobs, self.folder, self.run, self.shard_bytes = make_jobs, folder, run, shard_bytes
-        self.manner = {"workers": 1, "timeout": timeout, "memory": memory}
+        self.on_error, self.manner = on_error, {"workers": 1, **limits}
 
     def setup(self) -> None:
         jobs, key = self.make_jobs()
@@ -90,6 +102,8 @@ class _PackBatch(beam.DoFn):
         with tempfile.TemporaryDirectory(prefix="cfd2gray-") as scratch:
             write = functools.partial(BatchWriter, self.folder, local=Path(scratch), shard_bytes=self.shard_bytes)
             manner = {**self.manner, "spool": scratch}
-            for _, code, _ in run_batches(self.run, [self.batches[name]], write, **manner):
+            for job, code, error in run_batches(self.run, [self.batches[name]], write, **manner):
+                if code and self.on_error:
+                    self.on_error(job, code, error)
                 beam.metrics.Metrics.counter("pack", code or "packed").inc()  # pyright: ignore[reportPrivateImportUsage]
         yield name

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import pathlib
 import random
 import shutil
@@ -62,15 +63,20 @@ def command(source: pathlib.Path, out: pathlib.Path, key: pathlib.Path, format: 
     ]  # fmt: skip
 
 
+def count_files(folder: pathlib.Path) -> int:
+    """Files below a folder in which others come and go."""
+    return sum(len(files) for _, _, files in os.walk(folder))
+
+
 def killed(run: list[str], out: pathlib.Path, *, kills: int, seconds: float, seed: int = 0) -> int:
     """Run ``run`` to its end after ``kills`` kills, each at a random time after results begin to come; the kills that hit."""
     rng, hits = random.Random(seed), 0
     for _ in range(kills):
-        before = sum(1 for _ in out.rglob("*")) if out.exists() else 0
+        before = count_files(out)
         process = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         waited = time.monotonic()
         while process.poll() is None and time.monotonic() - waited < 120:
-            if out.exists() and sum(1 for _ in out.rglob("*")) > before:
+            if count_files(out) > before:
                 break
             time.sleep(0.02)
         time.sleep(rng.random() * seconds)

@@ -77,6 +77,14 @@ def test_many_defects_stop_the_run_and_few_do_not():
     assert len(list(parallel.run_ordered(act, ["value"] * 50))) == 50  # bad input never stops a run
 
 
+def test_short_jobs_share_a_message_and_its_end_costs_none_of_them():
+    arguments = [*range(100), "die", *range(100, 150), "hang", *range(150, 200)]
+    seen = list(parallel.run_ordered(act, arguments, workers=1, timeout=3))
+    assert [argument for argument, _ in seen] == arguments
+    assert [outcome.code for _, outcome in seen if outcome.code] == ["worker_died", "timeout"]
+    assert [outcome.result for argument, outcome in seen if isinstance(argument, int)] == [2 * n for n in range(200)]
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_arguments_are_drawn_a_few_ahead_only(workers):
     drawn = 0
@@ -87,7 +95,7 @@ def test_arguments_are_drawn_a_few_ahead_only(workers):
             yield drawn
 
     for number, _ in enumerate(parallel.run_ordered(act, arguments(), workers=workers), 1):
-        assert drawn <= number + parallel.IN_FLIGHT * workers
+        assert drawn <= number + parallel.IN_FLIGHT * workers * parallel.MOST
 
 
 def busy_until(argument):
@@ -126,9 +134,12 @@ def test_memory_is_bounded_for_each_job():
 
 
 def test_results_wait_in_files(tmp_path):
-    for number, outcome in parallel.run_ordered(act, [*range(6), "value"], workers=2, spool=tmp_path):
+    long = b"%d" * parallel.SMALL
+    waited = 0
+    for number, outcome in parallel.run_ordered(act, [1, long, 2, long, 3, long, "value"], workers=1, spool=tmp_path):
         assert outcome.code == "ValueError" if number == "value" else outcome.result == 2 * number
-    assert not list(tmp_path.iterdir())
+        waited = max(waited, len(list(tmp_path.iterdir())))
+    assert waited and not list(tmp_path.iterdir())
 
 
 SCRIPT = """

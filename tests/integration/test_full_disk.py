@@ -1,4 +1,4 @@
-"""Disk full, a path that cannot be, a path too long: one line, exit code 2, nothing half-written."""
+"""Disk full, a path that cannot be, a path too long: one line, an exit code that says whose it is, nothing half-written."""
 
 import os
 import resource
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cfd2gray import cli
+from cfd2gray.exit_codes import EXIT_IO
 from data_pipeline.simulation.simulator import simulate_pair
 from tests.data_pipeline import dicom_samples as samples
 
@@ -32,6 +33,8 @@ COMMANDS = {
     "pack": "pack {archive} --paint 1 --workers 0 -o {out}",
     "pair": "pair {archive} --paint 1 --workers 0 --contact-sheet {out}.png",
     "paint": "paint {archive}/a.dcm -o {out}",
+    "contact-sheet": "contact-sheet --view A4C --size 64 -o {out}.png",
+    "translate": "translate {archive}/b.dcm -o {out}.dcm",
 }
 RESULTS = (".dcm", ".png", ".mkv", ".mp4", ".html", ".csv", ".tfrecord")
 
@@ -52,7 +55,7 @@ def test_a_full_disk(name, archive, tmp_path):
         env=os.environ | {"JAX_PLATFORMS": "cpu"}, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
     )  # fmt: skip
-    assert found.returncode == 2, found.stderr
+    assert found.returncode == EXIT_IO, found.stderr
     lines = [line for line in found.stderr.splitlines() if line.startswith("cfd2gray")]
     assert len(lines) == 1 and len(lines[0]) < 300 and "Traceback" not in found.stderr
     assert not [file for file in left(tmp_path) if file.endswith(RESULTS) or "partial" in file]

@@ -42,7 +42,7 @@ MAY_ENTER = {
     "cfd2gray.benchmarks": "models metrics losses weights runtimes translation training launch pages data_pipeline",
 }
 """A room -> the rooms that it may enter, named within its package or in full. The command line and demo may enter all."""
-SMALL_FILES = {"cfd2gray": "config mesh cpu_cores cache_folder compile_cache exit_codes __version__"}
+SMALL_FILES = {"cfd2gray": "config mesh cpu_cores cache_folder compile_cache exit_codes run_folder __version__"}
 """Files beside the rooms of cfd2gray that any room above `models` may use."""
 NEVER = {"data_pipeline": {"cfd2gray", "jax", "flax", "optax", "orbax", "tensorflow"}}
 LOW = {"cfd2gray.models", "cfd2gray.metrics", "cfd2gray.losses", "cfd2gray.configs"}

@@ -37,3 +37,10 @@ def test_what_paint_leaves_is_a_pair(tmp_path):
     assert [isinstance(job, OwnPairJob) for job in jobs] == [True, False]
     (found,) = jobs[0]()
     assert found.kind == "simulated" and np.isfinite(found.score)
+
+
+def test_colour_is_not_painted_over(tmp_path, capsys):
+    pair = simulate_pair("A4C", 3, height=160, width=160, frames=6)
+    write_video(tmp_path / "a.mkv", pair.cfd, fps=25.0)
+    assert main(["paint", str(tmp_path / "a.mkv"), "-o", str(tmp_path / "out")]) == 2
+    assert "shows colour already" in capsys.readouterr().err and not (tmp_path / "out").exists()

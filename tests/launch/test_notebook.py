@@ -1,10 +1,13 @@
-"""The Colab notebook: outputs stripped, and every cell runs, top to bottom, here with small settings."""
+"""The Colab notebook: outputs stripped, and every cell runs here with small settings, top to bottom and once more."""
 
 import os
 import pathlib
+import tomllib
+import types
 
 import nbclient
 import nbformat
+import pytest
 
 from tests.cfd2gray.tiny import _TINY
 
@@ -30,11 +33,51 @@ def test_every_cell_runs(tmp_path, monkeypatch):
     notebook = nbformat.read(PATH, as_version=4)
     own = next(cell for cell in notebook.cells if cell.id == "own")
     own.source = "os.environ['CFD2GRAY_NOTEBOOK_OWN'] = str(clip)\n" + own.source
-    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", cwd=os.fspath(PATH.parents[1])).execute()
-    texts = {cell.id: "".join(o.get("text", "") for o in cell.outputs) for cell in notebook.cells if "outputs" in cell}
-    assert "(12, 128, 128, 3) -> (12, 128, 128)" in texts["translate"]
-    assert "done at step 2" in texts["train"]
-    assert "model" in texts["evaluate"] and "luma" in texts["evaluate"]
-    assert "of the pixels were synthesised" in texts["own"]
-    (picture,) = (cell for cell in notebook.cells if cell.id == "look")
-    assert "image/gif" in picture.outputs[0].data
+    for time in ("first", "second"):
+        client = nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", cwd=os.fspath(PATH.parents[1]))
+        client.execute()
+        told = {cell.id: "".join(_texts(cell)) for cell in notebook.cells if cell.cell_type == "code"}
+        assert "accelerator: none" in told["install"]
+        assert "(12, 128, 128)" in told["translate"]
+        assert "<iframe" in told["look"] and "<iframe" in told["own"], "players"
+        assert "done at step 2" in told["train"]
+        assert ("compiling" in told["train"]) == (time == "first"), "what is trained is not trained again"
+        assert "model" in told["evaluate"] and "luma" in told["evaluate"] and "<iframe srcdoc=" in told["evaluate"]
+        assert "synthesised" in told["own"]
+    assert len(list((tmp_path / "notebook").glob("mine-*.mp4"))) == 2
+
+
+def _texts(cell):
+    for output in cell.outputs:
+        yield output.get("text", "")
+        yield "".join(output.get("data", {}).get("text/html", ""))
+
+
+@pytest.mark.parametrize(
+    ("there", "driver", "extra"),
+    [
+        ((), "", ""),
+        (("accel0",), "", "tpu"),
+        (("nvidia0",), "550.54.15", "cuda12"),
+        (("nvidia0",), "580.65.06", "cuda13"),
+    ],
+)
+def test_the_install_line_fits_the_runtime(there, driver, extra, monkeypatch):
+    """The cell's own function, with devices and a driver that are told to be there."""
+    notebook = nbformat.read(PATH, as_version=4)
+    (source,) = (cell.source for cell in notebook.cells if cell.id == "install")
+    space = {}
+    exec(source.split("\n\nextra = ")[0], space)
+
+    class Devices(pathlib.PurePosixPath):
+        def exists(self):
+            return self.name in there
+
+        def glob(self, pattern):
+            return []
+
+    space["pathlib"] = types.SimpleNamespace(Path=Devices)
+    space["subprocess"] = types.SimpleNamespace(run=lambda *_, **__: types.SimpleNamespace(stdout=f"{driver}\n"))
+    assert space["extra_for_this_machine"]() == extra
+    known = tomllib.loads((PATH.parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert not extra or extra in known

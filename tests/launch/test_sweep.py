@@ -2,18 +2,19 @@
 
 import csv
 import importlib
-import json
+import os
 import random
 import subprocess
+import sys
 
 import pytest
 from cfd2gray.configs.sweeps import paper, space
-from cfd2gray.launch import sweep, sweep_jobs, sweep_table
+from cfd2gray.launch import search, sweep, sweep_slurm, sweep_table
 
 from tests.cfd2gray.tiny import tiny_config
 from tests.launch import runs
 
-SHIPPED = ("ablation", "paper", "rates", "widths")
+SHIPPED = ("ablation", "paper", "rates", "search", "widths")
 
 
 def test_grids_zips_draws_and_products():
@@ -138,12 +139,72 @@ def test_the_paper_sweep_gives_every_run_about_the_same_computation():
     assert "| pixel only | 1 |" in names and "| the whole | 3 |" in names
 
 
-def test_job_arrays(tmp_path):
-    text = sweep_jobs.slurm_array(["rates", "--workdir", "a b"], runs=24, at_once=4, logs=tmp_path)
-    assert "#SBATCH --array=0-23%4" in text and "'a b' --only \"$SLURM_ARRAY_TASK_ID\"" in text
-    assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
-    manifest = json.loads(sweep_jobs.jobset(["rates"], runs=24, at_once=4, image="image"))
-    job = manifest["spec"]["replicatedJobs"][0]["template"]["spec"]
-    assert (job["completions"], job["parallelism"], job["completionMode"]) == (24, 4, "Indexed")
-    with pytest.raises(ValueError, match="--image"):
-        sweep_jobs.jobset(["rates"], runs=24, at_once=4, image="")
+def test_what_slurm_needs_is_said(sweep_file, tmp_path):
+    """The command itself: submitit keeps the standard error that it finds when it is imported."""
+    pytest.importorskip("submitit")
+    code = "import sys; {}from cfd2gray.launch.sweep import main; sys.exit(main(sys.argv[1:]))"
+    hide = "sys.modules['submitit'] = None; "
+    for option, before, words in (
+        (["--slurm-option", "partition"], "", "must be like partition=gpu"),
+        ([], "", "start the sweep where sbatch is"),
+        ([], hide, "pip install 'cfd2gray[sweep]'"),
+    ):
+        command = [
+            sys.executable,
+            "-c",
+            code.format(before),
+            str(sweep_file),
+            "--workdir",
+            str(tmp_path / "w"),
+            "--slurm",
+        ]
+        environment = os.environ | {"PATH": str(tmp_path)}
+        done = subprocess.run([*command, *option], env=environment, capture_output=True, text=True)
+        assert done.returncode == 2 and words in done.stderr, done.stderr
+
+
+def test_a_task_that_must_end_lets_its_run_save_and_comes_back(machine, data, sweep_file, tmp_path):
+    """What submitit calls in a task, here: the call, and from its signal handler the checkpoint."""
+    submitit = pytest.importorskip("submitit")
+    workdir = tmp_path / "w"
+    arguments = [str(sweep_file), "--workdir", str(workdir), f"--config.data.dir={data}"]
+    assert sweep_slurm.OneRun(arguments, 1)() == 0
+    assert [row["state"] for row in sweep_table.rows_of(workdir)[2]] == ["waiting", "done"]
+    task = sweep_slurm.OneRun([*arguments, "--config.seed=1"], 0)  # another sweep's folder: it ends at once
+    assert task() == 2
+    later = task.checkpoint()
+    assert isinstance(later, submitit.helpers.DelayedSubmission) and later.function.number == 0
+
+
+def test_a_search_asks_tells_and_goes_on_with_what_it_was_told(tmp_path):
+    """Twelve trials of a parabola by `ask` and `tell` as tasks call them, each with a storage of its own."""
+    pytest.importorskip("optuna")
+    for number in range(12):
+        settings = search.ask(lambda trial: {"x": trial.suggest_float("x", -4.0, 4.0)}, tmp_path, number)
+        assert settings == search.ask(lambda trial: {"x": 99.0}, tmp_path, number) == search.chosen(tmp_path, number)
+        for _ in range(2):  # a task that was queued again tells once more
+            search.tell(tmp_path, number, {search.GOAL: -((settings["x"] - 1.0) ** 2)} if number else {})
+    study = search._study(tmp_path)
+    assert [trial.state.name for trial in study.trials] == ["FAIL"] + ["COMPLETE"] * 11
+    assert study.best_value == max(-((search.chosen(tmp_path, n)["x"] - 1.0) ** 2) for n in range(1, 12))
+
+
+def test_a_search_trains_and_makes_a_table(machine, data, tmp_path):
+    pytest.importorskip("optuna")
+    settings = {key: value for key, value in runs.flatten(tiny_config()).items() if key != "data.dir"}
+    settings |= {"train.steps": 2, "train.warmup_anatomy": 0, "loss.perceptual": 0.0, "eval.every": 2}
+    file = tmp_path / "mine.py"
+    file.write_text(
+        f"CONFIG, TRIALS, SETTINGS = 'default', 2, {settings!r}\n"
+        "def suggest(trial):\n    rate = trial.suggest_float('train.learning_rate', 1e-4, 1e-3, log=True)\n"
+        "    return SETTINGS | {'train.learning_rate': rate}\n"
+    )
+    arguments = [str(file), "--workdir", str(tmp_path / "w"), f"--config.data.dir={data}"]
+    assert sweep.main(arguments) == 0
+    keys, results, rows = sweep_table.rows_of(tmp_path / "w")
+    assert "train.learning_rate" in keys and search.GOAL in results
+    study = search._study(tmp_path / "w")
+    assert [trial.value for trial in study.trials] == [pytest.approx(row[search.GOAL]) for row in rows]
+    assert [trial.params["train.learning_rate"] for trial in study.trials] == [
+        row["train.learning_rate"] for row in rows
+    ]

@@ -24,7 +24,7 @@ from data_pipeline.screen.deidentify import KeyedHasher
 from data_pipeline.screen.said import Said
 
 OUTPUTS = (".dcm", *CODECS, ".npy")
-LIMITS = Limits(max_frames=1_000_000, max_decoded_bytes=1 << 42)
+LIMITS = Limits(max_frames=1_000_000, max_decoded_bytes=1 << 42, max_file_bytes=1 << 42)
 """What may be streamed; `data_pipeline.readers.Limits` bounds what is held at once."""
 
 

@@ -17,7 +17,11 @@ from data_pipeline.schema import Clip, ClipInfo, Identity
 _LIMITS = Limits()
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+def _no_labels(shared: Mapping[str, Any] = {}) -> Mapping[str, Any]:  # noqa: B006 (a million items share it)
+    return shared
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
     """One clip or still, and what is known of it before its file is opened.
 
@@ -35,7 +39,7 @@ class Item:
     """The set's own split: ``train``, ``val``, ``test``, or empty where it has none. To be respected."""
     fps: float | None = None
     """Frame rate by the set's table, where it has one."""
-    labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, Any] = dataclasses.field(default_factory=_no_labels)
     version: str = dataclasses.field(default="", repr=False)
     """Of a file in a bucket: changes when the file does."""
 

@@ -211,7 +211,9 @@ def _extract(ref: RecordingRef, folder: pathlib.Path, limits: Limits) -> None:
         members = [m for m in archive if m.name.removeprefix("./").startswith(f"{ref.member}/")]
         if sum(member.size for member in members) > limits.max_file_bytes:
             raise IngestError(
-                "too_large", ref.store, f"a recording above {limits.max_file_bytes >> 20} MiB; raise the limit"
+                "too_large",
+                ref.store,
+                f"a recording above {limits.max_file_bytes >> 20} MiB; leave it out (in Python: limits=)",
             )
         archive.extractall(folder, members=members, filter="data")
 

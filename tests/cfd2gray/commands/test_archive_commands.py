@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cfd2gray import cli
+from data_pipeline.pairs.jobs import ArchiveJob
 from data_pipeline.records import manifest as manifests
 from data_pipeline.records.tfrecord import ShardSource
 from tests.data_pipeline.readers.test_datasets import exams, write_table  # noqa: F401 (a fixture)
@@ -98,6 +99,30 @@ def test_parts_of_an_archive_on_several_machines(tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main(["pack", *told, str(tmp_path / "parts"), "--part", "3/2"])
     assert "must be K/N" in capsys.readouterr().err
+
+
+def test_pairs_are_found_in_parts_and_not_looked_for_again(tmp_path, monkeypatch, capsys):
+    archive = make_archive(tmp_path / "archive")
+    told = ["pair", str(archive), "--paint", "2", "--rows", "3", "--workers", "0", "--key-file", str(tmp_path / "key")]
+    out = ["-o", str(tmp_path / "found")]
+
+    def found(name, *more):
+        files = ["--contact-sheet", str(tmp_path / f"{name}.png"), "--json", str(tmp_path / f"{name}.json")]
+        assert cli.main([*told, *more, *files]) == (0 if "--part" in more else 1)  # 1: a file is truncated
+        return None if "--part" in more else [path.read_bytes() for path in map(tmp_path.joinpath, files[1::2])]
+
+    whole = found("whole")
+    found("parts", *out, "--part", "1/2")
+    found("parts", *out, "--part", "2/2")
+    looked = []
+    monkeypatch.setattr(ArchiveJob, "__call__", lambda job: looked.append(job) or [])
+    assert found("parts", *out) == whole and not looked
+    assert (tmp_path / "found" / "pairs-1-of-2.sqlite").stat().st_mode & 0o077 == 0
+    assert (
+        cli.main([*told, *out, "--salvage"]) == 1 and looked
+    )  # other options: what was found with those is not counted
+    assert cli.main([*told, "--part", "1/2"]) == 2
+    assert "--part needs -o" in capsys.readouterr().err
 
 
 def test_new_files_are_appended_and_failures_retried(tmp_path):

@@ -3,6 +3,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import sqlite3
 import stat
@@ -64,7 +65,7 @@ def test_summary_counts_every_file_once(found):
     assert sum(summary["modalities"].values()) == summary["files"] == 9
     assert summary["unreadable"] == {"not_ultrasound": 1, "truncated": 1, "unknown_format": 1}
     assert summary["views"]["PLAX"]["clip_factor"] is None and summary["views"]["A4C"]["clip_factor"] == 2.0
-    assert sum(census_tables.cells(found).values()) == 9
+    assert sum(clips for _, clips in census_tables.cells(found)) == 9
 
 
 def test_files_carry_no_identifier(found, tmp_path):
@@ -155,7 +156,7 @@ def test_parts_are_joined(archive, found, tmp_path, looked):
 
 
 def test_two_censuses_do_not_mix(archive, tmp_path):
-    with SeenRows(tmp_path, CensusOptions()), pytest.raises(ValueError, match="in use by another census"):
+    with SeenRows(tmp_path, CensusOptions()), pytest.raises(ValueError, match="in use by another run"):
         census(archive, out_dir=tmp_path, key=KEY)
     (tmp_path / "census.sqlite").write_bytes(b"no data base" * 100)
     with pytest.raises(ValueError, match="damaged"):
@@ -264,6 +265,17 @@ def test_the_private_list_says_which_file_is_what(archive, found, tmp_path):
     assert [line["clip"] for line in lines] == [row.clip for row in found.rows]
 
 
+def test_a_page_leads_to_what_would_be_translated(archive, found, tmp_path):
+    path = tmp_path / "links.html"
+    census_page.write_files_page(found, path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    wanted = [place for place, row in zip(found.paths, found.rows) if row.modality == "cfd"]
+    part = path.read_text().split('id="translate"')[1].split('id="unsure"')[0]
+    assert sorted(re.findall(r'href="(file://[^"]+)"', part)) == sorted(
+        pathlib.Path(place).as_uri() for place in wanted
+    )
+
+
 def test_what_it_would_take(found):
     work = census_tables.work(found)
     assert (work["translate"].clips, work["translate"].frames) == (3, 15)
@@ -287,7 +299,7 @@ def test_links_are_followed_when_asked_for(archive, found, tmp_path):
 
 
 def test_two_censuses_on_one_folder_exclude_each_other(archive, tmp_path):
-    with SeenRows(tmp_path, CensusOptions()), pytest.raises(ValueError, match="in use by another census"):
+    with SeenRows(tmp_path, CensusOptions()), pytest.raises(ValueError, match="in use by another run"):
         census(archive, out_dir=tmp_path, key=KEY)
 
 

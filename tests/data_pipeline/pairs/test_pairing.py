@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from data_pipeline.pairs import pairing
-from data_pipeline.pairs.jobs import archive_jobs
+from data_pipeline.pairs.door import NoPairError
+from data_pipeline.pairs.jobs import WeakJob, archive_jobs
 from data_pipeline.pairs.own import own_pair
 from data_pipeline.pairs.weak import weak_pairs
 from data_pipeline.readers.archive import list_archive, read_view_csv
+from data_pipeline.readers.datasets import Item
 from data_pipeline.records import example as records
 from data_pipeline.records import pack
 from data_pipeline.records.tfrecord import ShardSource
@@ -17,7 +19,7 @@ from data_pipeline.schema import FLOW, SECTOR, Clip, ClipInfo, Identity
 from data_pipeline.screen.analysis import analyse
 from data_pipeline.screen.crop import SectorCrop
 from data_pipeline.screen.deidentify import KeyedHasher
-from tests.data_pipeline.tiny_archive import dual_screen, grey_screen, make_archive, simulated
+from tests.data_pipeline.tiny_archive import dual_screen, grey_screen, make_archive, simulated, write_dicom
 
 HASHER = KeyedHasher(b"a secret of the hospital")
 NATIVE = pairing.PairingOptions(size=None)
@@ -72,7 +74,7 @@ def test_refusals_have_codes():
         (dual_screen(truth, grey=np.roll(truth.grey, 1, axis=0)), "lagged"),
         (dual_screen(truth, grey=np.clip(truth.grey.astype(int) + 12, 0, 255).astype(np.uint8)), "unpaired"),
     ]:
-        with pytest.raises(pairing.NoPairError) as caught:
+        with pytest.raises(NoPairError) as caught:
             pairing.pairs_from_clip(clip_of(frames), hasher=HASHER)
         assert caught.value.code == code, str(caught.value)
 
@@ -85,14 +87,14 @@ def test_painted_pairs_come_from_greyscale_clips_only():
     assert [pair.kind for pair in pairs] == ["painted"] * 2 and len({pair.clip_id for pair in pairs}) == 2
     assert {pair.patient_id for pair in pairs} == {HASHER.patient("SECRET")}
     assert pairs[0].cfd.shape == (5, 96, 96, 3) and pairs[0].params["source_clip"] == HASHER.clip("1.2.3.4")
-    with pytest.raises(pairing.NoPairError, match="only greyscale clips are painted"):
+    with pytest.raises(NoPairError, match="only greyscale clips are painted"):
         pairing.pairs_from_clip(clip_of(truth.cfd), hasher=HASHER, paint_seeds=(3,))
 
 
 def test_colour_in_a_few_frames_forbids_painting():
     clip = clip_of(grey_screen(simulated()))
     analysis = dataclasses.replace(analyse(clip.frames), colour_seen=0.1)
-    with pytest.raises(pairing.NoPairError, match="10% of frames show colour") as caught:
+    with pytest.raises(NoPairError, match="10% of frames show colour") as caught:
         pairing.painted_pairs(clip, analysis, [1], hasher=HASHER)
     assert caught.value.code == "colour_seen"
 
@@ -173,3 +175,33 @@ def test_an_archive_is_packed(tmp_path):
     dual = next(clip for clip in (source[i] for i in range(len(source))) if clip.kind == "dual")
     assert dual.patient_id == KeyedHasher(key).patient("Z") and dual.view == "PLAX"
     json.dumps(dual.params)
+
+
+def test_a_damaged_neighbour_costs_no_weak_pair(tmp_path):
+    truth = simulated("A4C", 1)
+    for name, frames in (("a", truth.cfd), ("b", grey_screen(truth)), ("c", truth.cfd)):
+        write_dicom(tmp_path / name, frames, patient="P", view="A4C")
+    (tmp_path / "c").write_bytes((tmp_path / "c").read_bytes()[:20_000])
+    items = tuple(Item(dataset="", path=str(tmp_path / name), patient="") for name in "cab")
+    (pair,) = WeakJob(items=items, hasher=HASHER)()
+    assert pair.kind == "weak"
+
+
+def test_fans_are_circles_in_centimetres():
+    """A screen whose pixels are twice as high as wide gives the pair that it gives with square ones."""
+    screen = dual_screen(simulated("A4C", 1))
+    whole = clip_of(screen)
+    flat = Clip(frames=np.ascontiguousarray(screen[:, ::2]), info=dataclasses.replace(whole.info, pixel_aspect=2.0))
+    (expected,), (found,) = (pairing.pairs_from_clip(clip, hasher=HASHER) for clip in (whole, flat))
+    assert found.geometry.kind == expected.geometry.kind and found.geometry.kind in ("phased", "curvilinear")
+    assert found.geometry.r1 == pytest.approx(expected.geometry.r1, rel=0.03)
+    assert np.mean(np.abs(found.grey.astype(int) - expected.grey)) < 6
+
+
+def test_a_target_with_colour_in_a_few_frames_is_none():
+    truth = simulated("A4C", 1)
+    cfd, grey = clip_of(truth.cfd, instance="1"), clip_of(grey_screen(truth), instance="2")
+    flow, other = analyse(cfd.frames), dataclasses.replace(analyse(grey.frames), colour_seen=0.1)
+    assert weak_pairs([(cfd, flow), (grey, other)], hasher=HASHER) == []
+    with pytest.raises(NoPairError, match="frames show colour"):
+        own_pair(cfd, cfd, hasher=HASHER)

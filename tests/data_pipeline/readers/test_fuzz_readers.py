@@ -76,7 +76,12 @@ def write_samples(folder: pathlib.Path) -> pathlib.Path:
     nibabel.save(nibabel.Nifti1Image(truth[..., 0].transpose(2, 1, 0), np.eye(4)), folder / "sample_a.nii.gz")
     nrrd.write(str(folder / "sample_a.nrrd"), truth, index_order="C")
     with h5py.File(folder / "sample_a.h5", "w") as file:
-        file["data/image_sc"] = truth[..., 0]
+        file["data/image_sc/values"] = truth[..., 0]
+        file["data/color_doppler/values"] = (truth[..., 0] - truth[..., 2]) / np.float32(200)
+    encode(str(folder / "sample_a.wmv"), truth, codec="wmv2", pixels="yuv420p")
+    encode(str(folder / "sample_a.ts"), truth, codec="mpeg2video", pixels="yuv420p")
+    cv2.imwrite(str(folder / "sample_deep.png"), truth[0].astype(np.uint16) * 16)
+    cv2.imwrite(str(folder / "sample_deep.tif"), truth[0].astype(np.uint16) * 16)
     head = "ObjectType = Image\nNDims = 3\nDimSize = 64 48 3\nElementNumberOfChannels = 3\nElementType = MET_UCHAR\n"
     (folder / "sample_a.mha").write_bytes(head.encode() + b"ElementDataFile = LOCAL\n" + truth.tobytes())
     np.save(folder / "sample_float.npy", truth / np.float32(255))

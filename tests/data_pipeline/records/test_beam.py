@@ -12,6 +12,7 @@ import time
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.data_pipeline.tiny_pairs import FailingJob, Job, TypedError, make_pair
@@ -117,14 +118,33 @@ class Dies(Job):
         os._exit(11)
 
 
+class Hangs(Job):
+    def __call__(self):
+        time.sleep(600)
+
+
+class WantsMuch(Job):
+    def __call__(self):
+        return np.ones(8 << 30, np.uint8)
+
+
 def test_a_poisoned_file_costs_itself_and_the_rest_is_resumed(tmp_path):
-    jobs = [Dies(n) if n == 2 else Job(n) for n in range(9)]
-    manifest = pack_with_beam(jobs_of(*jobs), str(tmp_path / "out"))
-    assert manifest.errors == {"worker_died": 1} and sum(table["clips"] for table in manifest.counts.values()) == 8
+    poisoned = {2: Dies(2), 4: Hangs(4), 5: WantsMuch(5)}
+    jobs = [poisoned.get(n) or Job(n) for n in range(9)]
+    told = {"timeout": 20, "memory": 4 << 30, "on_error": functools.partial(note, tmp_path / "errors")}
+    manifest = pack_with_beam(jobs_of(*jobs), str(tmp_path / "out"), **told)
+    assert manifest.errors == {"worker_died": 1, "timeout": 1, "memory": 1}
+    assert sum(table["clips"] for table in manifest.counts.values()) == 6
+    assert sorted((tmp_path / "errors").read_text().split()) == ["memory", "timeout", "worker_died"]
     rows = sorted((tmp_path / "out" / "batches").glob("*.jsonl"))
     times = [path.stat().st_mtime_ns for path in rows]
-    assert pack_with_beam(jobs_of(*jobs), str(tmp_path / "out")) == manifest
+    assert pack_with_beam(jobs_of(*jobs), str(tmp_path / "out"), **told) == manifest
     assert [path.stat().st_mtime_ns for path in rows] == times
+
+
+def note(path, job, code, error):
+    with open(path, "a") as file:
+        file.write(f"{code}\n")
 
 
 def test_neither_key_nor_path_is_in_the_pipeline(tmp_path, monkeypatch):

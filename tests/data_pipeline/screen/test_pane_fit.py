@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.pairs import pairing
+from data_pipeline.pairs.door import NoPairError
 from data_pipeline.schema import Region
 from data_pipeline.screen import dual_panes, pane_fit
 from tests.data_pipeline.pairs.test_pairing import HASHER, clip_of
@@ -69,7 +70,7 @@ def test_panes_of_other_scale_are_paired_by_the_header_up_to_three_percent():
         regions = (region(5, 0.03), region(211, 0.03 / factor))
         clip = clip_of(screen, regions=regions)
         if not paired:
-            with pytest.raises(pairing.NoPairError, match="different scale"):
+            with pytest.raises(NoPairError, match="different scale"):
                 pairing.pairs_from_clip(clip, hasher=HASHER)
             continue
         (pair,) = pairing.pairs_from_clip(clip, hasher=HASHER)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.geometry import Fan, Rectangle
-from data_pipeline.screen.squeezed import squeezed_fan
+from data_pipeline.screen.fan_fit import squeezed_fan
 
 FAN = Fan(apex_x=320, apex_y=30, r0=10, r1=440, t0=-0.7, t1=0.65)
 
