@@ -205,4 +205,5 @@ def test_work_that_nobody_waits_for_is_broken_off(translator, short, tmp_path):
         assert last.state in BUSY
         time.sleep(0.01)
     desk.close()
+    desk._worker.join(120)  # at the end of the window that the network works on
     assert not desk._worker.is_alive() and last.state == "refused" and not last.facts.get("translated")
