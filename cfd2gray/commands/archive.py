@@ -141,9 +141,9 @@ def _jobs(args: argparse.Namespace, key: bytes, *, out: str | None = None) -> Se
 
 
 def _key(path: pathlib.Path | None) -> bytes:
-    from cfd2gray.translation.batch import read_key
+    from data_pipeline.screen.deidentify import secret_key
 
-    return read_key(path)
+    return secret_key(path)
 
 
 def _teller(args: argparse.Namespace) -> Callable[[Any, str, BaseException | None], None]:

@@ -96,7 +96,7 @@ def add_commands(add: AddCommand) -> None:
 
 
 def run_translate(args: argparse.Namespace) -> int:
-    from cfd2gray.translation.batch import Batch, plan_files, translate_files
+    from cfd2gray.translation.folders.batch import Batch, plan_files, translate_files
     from cfd2gray.translation.translator import Translator
     from data_pipeline.screen.said import Said
 

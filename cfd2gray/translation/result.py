@@ -16,10 +16,11 @@ from cfd2gray.translation.output.result_files import Output, result_files
 from cfd2gray.translation.output.video import write_sidecar
 from cfd2gray.translation.square import sampled
 from cfd2gray.weights.pretrained import GeneratorWeights
+from data_pipeline.pixels import luma
 from data_pipeline.readers import IngestError
 from data_pipeline.schema import SECTOR, Clip, ClipInfo
 from data_pipeline.screen.analysis import FlowAnalysis
-from data_pipeline.screen.deidentify import KeyedHasher
+from data_pipeline.screen.deidentify import KeyedHasher, secret_key
 from data_pipeline.screen.hidden import hidden_mask
 
 if TYPE_CHECKING:
@@ -50,6 +51,17 @@ class Translated:
     synthesised: np.ndarray
     analysis: FlowAnalysis
     texture: float = dataclasses.field(default=0.0, kw_only=True)
+
+    @classmethod
+    def untouched(cls, frames: np.ndarray, analysis: FlowAnalysis, *, confidence: bool) -> Translated:
+        """Frames uint8 ``[T, H, W, 3]`` that pass through as luma."""
+        grey = luma(frames)
+        return Translated(
+            grey=grey,
+            confidence=np.ones(grey.shape if confidence else (0, *grey.shape[1:]), np.float32),
+            synthesised=np.zeros(len(frames), np.float32),
+            analysis=analysis,
+        )
 
     @property
     def coloured(self) -> bool:
@@ -155,14 +167,12 @@ class Result(Translated):
         Raises:
           ValueError: For an existing file, a suffix that cannot be written, or options that do not go together.
         """
-        from cfd2gray.translation.private_map import read_key
-
         target = pathlib.Path(path)
         if target.exists():
             raise ValueError(f"{target} exists and is not overwritten; remove it or name another file")
         output = Output(
             format=target.suffix.lower(),
-            hasher=KeyedHasher(read_key(None if key_file is None else pathlib.Path(key_file))),
+            hasher=KeyedHasher(secret_key(None if key_file is None else pathlib.Path(key_file))),
             mode=mode,
             whole_frame=self.whole_frame,
             confidence=confidence,

@@ -8,13 +8,19 @@ from collections.abc import Iterable, Sequence
 import cv2
 import numpy as np
 
+from cfd2gray.translation.view import COLOURED
+from data_pipeline.geometry import Fan, Hull
 from data_pipeline.readers.square import resized, scaled_regions, square_size
 from data_pipeline.schema import Region
 from data_pipeline.screen.analysis import NOTHING, FlowAnalysis, LiveMasks, analyse
+from data_pipeline.screen.fan_fit import squeezed_fan
 from data_pipeline.screen.said import Said
 
 SAMPLES = 24
 """Frames that sector, box and kind are decided on, evenly spread over the clip."""
+
+SQUEEZED = 0.06
+"""Deviation from square from which a picture counts as squeezed."""
 
 
 def sampled(stream: Iterable[np.ndarray], *, count: int = SAMPLES) -> np.ndarray:
@@ -35,10 +41,24 @@ def sampled(stream: Iterable[np.ndarray], *, count: int = SAMPLES) -> np.ndarray
 def analyse_square(
     frames: np.ndarray, *, regions: Sequence[Region], aspect: float, said: Said = NOTHING
 ) -> FlowAnalysis:
-    """`analyse`, with sector and strata on the grid of ``frames`` uint8 [T, H, W, 3] and geometry where pixels are square."""
+    """`analyse`, with sector and strata on the grid of ``frames`` uint8 [T, H, W, 3] and geometry where pixels are square.
+
+    Where pixels are said to be square and the sector is no fan, but would be one at another aspect, the picture was squeezed
+    (4:3 made square) and is analysed at that aspect: then sector and outline are those of a fan.
+    """
     size = square_size(*frames.shape[1:3], aspect)
-    if size == frames.shape[1:3]:
-        return analyse(frames, regions=tuple(regions), said=said)
+    if size != frames.shape[1:3]:
+        return _analyse_at(size, frames, regions, said)
+    found = analyse(frames, regions=tuple(regions), said=said)
+    size = _unsqueezed(found)
+    if size is None:
+        return found
+    again = _analyse_at(size, frames, regions, said)
+    return again if again.kind == found.kind and isinstance(again.geometry, Fan) else found
+
+
+def _analyse_at(size: tuple[int, int], frames: np.ndarray, regions: Sequence[Region], said: Said) -> FlowAnalysis:
+    """The analysis of frames that are brought to another size, on their own grid."""
     said = said.scaled(size[1] / frames.shape[2], size[0] / frames.shape[1])
     square = np.stack([resized(frame, size) for frame in frames])
     found = analyse(square, regions=_scaled(regions, frames, size), said=said)
@@ -50,21 +70,38 @@ def analyse_square(
     )
 
 
+def _unsqueezed(found: FlowAnalysis | LiveMasks) -> tuple[int, int] | None:
+    """Rows and columns at which a sector of no known shape is a fan: pictures that were squeezed do not say so."""
+    if found.kind not in COLOURED or not isinstance(found.geometry, Hull):
+        return None
+    squeezed = squeezed_fan(found.sector)
+    if squeezed is None or abs(squeezed[1] - 1) < SQUEEZED:
+        return None
+    return square_size(*found.sector.shape, squeezed[1])
+
+
 class SquareMasks:
     """`LiveMasks` on the clip's grid; ``kind``, ``reason``, ``sector``, ``box`` as there, ``geometry`` in square pixels."""
 
     def __init__(self, frames: np.ndarray, *, regions: Sequence[Region], aspect: float, said: Said = NOTHING) -> None:
         self._shape = frames.shape[1:3]
         self._size = square_size(*self._shape, aspect)
+        self._masks = self._masks_at(self._size, frames, regions, said)
+        if self._size == self._shape and (size := _unsqueezed(self._masks)) is not None:
+            again = self._masks_at(size, frames, regions, said)
+            if again.kind == self._masks.kind and isinstance(again.geometry, Fan):
+                self._masks, self._size = again, size
         self._same = self._size == self._shape
-        square = frames if self._same else np.stack([resized(frame, self._size) for frame in frames])
-        said = said.scaled(self._size[1] / self._shape[1], self._size[0] / self._shape[0])
-        self._masks = LiveMasks(square, regions=_scaled(regions, frames, self._size), said=said)
         self.kind, self.reason, self.geometry = self._masks.kind, self._masks.reason, self._masks.geometry
         self.sector, self.box = (
             mask if self._same else _masked(mask.astype(np.uint8), self._shape).astype(bool)
             for mask in (self._masks.sector, self._masks.box)
         )
+
+    def _masks_at(self, size: tuple[int, int], frames: np.ndarray, regions: Sequence[Region], said: Said) -> LiveMasks:
+        square = frames if size == self._shape else np.stack([resized(frame, size) for frame in frames])
+        said = said.scaled(size[1] / self._shape[1], size[0] / self._shape[0])
+        return LiveMasks(square, regions=_scaled(regions, frames, size), said=said)
 
     def analysis(self, frames: Sequence[np.ndarray]) -> FlowAnalysis:
         """What is colour in some frames, each uint8 [H, W, 3]."""

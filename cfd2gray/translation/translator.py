@@ -19,10 +19,9 @@ from cfd2gray.translation.square import analyse_square
 from cfd2gray.translation.stream import Stream
 from cfd2gray.translation.view import COLOURED
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
-from data_pipeline import pixels
 from data_pipeline.readers import read_clip
 from data_pipeline.schema import BOX, Clip, Region, check_frames
-from data_pipeline.screen.analysis import FlowAnalysis, analyse
+from data_pipeline.screen.analysis import FlowAnalysis
 from data_pipeline.screen.hidden import hidden_mask
 from data_pipeline.screen.said import Said
 
@@ -205,7 +204,7 @@ class Translator:
           tell: Is told how many frames are done.
         """
         check_frames(frames, channels=3)
-        analysis = analyse(frames, regions=regions) if analysis is None else analysis
+        analysis = analyse_square(frames, regions=regions, aspect=1.0) if analysis is None else analysis
         shape = frames.shape[:3]
         result = Translated(
             grey=np.empty(shape, np.uint8),
@@ -272,14 +271,17 @@ class Translator:
             for window, found in self._network.windows(*small, wanted, confidence=confidence):
                 part = slice(window.start, min(window.stop, stop))
                 if at < part.start:
-                    yield slice(at, part.start), _untouched(frames[at : part.start], analysis, confidence)
+                    yield (
+                        slice(at, part.start),
+                        Translated.untouched(frames[at : part.start], analysis, confidence=confidence),
+                    )
                 box = np.ones_like(hidden[part]) if whole_frame else (analysis.strata[part] & BOX)
                 found = tuple(array[: part.stop - part.start] for array in found)
                 pasted = self._pasted(frames[part], made[part], box, area, found, analysis, whole_frame, confidence)
                 yield part, pasted
                 at = part.stop
         if at < stop:
-            yield slice(at, stop), _untouched(frames[at:stop], analysis, confidence)
+            yield slice(at, stop), Translated.untouched(frames[at:stop], analysis, confidence=confidence)
 
     def windows(self, frames: np.ndarray, hidden: np.ndarray) -> Iterator[Windows]:
         """The network alone, window by window; see `runtimes.network.Network.windows`."""
@@ -297,7 +299,7 @@ class Translator:
         with_confidence: bool,
     ) -> Translated:
         """What the network found for some frames in its place among their visible pixels."""
-        result, view = _untouched(frames, analysis, with_confidence), area.view
+        result, view = Translated.untouched(frames, analysis, confidence=with_confidence), area.view
         y, x = view.rows, view.columns
         feather = 0 if whole_frame else max(1, round(self.weights.settings["feather"] / view.scale))
         for first in range(0, len(frames), _PASTED):  # few at a time: they are large in float32
@@ -340,14 +342,3 @@ def _around(wanted: np.ndarray, radius: int) -> np.ndarray:
     for frame in np.flatnonzero(wanted):
         near[max(0, frame - radius) : frame + radius + 1] = True
     return near
-
-
-def _untouched(frames: np.ndarray, analysis: FlowAnalysis, with_confidence: bool) -> Translated:
-    """Frames that pass through as luma."""
-    grey = pixels.luma(frames)
-    return Translated(
-        grey=grey,
-        confidence=np.ones(grey.shape if with_confidence else (0, *grey.shape[1:]), np.float32),
-        synthesised=np.zeros(len(frames), np.float32),
-        analysis=analysis,
-    )

@@ -9,8 +9,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import hmac
+import os
+import pathlib
+import secrets
 
 import numpy as np
+
+from data_pipeline.files import atomic_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,3 +63,21 @@ def sector_only(frames: np.ndarray, sector: np.ndarray) -> np.ndarray:
         raise ValueError(f"sector must be bool {list(frames.shape[1:3])}, got {sector.dtype} {list(sector.shape)}")
     keep = sector if frames.ndim == 3 else sector[..., None]
     return frames * keep.astype(frames.dtype)
+
+
+def secret_key(path: pathlib.Path | None) -> bytes:
+    """The secret in ``path``, made when missing (readable by its owner alone); a fresh one when ``path`` is None."""
+    if path is None:
+        return secrets.token_bytes(32)
+    if path.is_file():
+        key = path.read_bytes()
+        if len(key) < 16:
+            raise ValueError(
+                f"{path}: a key needs at least 16 bytes, got {len(key)}; remove the file to make a new one"
+            )
+        return key
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(secrets.token_bytes(32))
+        os.chmod(temporary, 0o600)
+    path.chmod(0o600)
+    return path.read_bytes()

@@ -11,9 +11,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from cfd2gray.translation import batch as batches
-from cfd2gray.translation import in_flight
-from cfd2gray.translation.batch import Batch, translate_files
+from cfd2gray.translation.folders import batch as batches
+from cfd2gray.translation.folders import in_flight
+from cfd2gray.translation.folders.batch import Batch, translate_files
 from cfd2gray.translation.output.video import write_video
 from data_pipeline.readers import read_clip
 from data_pipeline.simulation.simulator import simulate_pair

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from cfd2gray import cli
-from cfd2gray.translation import batch as batches
-from cfd2gray.translation.batch import translate_files
+from cfd2gray.translation.folders import batch as batches
+from cfd2gray.translation.folders.batch import translate_files
 from data_pipeline.readers import read_clip
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_pair
 from tests.cfd2gray.translation.test_stream import make_translator

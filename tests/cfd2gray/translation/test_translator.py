@@ -12,8 +12,8 @@ import pytest
 import cfd2gray
 from cfd2gray.models.generator import EVIDENCE_CHANNELS, Generator
 from cfd2gray.models.pure import fresh_params
-from cfd2gray.translation.batch import translate_files
 from cfd2gray.translation.files import Output, translate_file
+from cfd2gray.translation.folders.batch import translate_files
 from cfd2gray.translation.output.video import write_video
 from cfd2gray.translation.translator import Translator
 from cfd2gray.weights.pretrained import GeneratorWeights, load_weights, save_weights

@@ -9,7 +9,6 @@ import csv
 import dataclasses
 import os
 import pathlib
-import secrets
 import threading
 from typing import Any
 
@@ -96,21 +95,3 @@ def _line(cells: tuple[str, ...]) -> bytes:
 
 def _inert(cell: str) -> str:
     return f" {cell}" if cell[:1] in ("=", "+", "@") else cell
-
-
-def read_key(path: pathlib.Path | None) -> bytes:
-    """The secret in ``path``, made when missing (readable by its owner alone); a fresh one when ``path`` is None."""
-    if path is None:
-        return secrets.token_bytes(32)
-    if path.is_file():
-        key = path.read_bytes()
-        if len(key) < 16:
-            raise ValueError(
-                f"{path}: a key needs at least 16 bytes, got {len(key)}; remove the file to make a new one"
-            )
-        return key
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(secrets.token_bytes(32))
-        os.chmod(temporary, 0o600)
-    path.chmod(0o600)
-    return path.read_bytes()

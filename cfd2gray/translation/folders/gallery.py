@@ -11,7 +11,7 @@ import numpy as np
 
 from cfd2gray.pages.page import NOT_FOR_DIAGNOSIS, render
 from cfd2gray.translation.files import Look
-from cfd2gray.translation.private_map import Row
+from cfd2gray.translation.folders.private_map import Row
 from data_pipeline.files import atomic_path
 from data_pipeline.screen.kind import SURE
 

@@ -15,16 +15,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from cfd2gray.translation.files import HELD_BYTES, OUTPUTS, Output, translate_file
-from cfd2gray.translation.gallery import THUMBNAILS, save_thumbnail, write_gallery
-from cfd2gray.translation.in_flight import UNFINISHED, ByteRoom, content_digest, decoded_bytes, only_one
-from cfd2gray.translation.private_map import PrivateMap, Row, read_key
+from cfd2gray.translation.folders.gallery import THUMBNAILS, save_thumbnail, write_gallery
+from cfd2gray.translation.folders.in_flight import UNFINISHED, ByteRoom, content_digest, decoded_bytes, only_one
+from cfd2gray.translation.folders.private_map import PrivateMap, Row
 from cfd2gray.translation.translator import Translator
 from data_pipeline.parallel import progress_bar
 from data_pipeline.readers import IngestError
 from data_pipeline.readers.walk import Source, find_sources
-from data_pipeline.screen.deidentify import KeyedHasher
+from data_pipeline.screen.deidentify import KeyedHasher, secret_key
 
-__all__ = ["Batch", "plan_files", "read_key", "translate_files"]
+__all__ = ["Batch", "plan_files", "translate_files"]
 
 IN_FLIGHT_BYTES = HELD_BYTES
 """Decoded bytes of the clips that are worked on at one time: the peak is about eight times that, and what JAX needs."""
@@ -87,7 +87,7 @@ def translate_files(
     plan = plan_files(inputs, out, format=format, batch=batch, follow_links=bool(options.get("follow_links")))
     if not plan.one and key_file is None:
         key_file = out.with_name(out.name + ".key")
-    output = Output(format=plan.suffix, hasher=KeyedHasher(read_key(key_file)), **options)
+    output = Output(format=plan.suffix, hasher=KeyedHasher(secret_key(key_file)), **options)
     print(
         "pixels: the sector only, without text" if output.cleans else "pixels: the whole screen, as it is", flush=True
     )
