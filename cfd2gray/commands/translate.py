@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import pathlib
 import secrets
 from typing import Any
@@ -95,7 +97,18 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
 
 
+_LARGE = 1 << 20
+"""Bytes from which an array has pages of its own."""
+
+
+def _give_memory_back() -> None:
+    """Let freed frames go back to the system: glibc begins to keep what is as large as what was freed before."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(-3, _LARGE)  # M_MMAP_THRESHOLD
+
+
 def run_translate(args: argparse.Namespace) -> int:
+    _give_memory_back()
     from cfd2gray.translation.folders.batch import Batch, plan_files, translate_files
     from cfd2gray.translation.translator import Translator
     from data_pipeline.screen.said import Said

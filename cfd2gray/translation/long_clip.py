@@ -25,7 +25,9 @@ PIECE_BYTES, FEWEST = 64 << 20, 8
 
 def sampled_and_held(stream: ClipStream, *, most_bytes: int) -> tuple[np.ndarray, np.ndarray | None]:
     """`sampled`, and the whole clip ``[T, H, W, 3]`` unless it is larger than ``most_bytes``, decoded once for both."""
-    held: list[np.ndarray] | None = []
+    info = stream.info  # what is known to be too large is not begun to be held: the heap does not shrink again
+    known = info.height * info.width * 3 * (info.n_frames or 0)
+    held: list[np.ndarray] | None = [] if known <= most_bytes else None
 
     def passing() -> Iterator[np.ndarray]:
         nonlocal held
