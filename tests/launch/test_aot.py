@@ -78,7 +78,7 @@ def test_the_scaling_page_is_arithmetic_on_its_stated_assumptions():
     fast = scaling.tpu_row(_result(programs={"train": COST.as_json() | {"seconds": 0.06}}), clip)
     assert fast["limit"] == "storage" and fast["fed"] == pytest.approx(scaling.STORAGE_RATE / clip)
     assert fast["fed"] < fast["rate"]
-    assert scaling.gpu_row("h100", 8, 1e11, clip, batch_size=8)["limit"] == "cores"
+    assert scaling.gpu_row("h100", 1, 1e11, clip, batch_size=8)["limit"] == "cores"
     with pytest.raises(ValueError, match="of which a100-40 gives too little"):
         scaling.gpu_row("a100-40", 1, 4e12, clip, batch_size=9)
     with pytest.raises(ValueError, match="one config"):
