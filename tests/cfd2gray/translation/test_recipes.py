@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cfd2gray import cli
 from cfd2gray.commands import translate as command
 from cfd2gray.translation.cleaning import Cleaning
 from cfd2gray.translation.files import Output, translate_file
@@ -204,5 +205,10 @@ def test_what_does_not_go_together_is_refused_in_one_line(translator, source, tm
         assert word in line and "echonet" in line
 
 
-def test_the_command_offers_every_recipe():
+def test_the_command_offers_every_recipe(source, tmp_path, capsys):
     assert tuple(RECIPES) == command._RECIPES
+    for name, recipe in RECIPES.items():
+        assert cli.main(["translate", str(source.parent), "-o", str(tmp_path / "out"), "--for", name, "--dry-run"]) == 0
+        assert f"as {recipe.suffix}" in capsys.readouterr().out
+    assert cli.main(["translate", "--example", "--for", "panecho"]) == 2
+    assert "leave --example and --explain out" in capsys.readouterr().err
