@@ -20,7 +20,7 @@ CARD = "DATA_CARD.md"
 OWNERS_PART = "<!-- Below this line the text is yours: later runs keep it. -->"
 _MADE_BY = "- weights "
 """How a line begins that says what made clips; those of earlier runs stay."""
-_QUANTILES = (("least", 0.0), ("lower quarter", 0.25), ("half", 0.5), ("upper quarter", 0.75), ("most", 1.0))
+_QUANTILES = (("least", 0.0), ("first quartile", 0.25), ("median", 0.5), ("third quartile", 0.75), ("most", 1.0))
 _TO_FILL = """
 ## To be filled in by the owner of the clips
 
@@ -135,7 +135,9 @@ def _removed(output: Output, batch: Batch) -> list[str]:
         else "Pixels: **nothing; the whole screen is there, with any name that stands on it.**",
         "Header: **the source's identifiers were kept, and a link to it (clinical mode).**"
         if output.mode == "clinical"
-        else "Header: everything but what an allow-list keeps; new identifiers, the same for the same patient in this folder.",
+        else "Header: everything but what an allow-list keeps; new identifiers, the same for the same patient in this folder."
+        if output.format == ".dcm"
+        else "Header: these files have none, and nothing of the source's is carried over.",
         "File names: **those of the sources, which may name a person.**"
         if batch.keep_names
         else "File names: keyed hashes; table and key lie beside the folder and stay with the owner.",

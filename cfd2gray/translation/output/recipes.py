@@ -142,6 +142,17 @@ RECIPES = {
 """Name as in ``--for`` -> recipe."""
 
 
+def recipe_named(name: str) -> Recipe:
+    """The recipe of a model.
+
+    Raises:
+      ValueError: For a model that there is none for.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"there are recipes for {', '.join(RECIPES)}, got {name!r}")
+    return RECIPES[name]
+
+
 def prepared(recipe: Recipe, frames: np.ndarray) -> np.ndarray:
     """Frames as ``recipe`` writes them.
 

@@ -185,6 +185,15 @@ def test_a_folder_for_echonet_holds_clips_alone(translator, source, grey, tmp_pa
     np.testing.assert_array_equal(by_opencv(clip)[0][..., 0], prepared(recipe, grey))
 
 
+def test_a_result_is_saved_for_a_model_as_the_command_does_it(translator, source, grey, tmp_path):
+    result = translator(source)
+    facts = result.save(tmp_path / "clip.avi", recipe="panecho")
+    np.testing.assert_array_equal(by_opencv(tmp_path / "clip.avi")[0][..., 0], prepared(RECIPES["panecho"], grey))
+    assert facts["recipe"]["for"] == "panecho" and facts["width"] == 256
+    with pytest.raises(ValueError, match="recipes for echonet, .* got 'echo'"):
+        result.save(tmp_path / "other.avi", recipe="echo")
+
+
 def test_what_does_not_go_together_is_refused_in_one_line(translator, source, tmp_path):
     out, wrong = tmp_path / "out", []
     for options in (
