@@ -106,7 +106,7 @@ def judge(weights: GeneratorWeights, *, options: CardOptions | None = None) -> C
             for shared in (True, False)
         ),
     ]
-    as_users_see = as_translated(Translator(weights, texture=0.0))  # SSIM is of the expectation; docs/speckle.md has the other end
+    as_users_see = as_translated(Translator(weights, texture=0.0))  # the expectation: SSIM is no judge of samples
     results, clips, sizes = {}, {}, {}
     with progress_bar("parts") as bar:
         task = bar.add_task("judge", total=len(sets) + len(card_sets.OTHER_SIZES) + 2)
