@@ -13,6 +13,7 @@ from cfd2gray.commands.parsers import AddCommand, add_weights, chosen_weights, c
 
 _KINDS = ("cfd", "power", "bmode")
 _RUNTIMES = ("auto", "jax", "openvino", "onnxruntime")
+_RECIPES = ("echonet", "echoprime", "echoclip", "panecho", "echojepa")
 _ENCODINGS = ("explicit", "rle", "jpegls", "j2k")
 
 
@@ -31,6 +32,8 @@ def add_commands(add: AddCommand) -> None:
     add_weights(sub)
     sub.add_argument("-o", "--out", type=pathlib.Path, help="a file, or a folder for several inputs")
     sub.add_argument("--format", default=None, help="for a folder: .dcm, .mp4, .mkv, .avi, .gif or .npy")
+    about = "write clips in the size, crop and kind of file that a public model's own code reads (docs/recipes.md)"
+    sub.add_argument("--for", choices=_RECIPES, dest="recipe", help=about)
     sub.add_argument("--kind", choices=_KINDS, help="what the clip is, where the analysis is unsure or wrong")
     sub.add_argument("--box", metavar="X0,Y0,X1,Y1", help="the colour box in pixels, or a polygon of more corners")
     sub.add_argument(
@@ -109,10 +112,15 @@ def _give_memory_back() -> None:
 
 def run_translate(args: argparse.Namespace) -> int:
     _give_memory_back()
-    from cfd2gray.translation.folders.batch import Batch, plan_files, translate_files
+    from cfd2gray.translation.folders.batch import translate_files
+    from cfd2gray.translation.folders.plan import Batch, plan_files
+    from cfd2gray.translation.output.recipes import RECIPES
     from cfd2gray.translation.translator import Translator
     from data_pipeline.screen.said import Said
 
+    recipe = None if args.recipe is None else RECIPES[args.recipe]
+    if recipe and (args.example or args.explain):
+        raise ValueError(f"--for {recipe.name} is for clips that are translated; leave --example and --explain out")
     if args.example:
         return _example(args)
     if not args.inputs:
@@ -127,7 +135,9 @@ def run_translate(args: argparse.Namespace) -> int:
         retry=tuple(args.retry), sequences=not args.no_sequences,
     )  # fmt: skip
     if args.dry_run:
-        plan = plan_files(args.inputs, args.out, format=args.format, batch=batch, follow_links=args.follow_links)
+        plan = plan_files(
+            args.inputs, args.out, format=args.format, batch=batch, follow_links=args.follow_links, recipe=recipe
+        )
         return _dry_run(args, plan)
     outcome = translate_files(
         Translator(chosen_weights(args), runtime=args.runtime, texture=args.texture),
@@ -147,6 +157,7 @@ def run_translate(args: argparse.Namespace) -> int:
         any_modality=args.any_modality,
         said=said,
         remember=args.remember,
+        recipe=recipe,
     )  # fmt: skip
     write_result(args, outcome)
     return 1 if outcome["failed"] else 0

@@ -13,6 +13,7 @@ import numpy as np
 from cfd2gray.translation.cleaning import Cleaning
 from cfd2gray.translation.consoles import keep_sector, with_known_sectors
 from cfd2gray.translation.long_clip import sampled_and_held, translate_pieces
+from cfd2gray.translation.output.recipes import MOST_CUT
 from cfd2gray.translation.output.result_files import OUTPUTS, Output, result_files
 from cfd2gray.translation.output.video import write_sidecar
 from cfd2gray.translation.result import Translated, describe_result, refuse_covered, refuse_unfit
@@ -104,8 +105,10 @@ def translate_file(
                     add_confidence(np.rint(255.0 * frame).astype(np.uint8))
         keep_sector(output.remember, stream, first.analysis, output.said)
         total = dataclasses.replace(first, synthesised=np.concatenate(shares), texture=texture)
-        facts = describe_result(translator.weights, stream.info, total)
+        facts = describe_result(translator.weights, stream.info, total, output.recipe)
         facts |= {"cleaned": cleaning is not None, "text_may_remain": cleaning is None or cleaning.doubtful}
+        if "recipe" in facts and (kept := facts["recipe"]["sector_kept"]) < 1 - MOST_CUT:
+            tell(f"the crop of {facts['recipe']['for']} keeps {100 * kept:.0f} % of the sector; look at it before use")
     if output.format != ".dcm":
         write_sidecar(target, facts)
     return facts

@@ -12,6 +12,7 @@ import numpy as np
 
 import cfd2gray
 from cfd2gray.translation.cleaning import Cleaning
+from cfd2gray.translation.output.recipes import Recipe, recipe_facts, recipe_named
 from cfd2gray.translation.output.result_files import Output, result_files
 from cfd2gray.translation.output.video import write_sidecar
 from cfd2gray.translation.square import sampled
@@ -150,6 +151,7 @@ class Result(Translated):
         mode: str = "research",
         encoding: str = "explicit",
         key_file: str | os.PathLike[str] | None = None,
+        recipe: str | None = None,
     ) -> dict[str, Any]:
         """Write the greyscale clip, the same file that ``cfd2gray translate`` writes.
 
@@ -160,6 +162,7 @@ class Result(Translated):
           mode, encoding: Of DICOM: ``research`` (new identifiers) or ``clinical`` (linked to the source); ``explicit``,
             ``rle``, ``jpegls`` or ``j2k``.
           key_file: Secret of DICOM's new identifiers, made when missing; without it, one that is forgotten.
+          recipe: Size, crop and kind of file that a public model reads, ``echonet`` for example; see `recipes.RECIPES`.
 
         Returns:
           Facts about the result, as they are written beside it.
@@ -178,6 +181,7 @@ class Result(Translated):
             confidence=confidence,
             clean=clean,
             encoding=encoding,
+            recipe=None if recipe is None else recipe_named(recipe),
         )
         cleaning = self._cleaning() if output.cleans else None
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +193,7 @@ class Result(Translated):
                 add(frame if cleaning is None else cleaning(frame))
             for frame in self.confidence:
                 add_confidence(np.rint(255.0 * frame).astype(np.uint8))
-        facts = describe_result(self.weights, self.clip.info, self)
+        facts = describe_result(self.weights, self.clip.info, self, output.recipe)
         facts |= {"cleaned": cleaning is not None, "text_may_remain": cleaning is None or cleaning.doubtful}
         if output.format != ".dcm":
             write_sidecar(target, facts)
@@ -241,9 +245,11 @@ def refuse_covered(hidden: float, source: str | os.PathLike[str]) -> None:
         )
 
 
-def describe_result(weights: GeneratorWeights, info: ClipInfo, result: Translated) -> dict[str, Any]:
+def describe_result(
+    weights: GeneratorWeights, info: ClipInfo, result: Translated, recipe: Recipe | None = None
+) -> dict[str, Any]:
     """What is written beside every result."""
-    return {
+    facts = {
         "kind": result.analysis.kind,
         "reason": result.analysis.reason,
         "certainty": round(float(result.analysis.score), 3),
@@ -263,3 +269,4 @@ def describe_result(weights: GeneratorWeights, info: ClipInfo, result: Translate
         # Without colour there is nothing to do: what came in goes out.
         "input_flags": [*info.flags, *(["no_flow"] if not result.coloured else [])],
     }
+    return facts if recipe is None else facts | recipe_facts(recipe, info, result.analysis.sector)

@@ -14,44 +14,26 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from cfd2gray.translation.files import HELD_BYTES, OUTPUTS, Output, translate_file
+from cfd2gray.translation.files import HELD_BYTES, Output, translate_file
+from cfd2gray.translation.folders.data_card import write_data_card
 from cfd2gray.translation.folders.gallery import THUMBNAILS, save_thumbnail, write_gallery
 from cfd2gray.translation.folders.in_flight import UNFINISHED, ByteRoom, content_digest, decoded_bytes, only_one
+from cfd2gray.translation.folders.plan import Batch, plan_files
 from cfd2gray.translation.folders.private_map import PrivateMap, Row
 from cfd2gray.translation.translator import Translator
 from data_pipeline.parallel import progress_bar
 from data_pipeline.readers import IngestError
-from data_pipeline.readers.walk import Source, find_sources
+from data_pipeline.readers.walk import Source
 from data_pipeline.screen.deidentify import KeyedHasher, secret_key
 
-__all__ = ["Batch", "plan_files", "translate_files"]
+__all__ = ["Batch", "translate_files"]
 
 IN_FLIGHT_BYTES = HELD_BYTES
 """Decoded bytes of the clips that are worked on at one time: the peak is about eight times that, and what JAX needs."""
 TRANSIENT = ("not_found", "too_large", "missing_dependency", "disk", "defect")
 """Failures that another day or machine may not see: such files are always tried again."""
-_MEDIA = tuple(
-    [".mov", ".webm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii", ".mpg", ".mpeg", ".wmv", ".npz", ".zip", ".bmp"]
-)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Batch:
-    """What is done with a folder.
-
-    Attributes:
-      overwrite: Make results again that are there.
-      keep_names: Results are named like their sources; else by a keyed hash of the contents.
-      only_colour: Clips without colour are left out instead of copied.
-      retry: Codes of earlier refusals that are to be tried again; "all" for every one.
-      sequences: A folder of numbered images is one clip.
-    """
-
-    overwrite: bool = False
-    keep_names: bool = False
-    only_colour: bool = False
-    retry: tuple[str, ...] = ()
-    sequences: bool = True
+SIDECARS = "sidecars"
+"""Folder of the side-cars where they may not lie beside the clips."""
 
 
 def translate_files(
@@ -84,7 +66,10 @@ def translate_files(
       ValueError: When there is no input at all, one single input cannot be translated, or an output cannot be written.
     """
     batch = batch or Batch()
-    plan = plan_files(inputs, out, format=format, batch=batch, follow_links=bool(options.get("follow_links")))
+    plan = plan_files(
+        inputs, out, format=format, batch=batch, follow_links=bool(options.get("follow_links")),
+        recipe=options.get("recipe"),
+    )  # fmt: skip
     if not plan.one and key_file is None:
         key_file = out.with_name(out.name + ".key")
     output = Output(format=plan.suffix, hasher=KeyedHasher(secret_key(key_file)), **options)
@@ -94,45 +79,6 @@ def translate_files(
     if plan.one:
         return _one(translator, plan.sources[0], out, output, batch)
     return _Folder(translator, out, output, batch).run(plan.sources)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is going to be translated: clips, the suffix of results, and whether the output is ``one`` file."""
-
-    sources: Sequence[Source]
-    suffix: str
-    one: bool
-
-
-def plan_files(
-    inputs: Sequence[pathlib.Path],
-    out: pathlib.Path,
-    *,
-    format: str | None = None,
-    batch: Batch | None = None,
-    follow_links: bool = False,
-) -> Plan:
-    """Look for clips and check the output's name; nothing is written. Arguments and errors of `translate_files`."""
-    batch = batch or Batch()
-    named = out.suffix.lower()
-    single = len(inputs) == 1 and not inputs[0].is_dir() and not out.is_dir()
-    if named in _MEDIA or (single and named and named not in OUTPUTS):
-        raise ValueError(f"cannot write {named}; results are one of {', '.join(OUTPUTS)}, or name a folder")
-    if format and f".{format.lstrip('.')}" not in OUTPUTS:
-        raise ValueError(f"cannot write {format}; results are one of {', '.join(OUTPUTS)}")
-    found = find_sources(inputs, follow_links=follow_links, sequences=batch.sequences)
-    if told := found.told():
-        print(told, file=sys.stderr)
-    if not found.sources:
-        raise ValueError(f"nothing to translate: {', '.join(map(_shown, inputs))} holds no clip")
-    one = named in OUTPUTS
-    if one and len(found.sources) > 1:
-        raise ValueError(f"{len(found.sources)} inputs need a folder as --out, got the file name {out}")
-    if one and format and f".{format.lstrip('.')}" != named:
-        raise ValueError(f"--format {format} contradicts the file name {out}; leave one of them out")
-    suffix = named if one else f".{(format or 'dcm').lstrip('.')}"
-    return Plan(sources=found.sources, suffix=suffix, one=one)
 
 
 def _one(translator: Translator, source: Source, out: pathlib.Path, output: Output, batch: Batch) -> dict[str, Any]:
@@ -160,10 +106,10 @@ def _replacing(out: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _move(work: pathlib.Path, folder: pathlib.Path, name: str) -> None:
-    """Everything that was written with a result, the result itself last: where it is, all is."""
+def _move(work: pathlib.Path, folder: pathlib.Path, name: str, *, beside: pathlib.Path | None = None) -> None:
+    """Everything that was written with a result, the result itself last: where it is, all is; the others ``beside`` it."""
     for file in sorted(work.iterdir(), key=lambda file: file.name == name):
-        os.replace(file, folder / file.name)
+        os.replace(file, (folder if file.name == name else beside or folder) / file.name)
 
 
 class _Folder:
@@ -214,6 +160,7 @@ class _Folder:
         finally:
             self.map.finish()
             write_gallery(self.out, self.map.rows.values())
+            write_data_card(self.out, self.map.rows.values(), self.translators[0], self.output, self.batch)
             with contextlib.suppress(OSError):
                 shutil.rmtree(self.out / UNFINISHED)
         print(self._summary(outcome, there, known))
@@ -308,12 +255,20 @@ class _Folder:
                     thumbnail = self.out / THUMBNAILS / f"{name}.jpg"
                     thumbnail.parent.mkdir(parents=True, exist_ok=True)
                     os.replace(look, thumbnail)
-                _move(work, target.parent, target.name)
+                _move(work, target.parent, target.name, beside=self._beside())
         finally:
             shutil.rmtree(work, ignore_errors=True)
         for line in said:
             print(f"{source}: {line}", file=sys.stderr)
         return state, facts | {"output": name}
+
+    def _beside(self) -> pathlib.Path | None:
+        """Where side-cars go when a model's loader opens every file in the folder of its clips."""
+        if self.output.recipe is None or not self.output.recipe.folder:
+            return None
+        folder = self.out / SIDECARS
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def _again(self, code: str) -> bool:
         wanted = self.batch.retry
@@ -321,23 +276,22 @@ class _Folder:
 
     def _name(self, source: Source, digest: str) -> str:
         """Where the result lies below the folder of results."""
-        folders = source.name.parts[:-1]
+        folders, recipe = source.name.parts[:-1], self.output.recipe
+        made = f"-{recipe.name}" if recipe else ""
         if self.batch.keep_names:
             own = source.name.suffix.lower()
             kind = "" if own in ("", ".dcm", self.output.format) else f"-{own[1:]}"
             stem = source.name.stem if source.name.suffix else source.name.name
-            return str(pathlib.PurePosixPath(*folders, f"{stem}{kind}{self.output.format}"))
+            return str(pathlib.PurePosixPath(*folders, f"{stem}{kind}{made}{self.output.format}"))
+        if recipe and recipe.folder:
+            return f"{recipe.folder}/{self.output.hasher.clip(digest + made)[:16]}{self.output.format}"
         hidden = [self.output.hasher.clip(f"folder\0{_text(part)}")[:8] for part in folders]
-        return str(pathlib.PurePosixPath(*hidden, f"{self.output.hasher.clip(digest)[:16]}{self.output.format}"))
+        return str(pathlib.PurePosixPath(*hidden, f"{self.output.hasher.clip(digest + made)[:16]}{self.output.format}"))
 
 
 def _text(name: str) -> str:
     """A file name, whose bytes need not be text, as text."""
     return os.fsencode(name).decode("latin-1")
-
-
-def _shown(path: pathlib.Path) -> str:
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _line(facts: dict[str, Any], out: pathlib.Path) -> str:

@@ -15,6 +15,7 @@ from cfd2gray.translation.cleaning import Cleaning
 from cfd2gray.translation.output.array import growing_array
 from cfd2gray.translation.output.dicom import ENCODINGS, growing_dicom
 from cfd2gray.translation.output.dicom_modules import Statement
+from cfd2gray.translation.output.recipes import Recipe, prepared, written_info
 from cfd2gray.translation.output.video import CODECS, described, growing_video
 from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.readers import ClipStream, Limits, open_clip
@@ -44,6 +45,7 @@ class Output:
       follow_links: read symbolic links.
       any_modality: read DICOM captures of other modalities than US.
       said: what a person knows better of the screen. remember: file of the sectors of consoles.
+      recipe: size, crop and rate that a public model expects; see `recipes`. Cleaned clips without additions only.
     """
 
     format: str
@@ -59,6 +61,7 @@ class Output:
     any_modality: bool = False
     said: Said = NOTHING
     remember: pathlib.Path | None = None
+    recipe: Recipe | None = None
 
     def __post_init__(self) -> None:
         if self.format not in OUTPUTS:
@@ -67,6 +70,21 @@ class Output:
             raise ValueError(f"encoding must be one of {', '.join(ENCODINGS)}, got {self.encoding!r}")
         if self.encoding != "explicit" and self.format != ".dcm":
             raise ValueError(f"only DICOM is written as {self.encoding}, got the format {self.format}")
+        if self.recipe is not None:
+            self._check_recipe(self.recipe)
+
+    def _check_recipe(self, recipe: Recipe) -> None:
+        """Nothing but the cleaned greyscale clip may lie where a model reads."""
+        if self.format != recipe.suffix:
+            raise ValueError(f"clips for {recipe.name} are {recipe.suffix}, got {self.format}; leave the format out")
+        unfit = {
+            "confidence": self.confidence,
+            "corner-mark": self.corner_mark,
+            "keep-screen": self.clean is False,
+            "mode clinical": self.mode == "clinical",
+        }
+        if given := [name for name, here in unfit.items() if here]:
+            raise ValueError(f"clips for {recipe.name} are what a model reads: leave --{', --'.join(given)} out")
 
     @property
     def cleans(self) -> bool:
@@ -130,12 +148,26 @@ def result_files(
                 )
             )  # fmt: skip
         else:
-            add = stack.enter_context(_growing(target, info, shape, synthetic, output))
+            add = stack.enter_context(_fitted(target, info, shape, synthetic, output))
         if not output.confidence:
             yield add, lambda _: None
             return
         beside = target.with_name(f"{target.stem}.confidence{'.mkv' if output.format == '.dcm' else output.format}")
         yield add, stack.enter_context(_growing(beside, info, shape, synthetic, output))
+
+
+@contextlib.contextmanager
+def _fitted(
+    path: pathlib.Path, info: ClipInfo, shape: tuple[int, int], synthetic: bool, output: Output
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """A video or array of frames of ``shape``, written as ``output.recipe`` says."""
+    recipe = output.recipe
+    if recipe is None:
+        with _growing(path, info, shape, synthetic, output) as add:
+            yield add
+        return
+    with _growing(path, written_info(recipe, info, shape), (recipe.side, recipe.side), synthetic, output) as add:
+        yield lambda frame: add(prepared(recipe, frame[None])[0])
 
 
 def _growing(
