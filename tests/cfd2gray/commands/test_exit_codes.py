@@ -11,7 +11,6 @@ import time
 import pytest
 
 from cfd2gray.exit_codes import EXIT_IO, EXIT_MISTAKE, EXIT_STOPPED, exit_code
-from cfd2gray.training.stop import StopRequest
 from data_pipeline.files import write_atomically
 from data_pipeline.mistakes import Mistake, named_mistakes
 from data_pipeline.storage import only_here
@@ -103,8 +102,16 @@ def test_a_stop_is_heard_while_the_main_thread_is_away_in_c(number):
     assert (child.returncode, rest) == (EXIT_STOPPED, "saved\nleft\n") and time.monotonic() - asked < 10
 
 
+WAITING = """
+import os, signal, time
+from cfd2gray.training.stop import StopRequest
+with StopRequest(lambda: os._exit(9)) as stop:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.5)
+    print(stop.requested)
+"""
+
+
 def test_outside_of_safe_stretches_a_request_waits_for_the_step():
-    with StopRequest(lambda: pytest.fail("left where something would be lost")) as stop:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.2)
-        assert stop.requested
+    done = subprocess.run([sys.executable, "-c", WAITING], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
