@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-aot test-newest constraints lint clean
+.PHONY: demo test test-aot test-newest test-cluster constraints lint clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'cfd2gray needs Python 3.11 or newer; try make PYTHON=python3.11')"
@@ -32,6 +32,10 @@ test-newest: pyproject.toml
 	$(VENV)-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[test]'
 	$(VENV)-newest/bin/python -m pytest -n $(WORKERS) tests/configs tests/cfd2gray/models tests/cfd2gray/metrics \
 	  tests/cfd2gray/losses tests/cfd2gray/training
+
+# A pod of four processes that are killed, a bucket that loses a write, and a SLURM cluster of one node (Debian: slurm-wlm, munge).
+test-cluster: $(VENV)/installed
+	CFD2GRAY_CLUSTER=1 $(BIN)/python -m pytest tests/launch/test_pod.py tests/launch/test_slurm.py
 
 # What the images install.
 constraints: $(VENV)/installed

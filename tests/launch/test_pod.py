@@ -1,7 +1,7 @@
 """A pod played on this machine: four processes, records and run in a bucket, kills, a lost write and a preemption.
 
 Whatever happens, the losses of every step and the weights at the end are bit for bit those of a run that nothing happened to.
-One kill by default, which is what CI runs; ``CFD2GRAY_KILLS=20 pytest tests/launch/test_pod.py`` makes twenty.
+One kill by default; ``CFD2GRAY_KILLS=20 make test-cluster`` makes twenty.
 """
 
 import os
@@ -17,7 +17,10 @@ from cfd2gray.run_folder import run_folder
 from cfd2gray.weights.find import checkpoint_weights
 from tests.launch import bucket, runs
 
-pytestmark = pytest.mark.skipif(bool(bucket.MISSING), reason=f"{bucket.MISSING} not installed: extra [gcs]")
+pytestmark = [
+    pytest.mark.skipif(bool(bucket.MISSING), reason=f"{bucket.MISSING} not installed: extra [gcs]"),
+    pytest.mark.skipif(not os.environ.get("CFD2GRAY_CLUSTER"), reason="takes minutes: make test-cluster"),
+]
 KILLS = int(os.environ.get("CFD2GRAY_KILLS", "1"))
 STEPS = 6 + 2 * KILLS
 SETTINGS = (f"train.steps={STEPS}", "checkpoint.every=1", "checkpoint.keep=4", "checkpoint.timeout=1.0", "log.every=1")
