@@ -73,23 +73,27 @@ def translate_pieces(
             shown, masks.sector, translator.weights, geometry=masks.geometry, frames=samples, texture=translator.texture
         )
     radius, piece = translator.weights.spec.radius, piece_frames(*samples.shape[1:3])
-    held: list[np.ndarray] = []
-    before, frames = 0, iter(stream)  # how many of the held frames are already translated
+    held = np.empty((radius + piece + radius, *samples.shape[1:]), np.uint8)
+    count, before, frames = 0, 0, iter(stream)  # frames that are held, and those of them that are translated
     while True:
-        held += itertools.islice(frames, before + piece + radius - len(held))
-        last = len(held) < before + piece + radius
-        until = len(held) if last else before + piece
+        wanted = before + piece + radius
+        for frame in itertools.islice(frames, wanted - count):
+            held[count] = frame
+            count += 1
+        last = count < wanted
+        until = count if last else before + piece
         if until > before:
-            analysis, only = masks.analysis(held), slice(before, until)
-            together = np.stack(held)
-            gone = max(0, until - radius)
-            held, before = [frame.copy() for frame in together[gone:]], until - gone  # the others are held once
+            analysis, only = masks.analysis(held[:count]), slice(before, until)
             pieces = translator.pieces(
-                together, analysis=analysis, whole_frame=whole_frame, areas=areas, confidence=confidence, only=only
+                held[:count], analysis=analysis, whole_frame=whole_frame, areas=areas, confidence=confidence, only=only
             )
             for part, found in pieces:
                 own = dataclasses.replace(analysis, strata=analysis.strata[part])
                 yield dataclasses.replace(found, analysis=own)
-            del together, analysis, pieces, found, own
+            del analysis, pieces, found, own
         if last:
             return
+        gone = max(0, until - radius)
+        for k in range(gone, count):  # in place: large frames are held once
+            held[k - gone] = held[k]
+        count, before = count - gone, until - gone
