@@ -249,7 +249,7 @@ def _away(function, argument, *, spool: str | None) -> Outcome:
     if outcome.error is not None:
         try:
             pickle.loads(pickle.dumps(outcome.error))
-        except Exception:
+        except Exception:  # whatever its class does on the way: its text is what is left of it
             text = f"{type(outcome.error).__name__}: {outcome.error}"
             return dataclasses.replace(outcome, error=RuntimeError(text))
     elif spool is not None:

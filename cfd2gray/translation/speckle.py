@@ -32,8 +32,8 @@ TURNS = (0.3, 0.6, 1.0, 1.4, 1.8, 2.4, 3.0, 4.0)
 ELSEWHERE = ((0, 0.6), (0, -0.6), (0.7, 0.7), (-0.7, 0.7), (0.7, -0.7), (-0.7, -0.7), (0, 1.1), (0, -1.1))
 """Where nothing at the same depth is visible: shifts in widths and heights of what is hidden."""
 LIVELY = (0.5, 1.5)
-"""Local detail of a good donor, in that of its grey level: less is rounding, saturation or shadow, more is a wall; others
-are taken only where there are no good ones."""
+"""Local detail of a good donor, in that of its grey level: less is rounding, saturation or shadow, and taken only where there
+is nothing better; more is a wall or a letter, and never taken."""
 SEAM = 4.0
 """px (sigma) over which one donor fades into the next."""
 APART = 3
@@ -59,7 +59,7 @@ class Speckle:
     Attributes:
       part: of the frame, ``[h, w]``, in which it may be missing.
       donors: of the frame, ``[H', W']``, in which it is found.
-      visible: float32 ``[H', W']``, 1 where nothing is ever hidden.
+      visible: float32 ``[H', W']``, 1 where nothing is ever hidden. shares: it, blurred by each of `OCTAVES`.
       inside: bool ``[h, w]``, the sector.
       maps: float32 ``(x, y)`` of each source, ``[h, w]`` in coordinates of ``donors``.
       weights: float32 ``[len(maps), h, w]``, whose squares sum to 1 where there is a donor.
@@ -69,6 +69,7 @@ class Speckle:
     part: tuple[slice, slice]
     donors: tuple[slice, slice]
     visible: np.ndarray
+    shares: tuple[np.ndarray, ...]
     inside: np.ndarray
     maps: tuple[tuple[np.ndarray, np.ndarray], ...]
     weights: np.ndarray
@@ -101,12 +102,14 @@ class Speckle:
         if not strength or not hidden.any() or not clear.any():
             return None
         some = frames[np.unique(np.linspace(0, len(frames) - 1, SAMPLES).astype(int))]
-        good = _lively(pixels.luma(some), clear).astype(np.float32)
+        detail = _detail(pixels.luma(some), clear)
+        good = (detail > LIVELY[0]).astype(np.float32)
+        usable = clear * (detail < LIVELY[1])
         part = _around(hidden, MARGIN)
         y, x = (a.astype(np.float32) for a in np.mgrid[part])
         places = [(m[0, 0] * x + m[0, 1] * y + m[0, 2], m[1, 0] * x + m[1, 1] * y + m[1, 2])
                   for m in _moves(hidden > 0, sector, beams)]  # fmt: skip
-        seen = [_at(clear, place) > 0.99 for place in places]
+        seen = [_at(usable, place) > 0.99 for place in places]
         better = [ok & (_at(good, place) > 0.5) for ok, place in zip(seen, places)]
         choice = np.full(x.shape, -1)
         for able in (better, seen):
@@ -135,6 +138,7 @@ class Speckle:
             part=part,
             donors=donors,
             visible=clear[donors],
+            shares=_blurred(clear[donors]),
             inside=~pixels.grown(~sector, APART)[part],
             maps=tuple((u - left, v - top) for u, v in chosen),
             weights=weights,
@@ -166,7 +170,7 @@ class Speckle:
         """
         if not hidden.any():
             return np.zeros_like(made)
-        level, octaves = octaves_of(luma[self.donors].astype(np.float32), self.visible)
+        level, octaves = octaves_of(luma[self.donors] * self.visible, self.shares)
         far = _magnitudes(octaves, level, self.visible > 0)
         donors = _strength(far)
         own_level, own = octaves_of(made)
@@ -189,7 +193,7 @@ class Speckle:
             wanted.append(float(missing[hidden].mean()))
         # Octaves overlap: what their sum has of each is not what was put in.
         got = [float(np.abs(octave[hidden]).mean()) for octave in octaves_of(sum(parts))[1]]
-        factors = [min(want / max(have, 1e-3), MOST_CORRECTED) for want, have in zip(wanted, got)]
+        factors = [min(want / max(had, 1e-3), MOST_CORRECTED) for want, had in zip(wanted, got)]
         added = sum(factor * part for factor, part in zip(factors, parts))
         return self.strength * added
 
@@ -232,18 +236,24 @@ def _at(plane: np.ndarray, place: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     return cv2.remap(plane, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 
-def octaves_of(image: np.ndarray, visible: np.ndarray | None = None) -> tuple[np.ndarray, list[np.ndarray]]:
-    """What is left, and detail by octave, finest first; of the ``visible`` (float32, 0 or 1) pixels alone."""
+def octaves_of(image: np.ndarray, shares: tuple[np.ndarray, ...] = ()) -> tuple[np.ndarray, list[np.ndarray]]:
+    """What is left, and detail by octave, finest first, of ``image`` (float32 ``[h, w]``).
+
+    With ``shares`` (`_blurred` of what is visible) the image is 0 elsewhere, and only its visible pixels count.
+    """
     finer, found = image, []
-    for sigma in OCTAVES:
-        if visible is None:
-            coarser = cv2.GaussianBlur(image, (0, 0), sigma)
-        else:
-            share = cv2.GaussianBlur(visible, (0, 0), sigma)
-            coarser = cv2.GaussianBlur(image * visible, (0, 0), sigma) / np.maximum(share, 0.05)
+    for k, sigma in enumerate(OCTAVES):
+        coarser = cv2.GaussianBlur(image, (0, 0), sigma)
+        if shares:
+            coarser /= shares[k]
         found.append(finer - coarser)
         finer = coarser
     return finer, found
+
+
+def _blurred(visible: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The share of visible pixels around each, float32, by each of `OCTAVES`; never 0."""
+    return tuple(np.maximum(cv2.GaussianBlur(visible, (0, 0), sigma), 0.05) for sigma in OCTAVES)
 
 
 def _magnitudes(octaves: list[np.ndarray], level: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -272,17 +282,16 @@ def _unit(octaves: list[np.ndarray], strength: np.ndarray, level: np.ndarray) ->
     return np.clip(sum(octaves) / np.maximum(_by_level(whole, level), FAINTEST), -STRONGEST, STRONGEST)
 
 
-def _lively(luma: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """bool [H, W]: where detail in ``luma`` (uint8 [T, H, W]) is what its grey level lets expect; see `LIVELY`."""
-    detail = np.zeros_like(visible)
+def _detail(luma: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """float32 [H, W]: local detail in ``luma`` (uint8 [T, H, W]), in what its grey level lets expect."""
+    detail, shares = np.zeros_like(visible), _blurred(visible)
     for frame in luma:
-        level, octaves = octaves_of(frame.astype(np.float32), visible)
+        level, octaves = octaves_of(frame * visible, shares)
         strength = _strength(_magnitudes(octaves, level, visible > 0))
         if strength is not None:
             detail += np.abs(_unit(octaves, strength, level)) * visible / len(luma)
-    share = np.maximum(cv2.GaussianBlur(visible, (0, 0), NEAR), 0.05)
-    local = cv2.GaussianBlur(detail, (0, 0), NEAR) / share
-    return (local > LIVELY[0]) & (local < LIVELY[1])
+    near = np.maximum(cv2.GaussianBlur(visible, (0, 0), NEAR), 0.05)
+    return cv2.GaussianBlur(detail, (0, 0), NEAR) / near
 
 
 def _by_level(values: np.ndarray, level: np.ndarray) -> np.ndarray:

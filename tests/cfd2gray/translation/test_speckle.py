@@ -87,6 +87,23 @@ def test_half_the_strength_is_half_the_amplitude_and_none_is_none():
     assert Speckle.of(FAN.mask(SHAPE), SECTOR_, (FAN, 1.0), frames, strength=0.0) is None
 
 
+def test_letters_beside_the_box_are_not_copied_into_it():
+    depth, lateral = FAN.coordinates(SHAPE)
+    hidden = (depth > 150) & (depth < 260) & (np.abs(lateral) < 0.15)
+    luma = np.rint(np.clip(grained(3), 0, 255) * SECTOR_).astype(np.uint8)
+    letters = np.zeros(SHAPE, np.uint8)
+    for x, y in ((10, 150), (245, 150), (10, 190), (245, 190), (10, 230), (245, 230)):
+        cv2.putText(letters, "DOE JANE", (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 255, 2)
+    frames = np.repeat(np.maximum(luma, letters)[..., None], 3, axis=3)
+    speckle = Speckle.of(hidden, SECTOR_, (FAN, 1.0), frames)
+    strokes = (letters > 0).astype(np.float32)[speckle.donors]
+    assert strokes.mean() > 0.03
+    taken = [
+        cv2.remap(strokes, *place, cv2.INTER_LINEAR) * weight for place, weight in zip(speckle.maps, speckle.weights)
+    ]
+    assert max(plane[hidden[speckle.part]].max() for plane in taken) < 0.05
+
+
 def test_beams_of_sectors():
     assert beams_of(SECTOR_, FAN) == (FAN, 1.0)
     squeezed = cv2.resize(SECTOR_.astype(np.uint8), (300, 360)) > 0

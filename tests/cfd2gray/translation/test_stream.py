@@ -95,3 +95,16 @@ def test_what_cannot_stream_is_refused(pair):
     stream = make_translator(causal=True).stream(example=pair.cfd)
     with pytest.raises(ValueError, match=r"must be uint8 \[97, 113, 3\], got uint8 \[50, 50, 3\]"):
         stream.push(np.zeros((50, 50, 3), np.uint8))
+
+
+def test_each_plane_of_a_biplane_stream_has_a_network_of_its_own():
+    pair = simulate_pair("A4C", 5, height=192, width=192, frames=6, split="test")
+    gap = np.zeros((6, 192, 48, 3), np.uint8)
+    wide = np.concatenate([pair.cfd, gap, pair.cfd], axis=2)
+    stream = make_translator(causal=True).stream(example=wide)
+    views = [area.view for area, _ in stream._decision.areas]
+    assert len(views) == 2 and all(view.columns.stop - view.columns.start < 200 for view in views)
+    live, plain = np.stack([stream.push(frame) for frame in wide]), pixels.luma(wide)
+    for columns in (slice(0, 192), slice(240, 432)):
+        flow = (pair.strata & FLOW) > 0
+        assert (live[..., columns] != plain[..., columns])[flow].mean() > 0.9
