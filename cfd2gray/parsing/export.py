@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -161,16 +162,17 @@ def write_shipped(path: pathlib.Path) -> dict[str, float]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def command(about: str | None, to_onnx: Callable[[Params], bytes]) -> None:
+    """The command line of a network's export: parameters in, graph out, whole or not at all."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("params", type=pathlib.Path)
     parser.add_argument("-o", "--out", type=pathlib.Path, required=True)
     options = parser.parse_args()
     graph = to_onnx(read_params(options.params))
     with atomic_path(options.out) as part:
         part.write_bytes(graph)
-    print(f"{options.out}: {len(graph) / 1e6:.2f} MB, sha256 {hashlib.sha256(graph).hexdigest()[:16]}")
+    print(f"{options.out}: {len(graph) / 1e3:.0f} kB, sha256 {hashlib.sha256(graph).hexdigest()[:16]}")
 
 
 if __name__ == "__main__":
-    main()
+    command(__doc__, to_onnx)

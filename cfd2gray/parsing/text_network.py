@@ -5,17 +5,13 @@ python -m cfd2gray.parsing.text_network DIR/text.npz -o data_pipeline/screen/par
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import pathlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cfd2gray.parsing.export import OPSET, read_params
-from data_pipeline.files import atomic_path
+from cfd2gray.parsing.export import OPSET, command
 from data_pipeline.screen.burned_text import CHANNELS
 
 WIDTHS = (16, 24, 32)
@@ -150,16 +146,5 @@ def to_onnx(params: Params) -> bytes:
     return model.SerializeToString()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("params", type=pathlib.Path)
-    parser.add_argument("-o", "--out", type=pathlib.Path, required=True)
-    options = parser.parse_args()
-    graph = to_onnx(read_params(options.params))
-    with atomic_path(options.out) as part:
-        part.write_bytes(graph)
-    print(f"{options.out}: {len(graph) / 1e3:.0f} kB, sha256 {hashlib.sha256(graph).hexdigest()[:16]}")
-
-
 if __name__ == "__main__":
-    main()
+    command(__doc__, to_onnx)
