@@ -63,7 +63,10 @@ class Stage:
         flags = [os.environ.get("XLA_FLAGS", "")]
         if self.deterministic:
             flags.append("--xla_gpu_deterministic_ops=true")
-        if self.work in ("numbers", "again"):  # trying kernels for the fastest took minutes on an H200, for five updates
+        if self.work in (
+            "numbers",
+            "again",
+        ):  # trying kernels for the fastest took minutes on an H200, for five updates
             flags.append("--xla_gpu_autotune_level=0")
         if env["JAX_PLATFORMS"] != "cpu":
             env["XLA_FLAGS"] = " ".join(flags).strip()

@@ -88,5 +88,7 @@ def test_stages_say_where_they_run(platform, wanted):
     assert stages["numbers_cpu"]["JAX_PLATFORMS"] == "cpu"
     assert stages["numbers_highest"]["JAX_DEFAULT_MATMUL_PRECISION"] == "highest"
     assert {stage["JAX_PLATFORMS"] for name, stage in stages.items() if not name.endswith("_cpu")} == {wanted}
-    assert not any("autotune" in stage.get("XLA_FLAGS", "") for name, stage in stages.items() if name.startswith("speed"))
+    assert not any(
+        "autotune" in stage.get("XLA_FLAGS", "") for name, stage in stages.items() if name.startswith("speed")
+    )
     assert ("deterministic" in stages["again_deterministic"].get("XLA_FLAGS", "")) == (platform == "cuda")
