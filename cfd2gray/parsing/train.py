@@ -22,6 +22,7 @@ import optax
 
 from cfd2gray.parsing import network
 from cfd2gray.parsing.examples import Pool, start_workers, wait_for
+from cfd2gray.parsing.export import save_params
 
 WEIGHTS = np.array([1.0, 3.0, 5.0, 2.0], np.float32)
 """Of planes in the loss: thin and rare things count more."""
@@ -125,8 +126,7 @@ def train(
         part = saved.with_suffix(".partial")
         part.write_bytes(pickle.dumps(state))
         os.replace(part, saved)
-        arrays = {f"{name}/{part_}": np.asarray(value) for name, p in average.items() for part_, value in p.items()}
-        np.savez(out / "parser_average.npz", **arrays)
+        save_params(out / "parser_average.npz", average)
 
     try:
         wait_for(pool, min(2000, pool_size // 4), seconds=45)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -152,8 +151,7 @@ def test_a_run_ended_by_a_signal_goes_on_where_it_was(records, unbroken, tmp_pat
     tiny = flatten(load_config("tiny"))
     overrides = [f"--config.{k}={v}" for k, v in flatten(keys).items() if tiny[k] != v]
     command = [sys.executable, "-m", "cfd2gray.cli", "train", "--config", "tiny", *overrides, "--workdir", str(workdir)]
-    environment = {**os.environ, "CFD2GRAY_CACHE": str(tmp_path / "cache")}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and process.poll() is None:
         if (workdir / "metrics.jsonl").is_file() and len(_losses(workdir)) >= 2:
@@ -162,7 +160,7 @@ def test_a_run_ended_by_a_signal_goes_on_where_it_was(records, unbroken, tmp_pat
         time.sleep(0.02)
     _, errors = process.communicate(timeout=240)
     assert process.returncode in ((75, 0) if how == signal.SIGTERM else (-9, 0)), errors
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     assert _losses(workdir) == _losses(unbroken)
 
 
