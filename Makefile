@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 	$(BIN)/cfd2gray demo --workdir demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n $(WORKERS) tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests
 
 # The TPU compiler is 0.7 GB and would be found by every `import jax`, so it has an environment of its own.
 test-aot: pyproject.toml

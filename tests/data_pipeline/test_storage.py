@@ -137,7 +137,7 @@ def test_of_a_dicom_in_a_bucket_only_what_is_read_is_fetched(archive, memory, mo
         file.read = counted
         return file
 
-    monkeypatch.setattr("data_pipeline.readers.dicom_file.open_binary", counting)
+    monkeypatch.setattr("data_pipeline.readers.dicom.file.open_binary", counting)
     with open_clip(f"{memory}/long.dcm", digest=False) as stream:
         first = next(iter(stream))
     np.testing.assert_array_equal(first, frames[0])
