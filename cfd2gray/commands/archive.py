@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import functools
 import hmac
 import os
@@ -230,9 +229,8 @@ def _call(job: Any, *, whole: bool) -> tuple[tuple[str, ...], list[bytes]]:
 def _middle(pair: Any) -> bytes:
     from data_pipeline.records.example import encode
 
-    frame = slice(len(pair.cfd) // 2, len(pair.cfd) // 2 + 1)
-    arrays = {name: getattr(pair, name)[frame] for name in ("cfd", "grey", "strata", "labels")}
-    return encode(dataclasses.replace(pair, **arrays), encoding="zstd")
+    middle = len(pair.cfd) // 2
+    return encode(pair.at(slice(middle, middle + 1)), encoding="zstd")
 
 
 def run_pack(args: argparse.Namespace) -> int:
