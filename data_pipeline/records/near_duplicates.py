@@ -145,12 +145,16 @@ class _Units:
     def on_axes(self) -> np.ndarray:
         """All of them on orthonormal axes, nearly the principal ones of some, float32 ``[N, axes]``."""
         n = len(self)
-        some = self[slice(None, None, max(1, n // _SAMPLE))]
-        axes = np.random.default_rng(0).standard_normal((SIDE * SIDE, _AXES), np.float32)
+        some = self[slice(None, None, max(1, n // _SAMPLE))].astype(float)
+        axes = np.random.default_rng(0).standard_normal((SIDE * SIDE, _AXES))
         for _ in range(
             4
         ):  # block power iteration (Halko et al. 2011); axes that are only nearly principal prune as truly
-            axes = np.linalg.qr(some.T @ (some @ axes))[0]
+            axes = some.T @ (some @ axes)
+            sizes, mixed = np.linalg.eigh(axes.T @ axes)
+            kept = sizes > 1e-10 * sizes.max(initial=1e-6)  # few images span few axes
+            axes = axes @ (mixed[:, kept] / np.sqrt(sizes[kept]))
+        axes = axes.astype(np.float32)
         points = np.empty((n, axes.shape[1]), np.float32)
         for first in range(0, n, _BLOCK):
             points[first : first + _BLOCK] = self[slice(first, first + _BLOCK)] @ axes
