@@ -98,23 +98,21 @@ def bucket():
 
 @pytest.fixture(scope="module")
 def google():
-    """A server that speaks as Google Cloud Storage does."""
-    pytest.importorskip("gcp_storage_emulator")
+    """A server that speaks as Google Cloud Storage does, generations of objects included."""
     pytest.importorskip("gcsfs")
-    command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--host", "127.0.0.1", "--port", "{port}",
-               "--in-memory", "--default-bucket", "hospital"]  # fmt: skip
-    with served(command, {"STORAGE_EMULATOR_HOST": "http://127.0.0.1:{port}"}):
-        yield "gs://hospital"
+    from tests.launch.bucket import server
+
+    with server() as place:
+        yield place
 
 
 @pytest.fixture(scope="module")
-def azure(tmp_path_factory):
+def azure():
     """Azurite, Microsoft's own server for tests (npm install azurite)."""
     adlfs = pytest.importorskip("adlfs")
     program = shutil.which("azurite-blob") or pytest.skip("azurite-blob is not installed")
     key = base64.b64encode(b"a key of this test only, of no use").decode()
-    command = [program, "--blobPort", "{port}", "--location", str(tmp_path_factory.mktemp("azurite")), "--silent",
-               "--skipApiVersionCheck", "--inMemoryPersistence"]  # fmt: skip
+    command = [program, "--blobPort", "{port}", "--silent", "--skipApiVersionCheck", "--inMemoryPersistence"]
     told = {
         "AZURITE_ACCOUNTS": f"lab:{key}",
         "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;AccountName=lab;AccountKey={key};"
@@ -278,7 +276,7 @@ def test_commands_take_places(archive, bucket, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["memory", "bucket", "google", "azure"])
-def test_two_runs_on_one_bucket_exclude_each_other(kind, request, monkeypatch):
+def test_two_runs_on_one_bucket_exclude_each_other(kind, request):
     place = f"{request.getfixturevalue(kind)}/held/batches"
     busy = pytest.raises(ValueError, match=r"another run is packing into .*held; .*or remove .*/batches/lock-.*-\d now")
     with lease.held(place, None):
@@ -292,10 +290,7 @@ def test_two_runs_on_one_bucket_exclude_each_other(kind, request, monkeypatch):
     fs, top = storage.file_system(place)
     fs.invalidate_cache()
     assert not fs.exists(top) or not fs.ls(top)  # nothing is left behind
-    monkeypatch.setattr(lease, "LEASE", -1.0)  # as if it was killed some minutes ago
-    killed = lease.held(place, None)
-    killed.__enter__()
-    monkeypatch.undo()
+    fs.pipe_file(f"{top}/lock-all-1", b"1700000000 of a run that was killed\n")
     with lease.held(place, (1, 2)):
         pass
     with lease.held(place, None), busy, lease.held(place, None):
