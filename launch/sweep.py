@@ -166,6 +166,7 @@ def run_one(sweep: Sweep, run: Run, workdir: pathlib.Path, *, evaluate: bool, gp
     result = sweep_table.read_result(folder)
     if sweep.search:
         search.tell(workdir, run.number, result)
+    sweep_table.write_hparams(folder, run.overrides | ({"setting": run.setting} if run.setting else {}), result)
     write_json(folder / DONE, result)
     return 0
 
