@@ -262,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.workdir = only_here(args.workdir, "--workdir")
             return _act(args, common)
     except (ValueError, OSError) as error:
-        print(f"launch.sweep: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"cfd2gray sweep: {' '.join(str(error).split())}", file=sys.stderr)
         return exit_code(error)
 
 

@@ -37,7 +37,7 @@ def test_grids_zips_draws_and_products():
 def test_shipped_sweeps_are_valid_and_say_how_to_run_them(name):
     found = sweep.load_sweep(name, ["data.dir=records"])
     assert len({run.name for run in found.runs}) == len(found.runs) > 2
-    assert f"python -m launch.sweep {name} " in importlib.import_module(f"cfd2gray.configs.sweeps.{name}").__doc__
+    assert f"cfd2gray sweep {name} " in importlib.import_module(f"cfd2gray.configs.sweeps.{name}").__doc__
 
 
 def test_the_ablation_takes_away_each_loss_and_each_network():
