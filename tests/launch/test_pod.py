@@ -4,6 +4,7 @@ Whatever happens, the losses of every step and the weights at the end are bit fo
 One kill by default; ``CFD2GRAY_KILLS=20 make test-cluster`` makes twenty.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -42,10 +43,13 @@ class Drill:
     def steps(self) -> int:
         """Of the newest whole checkpoint."""
         folder = self.workdir / "checkpoints"
-        begun = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
-        return next(
-            (step for step in sorted(begun, reverse=True) if (folder / str(step) / "commit_success.txt").exists()), 0
-        )
+        with contextlib.suppress(
+            FileNotFoundError
+        ):  # there is no folder yet, or what was begun there was just swept away
+            for step in sorted((int(path.name) for path in folder.iterdir() if path.name.isdigit()), reverse=True):
+                if (folder / str(step) / "commit_success.txt").exists():
+                    return step
+        return 0
 
     def started(self, children) -> None:
         threading.Thread(target=self._next, args=(children,), daemon=True).start()
