@@ -13,10 +13,16 @@ def luma(frames: np.ndarray) -> np.ndarray:
     return np.stack([luma(frame) for frame in frames])
 
 
+def extremes(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``max(R, G, B)`` and ``min(R, G, B)``, uint8 ``[..., H, W]``, of RGB uint8 ``[..., H, W, 3]``."""
+    red, green, blue = cv2.split(frames.reshape(-1, *frames.shape[-2:]))  # one tall picture
+    most, least = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
+    return most.reshape(frames.shape[:-1]), least.reshape(frames.shape[:-1])
+
+
 def saturation(frame: np.ndarray) -> np.ndarray:
     """``max(R, G, B) - min(R, G, B)``, uint8 ``[H, W]``, of an RGB frame uint8 ``[H, W, 3]``."""
-    red, green, blue = cv2.split(frame)
-    return cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
+    return cv2.subtract(*extremes(frame))
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -146,7 +146,7 @@ def is_frozen(frames: np.ndarray, sector: np.ndarray, *, moved: int = 16, share:
 def green_share(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """bool ``[H, W]``: pixels of ``mask`` whose hue is 70..160 degrees (ECG traces and markers, or a variance map)."""
     out = np.zeros(mask.shape, bool)
-    red, green, blue = (frame[mask][:, i].astype(np.int16) for i in range(3))
+    red, green, blue = frame[mask].astype(np.int16).T
     top = green >= np.maximum(red, blue)
     low = np.minimum(red, blue)
     # hue of a green-dominant pixel is 120 + 60 * (B - R) / (G - min)
