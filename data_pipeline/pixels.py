@@ -32,6 +32,12 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), 1e-6))
 
 
+def around(mask: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of the rectangle that holds what is non-zero in ``mask`` [H, W]; of nothing without any."""
+    x, y, wide, tall = cv2.boundingRect(mask.view(np.uint8))
+    return slice(y, y + tall), slice(x, x + wide)
+
+
 def grown(mask: np.ndarray, px: int) -> np.ndarray:
     """bool ``[H, W]``: a mask (non-zero is in it) and what lies at most ``px`` rows and columns from it."""
     return cv2.dilate((mask != 0).astype(np.uint8), np.ones((2 * px + 1, 2 * px + 1), np.uint8)) > 0

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from cfd2gray.weights.pretrained import GeneratorWeights
+from data_pipeline.threads import each
 
 CONTEXT = 24
 """px at working resolution around the colour that the network sees; its reach in space is not much wider."""
@@ -84,17 +85,20 @@ class View:
         mask = np.zeros((len(frames), self.height, self.width), np.uint8)
         width, height = self.inner
         part = (self.rows, self.columns)
-        keep = sector[part][..., None].astype(np.uint8)
-        for t in range(len(frames)) if wanted is None else np.flatnonzero(wanted):
-            inside, covered = frames[t][part] * keep, hidden[t][part]
+        keep = sector[part].astype(np.uint8)
+
+        def one(t: int) -> None:
+            inside, covered = cv2.copyTo(frames[t][part], keep), hidden[t][part]
             share = self._resized(covered.astype(np.float32))
             plain = self._resized(inside)
             if self.scale < 1.0:
-                visible = self._resized(inside * (1 - covered)[..., None].astype(np.float32))
+                visible = self._resized(cv2.copyTo(inside, 1 - covered).astype(np.float32))
                 clean = visible / np.maximum(1.0 - share, 1e-3)[..., None]
                 plain = np.where((share > HIDDEN_SHARE)[..., None], plain, np.rint(np.clip(clean, 0, 255)))
             small[t, :height, :width] = plain
             mask[t, :height, :width] = share > HIDDEN_SHARE
+
+        each(one, range(len(frames)) if wanted is None else np.flatnonzero(wanted))
         return small, mask
 
     def enlarge(self, small: np.ndarray) -> np.ndarray:

@@ -240,9 +240,7 @@ class _Static:
         )
 
     @staticmethod
-    def of(
-        some: np.ndarray, darkest: np.ndarray, fan: FanFit, seen: learned.Learned, options: FlowOptions
-    ) -> _Static:
+    def of(some: np.ndarray, darkest: np.ndarray, fan: FanFit, seen: learned.Learned, options: FlowOptions) -> _Static:
         ys, xs = np.nonzero(fan.sector.any(axis=1))[0], np.nonzero(fan.sector.any(axis=0))[0]
         ground = (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
         sector = fan.sector[ground]
