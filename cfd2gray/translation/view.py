@@ -19,7 +19,13 @@ HIDDEN_SHARE = 0.25
 APART = 0.2
 """Area, in shares of the largest, from which a separate piece of the sector is a sector of its own."""
 BUCKET = 32
-"""px: the area is rounded up to multiples of this, so that clips of similar size share a compilation."""
+"""px: the area is rounded up to multiples of this, so that clips of similar size share a compilation, but not beyond the frame:
+112 px stay 112."""
+
+
+def _up(size: int, multiple: int) -> int:
+    """``size`` rounded up to a multiple."""
+    return -(-size // multiple) * multiple
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +51,11 @@ class View:
         for axis, length in ((1, touched.shape[0]), (0, touched.shape[1])):
             found = np.flatnonzero(touched.any(axis=axis))
             spans.append((max(0, int(found[0]) - margin), min(length, int(found[-1]) + 1 + margin)))
-        multiple = max(BUCKET, weights.spec.multiple)
-        height, width = (-(-round((b - a) * scale) // multiple) * multiple for a, b in spans)
+        least = weights.spec.multiple
+        height, width = (
+            min(_up(round((b - a) * scale), max(BUCKET, least)), _up(round(length * scale), least))
+            for (a, b), length in zip(spans, touched.shape)
+        )
         return cls(rows=slice(*spans[0]), columns=slice(*spans[1]), scale=scale, height=height, width=width)
 
     @classmethod
