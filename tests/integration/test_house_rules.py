@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 INSTALLED_AS = {"configs": "cfd2gray.configs", "launch": "cfd2gray.launch", "benchmarks": "cfd2gray.benchmarks"}
 """Folders of the repository that are installed inside the package."""
 
-FLOOR = "schema geometry pixels files storage parallel mistakes"
+FLOOR = "schema geometry pixels files storage parallel threads mistakes"
 MAY_ENTER = {
     # data_pipeline, bottom-up: every room may also enter FLOOR
     "data_pipeline.readers": "",
