@@ -177,3 +177,16 @@ def test_the_site_in_a_browser_asks_nobody_else(site, tmp_path):
             )
             broken = "return [...document.images].filter(i => !i.naturalWidth).map(i => i.src)"
             assert page.script(broken) == []
+
+
+def test_the_slicer_module_compiles_and_its_command_parses():
+    """Slicer itself is not there: only what needs nothing of it is run."""
+    source = (ROOT / "docs" / "examples" / "slicer_cfd2gray.py").read_text()
+    assert len(source.splitlines()) <= 80
+    (function,) = [
+        n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == "translate_command"
+    ]
+    space = {}
+    exec(compile(ast.Module([function], []), "slicer", "exec"), space)
+    args = cli.build_parser().parse_args(space["translate_command"]("cfd2gray", "clip.dcm", "grey.npy")[1:])
+    assert args.confidence and args.out == pathlib.Path("grey.npy")
