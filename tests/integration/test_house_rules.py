@@ -38,6 +38,7 @@ MAY_ENTER = {
     "cfd2gray.pages": "data_pipeline.census",
     "cfd2gray.evaluation": "models metrics weights runtimes translation training pages data_pipeline",
     "cfd2gray.viewer": "weights runtimes translation pages data_pipeline.readers data_pipeline.screen",
+    "cfd2gray.dicomweb": "translation viewer data_pipeline.readers",
     "cfd2gray.launch": "models metrics losses weights runtimes translation training evaluation pages data_pipeline",
     "cfd2gray.benchmarks": "models metrics losses weights runtimes translation training launch pages data_pipeline",
 }
