@@ -15,7 +15,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-Value = Sequence[bytes] | Sequence[int] | Sequence[float]
+Value = Sequence[bytes] | Sequence[memoryview] | Sequence[int] | Sequence[float]
 
 _BYTES, _FLOAT, _INT = 1, 2, 3
 
