@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-aot test-newest test-cluster constraints lint clean
+.PHONY: demo test test-aot test-newest test-cluster constraints docs lint clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'cfd2gray needs Python 3.11 or newer; try make PYTHON=python3.11')"
@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 	$(BIN)/cfd2gray demo --workdir demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n $(WORKERS) tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests
 
 # The TPU compiler is 0.7 GB and would be found by every `import jax`, so it has an environment of its own.
 test-aot: pyproject.toml
@@ -46,10 +46,14 @@ constraints: $(VENV)/installed
 	  --python-version 3.12 --python-platform x86_64-manylinux_2_34) > constraints.new
 	mv constraints.new launch/constraints.txt
 
+# A site of the pages in docs/, in site/.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pyright --pythonpath $(BIN)/python
 
 clean:
-	rm -rf $(VENV) $(VENV)-aot $(VENV)-newest build *.egg-info
+	rm -rf $(VENV) $(VENV)-aot $(VENV)-newest build site *.egg-info
