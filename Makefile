@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-aot test-newest test-cluster constraints lint clean
+.PHONY: demo test test-aot test-newest test-cluster constraints docs lint clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'cfd2gray needs Python 3.11 or newer; try make PYTHON=python3.11')"
@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 	$(BIN)/cfd2gray demo --workdir demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n $(WORKERS) tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests
 
 # The TPU compiler is 0.7 GB and would be found by every `import jax`, so it has an environment of its own.
 test-aot: pyproject.toml
@@ -29,7 +29,8 @@ test-aot: pyproject.toml
 NEWEST ?= python3.13
 test-newest: pyproject.toml
 	test -d $(VENV)-newest || $(NEWEST) -m venv $(VENV)-newest
-	$(VENV)-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[test]'
+	$(VENV)-newest/bin/python -m pip install --quiet uv # pip tries old releases of everything for half an hour
+	$(VENV)-newest/bin/uv pip install --quiet --python $(VENV)-newest/bin/python --upgrade -e '.[test]'
 	$(VENV)-newest/bin/python -m pytest -n $(WORKERS) tests/configs tests/cfd2gray/models tests/cfd2gray/metrics \
 	  tests/cfd2gray/losses tests/cfd2gray/training
 
@@ -45,10 +46,14 @@ constraints: $(VENV)/installed
 	  --python-version 3.12 --python-platform x86_64-manylinux_2_34) > constraints.new
 	mv constraints.new launch/constraints.txt
 
+# A site of the pages in docs/, in site/.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pyright --pythonpath $(BIN)/python
 
 clean:
-	rm -rf $(VENV) $(VENV)-aot $(VENV)-newest build *.egg-info
+	rm -rf $(VENV) $(VENV)-aot $(VENV)-newest build site *.egg-info

@@ -174,7 +174,7 @@ def _html_sections(result: dict[str, Any]) -> list[blocks.Section]:
         anchor = section["name"].replace(" ", "-")
         sections.append(
             blocks.Section(
-                anchor=anchor, nav=section["name"], title=section["name"], lead=section["about"],
+                anchor=anchor, title=section["name"], lead=section["about"],
                 blocks=[blocks.Panel(blocks=parts)],
             )
         )  # fmt: skip

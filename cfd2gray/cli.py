@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from cfd2gray import __version__
-from cfd2gray.commands import archive, bench, card, export, judge, learn, readers, simulate, start, translate
+from cfd2gray.commands import archive, bench, card, export, judge, learn, readers, serve, simulate, start, translate
 from cfd2gray.commands.parsers import PROG, CommandParser, adder
 from cfd2gray.exit_codes import EXIT_INTERRUPTED, EXIT_MISTAKE, exit_code, leave_note
 from data_pipeline.mistakes import Mistake, named_mistakes
@@ -82,7 +82,7 @@ def _quiet_libraries(*, verbose: bool) -> None:
 
 
 GROUPS = (
-    ("translate", (translate, export)),
+    ("translate", (translate, serve, export)),
     ("make and look at data", (archive, simulate)),
     ("train", (learn,)),
     ("judge", (judge, card, readers)),

@@ -4,7 +4,7 @@
     cfd2gray train --config echo_256 --config.data.dir=records --workdir runs/echo_256
 
 Hardware: eight GPUs with 24 GB or more each, or a TPU v5e slice of eight chips. Reached: not run yet;
-`launch/README.md` has the memory and the predicted speed that the compiler gives for it.
+`docs/launch.md` has the memory and the predicted speed that the compiler gives for it.
 """
 
 import ml_collections

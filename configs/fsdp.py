@@ -3,7 +3,7 @@
     cfd2gray train --config fsdp --config.data.dir=records --workdir runs/fsdp
 
 Hardware: eight devices with 16 GB or more (`--config.mesh.fsdp=4` for four): what each holds of the state is an eighth.
-Reached: not run yet; `launch/README.md` has the memory and the predicted speed that the compiler gives for it.
+Reached: not run yet; `docs/launch.md` has the memory and the predicted speed that the compiler gives for it.
 """
 
 import ml_collections

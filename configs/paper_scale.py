@@ -2,9 +2,9 @@
 
     cfd2gray train --config paper_scale --config.data.dir=gs://BUCKET/records --workdir gs://BUCKET/runs/paper
 
-Hardware: TPU v5e-256 (topology 16x16, 64 hosts with four chips each). `launch/README.md` says how to get and start one.
+Hardware: TPU v5e-256 (topology 16x16, 64 hosts with four chips each). `docs/launch.md` says how to get and start one.
 Reached: not run yet. `python -m launch.aot --config paper_scale --topology v5e:16x16` compiles its steps for that
-slice on any computer; the table in `launch/README.md` has what it printed.
+slice on any computer; the table in `docs/launch.md` has what it printed.
 """
 
 import ml_collections

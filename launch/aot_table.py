@@ -1,6 +1,6 @@
-"""Puts what `launch.aot --json` found into the table of `launch/README.md`, between its two marks.
+"""Puts what `launch.aot --json` found into the table of `docs/launch.md`, between its two marks.
 
-python -m launch.aot_table --aot aot/*.json --date 2026-11-24 --page launch/README.md
+python -m launch.aot_table --aot aot/*.json --date 2026-11-24 --page docs/launch.md
 """
 
 from __future__ import annotations

@@ -32,6 +32,8 @@ HOST_RATE = 200e6
 STORAGE_RATE = 25e9
 """Bytes per second out of one bucket's region into Google's machines before a higher quota is asked for: 200 Gbit/s
 (docs.cloud.google.com/storage/quotas, "Bandwidth")."""
+STORED = 0.25
+"""Of a clip's bytes, as `cfd2gray pack` stores it (zstd) where it shrinks least: simulated noise. Real screens: 0.12."""
 GPU_COUNTS = (("h100", 1), ("h100", 8))
 CLIP_MEMORY = 3.7 * GIB
 """Of a further clip of 256 px on a chip: the difference between rows of 2 and 8 clips on v5p, as compiled."""
@@ -66,7 +68,7 @@ def _row(name: str, layout: str, chips: int, batch_size: int, rate: float, clip_
     chip = CHIPS[name]
     limits = {
         "chips": rate,
-        "storage": STORAGE_RATE / clip_bytes,
+        "storage": STORAGE_RATE / (STORED * clip_bytes),
         "cores": chips * chip.cores * HOST_RATE / clip_bytes,
     }
     limit = min(limits, key=lambda what: limits[what])
@@ -80,7 +82,7 @@ def _row(name: str, layout: str, chips: int, batch_size: int, rate: float, clip_
         "limit": limit,
         "minutes": 60 * hours,
         "dollars": hours * chips * chip.price,
-        "bytes": limits[limit] * clip_bytes,
+        "bytes": limits[limit] * STORED * clip_bytes,
         "cores": limits[limit] * clip_bytes / HOST_RATE,
     }
 
@@ -143,10 +145,10 @@ Assumptions:
   128 px ([gpu.md](gpu.md)); batch of 8 a GPU, memory by the slope of TPU rows.
 - Prices: approximate on-demand list prices of 2025 an hour and chip
   ({", ".join(f"{c.name} ${c.price:.2f}" for c in CHIPS.values())}); they change.
-- Data: {clip_bytes / 1e6:.1f} MB a clip unpacked (colour, truth, strata, labels), as `--encoding raw` stores it;
-  zstd halves that and costs cores. Records are fetched whole from a bucket: clips of {2 * frames} frames double
-  what is read. A core is assumed to decode and augment {HOST_RATE / 1e6:.0f} MB/s (zstd
-  alone: 830 measured).
+- Data: {clip_bytes / 1e6:.1f} MB a clip unpacked (colour, truth, strata, labels), of which `pack`'s zstd keeps {STORED:.0%}
+  (measured on simulated clips, whose noise shrinks least; `--encoding raw` needs all of it). Records are fetched whole
+  from a bucket: clips of {2 * frames} frames double what is read. A core is assumed to decode and augment
+  {HOST_RATE / 1e6:.0f} MB/s unpacked (zstd alone: 830 measured).
 - Storage: {STORAGE_RATE / 1e9:.0f} GB/s, the usual quota of a region's buckets, which Google raises when asked; data on
   the hosts' own disks has no such limit.
 - Checkpoints, evaluation and compilation are not in it.

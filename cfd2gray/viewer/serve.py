@@ -52,7 +52,7 @@ def view(
     if source is not None and not standard and not source.exists():
         raise ValueError(f"{source} is not there; name a clip or a folder, or - for standard input")
     folder = source if source is not None and source.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="cfd2gray-view-") as scratch, _listening(port) as listener:
+    with tempfile.TemporaryDirectory(prefix="cfd2gray-view-") as scratch, listening(port) as listener:
         desk = Desk(open_translator, pathlib.Path(scratch), folder=folder)
         first = ""
         if standard:
@@ -69,12 +69,13 @@ def view(
         if browser:
             _open_in_browser(address, pathlib.Path(scratch))
         try:
-            _serve(app, listener)
+            run_until_stopped(app, listener)
         finally:
             desk.close()
 
 
-def _serve(app: object, listener: socket.socket) -> None:
+def run_until_stopped(app: object, listener: socket.socket) -> None:
+    """Answer until this process is interrupted or terminated."""
     options = {"access_log": False, "log_level": "warning", "server_header": False, "proxy_headers": False}
     server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=2, lifespan="off", **options))
     before = signal.getsignal(signal.SIGTERM)
@@ -90,13 +91,18 @@ def _serve(app: object, listener: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def _listening(port: int) -> Iterator[socket.socket]:
-    with socket.socket() as listener:
+def listening(port: int, host: str = LOOPBACK) -> Iterator[socket.socket]:
+    """A socket that takes connections from now on; port 0 is any free one.
+
+    Raises:
+      ValueError: For an address that cannot be had.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((LOOPBACK, port))
+            listener.bind((host, port))
         except (OSError, OverflowError) as error:
-            raise ValueError(f"--port {port} cannot be had ({error}); leave it out for any free one") from error
+            raise ValueError(f"--port {port} of {host} cannot be had ({error}); --port 0 is any free one") from error
         listener.listen()  # from now on whoever was given the address may ask, and waits until there is an answer
         yield listener
 

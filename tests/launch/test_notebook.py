@@ -22,6 +22,13 @@ def test_outputs_are_stripped_and_the_file_is_valid():
             assert not cell.outputs and cell.execution_count is None
 
 
+def test_a_result_comes_first():
+    """Nothing but the installation stands before the first player, and after it comes one's own clip."""
+    code = [cell for cell in nbformat.read(PATH, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.id for cell in code[:3]] == ["install", "translate", "own"] and "result.show()" in code[1].source
+    assert "command(" not in code[1].source and "simulate" not in code[1].source
+
+
 def test_every_cell_runs(tmp_path, monkeypatch):
     small = {key: value for key, value in _TINY.items() if key.startswith(("model.", "discriminator.", "log."))}
     small |= {"data.batch_size": 2, "eval.bootstrap": 100, "train.warmup_anatomy": 1, "checkpoint.every": 2}
@@ -32,14 +39,14 @@ def test_every_cell_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
     notebook = nbformat.read(PATH, as_version=4)
     own = next(cell for cell in notebook.cells if cell.id == "own")
-    own.source = "os.environ['CFD2GRAY_NOTEBOOK_OWN'] = str(clip)\n" + own.source
+    own.source = "os.environ['CFD2GRAY_NOTEBOOK_OWN'] = str(CLIP)\n" + own.source
     for time in ("first", "second"):
         client = nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", cwd=os.fspath(PATH.parents[1]))
         client.execute()
         told = {cell.id: "".join(_texts(cell)) for cell in notebook.cells if cell.cell_type == "code"}
         assert "accelerator: none" in told["install"]
-        assert "(12, 128, 128)" in told["translate"]
-        assert "<iframe" in told["look"] and "<iframe" in told["own"], "players"
+        assert "30 frames 320x320" in told["translate"]
+        assert "<iframe" in told["translate"] and "<iframe" in told["own"], "players"
         assert "done at step 2" in told["train"]
         assert ("compiling" in told["train"]) == (time == "first"), "what is trained is not trained again"
         assert "model" in told["evaluate"] and "luma" in told["evaluate"] and "<iframe srcdoc=" in told["evaluate"]

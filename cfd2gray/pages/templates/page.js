@@ -132,7 +132,8 @@
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
     const onButton = event.target.tagName === "BUTTON" || event.target.tagName === "A" || event.target.tagName === "SUMMARY";
     if (event.key === "t") return toggleTheme();
-    if (!players.length) return;
+    const scrolls = /^Arrow/.test(event.key) && event.target.scrollWidth > event.target.clientWidth;  // a wide table has the focus
+    if (!players.length || (scrolls && event.target.matches(".scroll"))) return;
     const actions = {
       " ": () => players[current].toggle(), ArrowRight: () => players[current].seek(1),
       ArrowLeft: () => players[current].seek(-1), n: () => select(current + 1, true), p: () => select(current - 1, true),

@@ -5,7 +5,9 @@
 
 import base64
 import contextlib
+import importlib.util
 import json
+import pathlib
 import shutil
 import socket
 import subprocess
@@ -103,6 +105,31 @@ def browser(downloads, *, size=(1280, 900), dark=False):
     finally:
         driver.terminate()
         driver.wait(10)
+
+
+RULES = """
+const done = arguments[0], tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+const told = (rule) => [rule.id, rule.nodes.map((node) => `${node.target}: ${node.failureSummary}`)];
+axe.run({runOnly: tags}).then((found) => done(found.violations.map(told)));
+"""
+
+
+@contextlib.contextmanager
+def as_wide_as(chrome, width):
+    """The window of a screen of ``width`` px."""
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 400}
+    chrome._call("POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": size})
+    try:
+        yield
+    finally:
+        chrome._call("POST", "/goog/cdp/execute", {"cmd": "Emulation.clearDeviceMetricsOverride", "params": {}})
+
+
+def violations(chrome):
+    """What axe-core, the rules that Lighthouse's accessibility score is made of, finds wrong in the open page."""
+    (folder,) = importlib.util.find_spec("axe_core_python").submodule_search_locations
+    chrome.script(pathlib.Path(folder, "axe.min.js").read_text())
+    return chrome._call("POST", "/execute/async", {"script": RULES, "args": []})
 
 
 def _request(method, url, body=None):

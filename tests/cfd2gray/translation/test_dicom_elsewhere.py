@@ -1,12 +1,8 @@
 """DICOM results judged by others: the standard's rules as dciodvfy knows them, and an Orthanc server."""
 
 import json
-import pathlib
 import shutil
-import socket
 import subprocess
-import time
-import urllib.error
 import urllib.request
 
 import numpy as np
@@ -17,11 +13,9 @@ from cfd2gray.translation.output.dicom import ENCODINGS, growing_dicom
 from cfd2gray.translation.output.dicom_modules import Statement
 from data_pipeline.readers import read_clip
 from data_pipeline.screen.deidentify import KeyedHasher
+from tests.cfd2gray.translation.orthanc_server import PLUGIN, orthanc_server
 from tests.cfd2gray.translation.test_dicom_out import OPTIONS, grey, source
 from tests.cfd2gray.translation.written_dicom import write_dicom
-
-ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
-PLUGIN = pathlib.Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 def written(path, *, encoding="explicit", synthetic=True, with_source=True, **said):
@@ -71,35 +65,8 @@ def test_an_independent_validator_finds_no_error(tmp_path, with_source, syntheti
 
 @pytest.fixture(scope="module")
 def orthanc(tmp_path_factory):
-    if not ORTHANC:
-        pytest.skip("Orthanc is not installed")
-    folder = tmp_path_factory.mktemp("orthanc")
-    ports = []
-    for _ in range(2):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports.append(probe.getsockname()[1])
-    settings = {
-        "HttpPort": ports[0], "DicomPort": ports[1], "StorageDirectory": str(folder / "db"), "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False, "Plugins": [str(PLUGIN)] if PLUGIN.exists() else [], "DicomWeb": {"Enable": True},
-    }  # fmt: skip
-    (folder / "orthanc.json").write_text(json.dumps(settings))
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen([ORTHANC, str(folder / "orthanc.json")], stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{ports[0]}"
-    try:
-        for _ in range(150):
-            if server.poll() is not None:
-                pytest.skip("Orthanc does not start here")
-            try:
-                urllib.request.urlopen(f"{address}/system", timeout=5).read()
-                break
-            except OSError:
-                time.sleep(0.2)
+    with orthanc_server(tmp_path_factory.mktemp("orthanc")) as address:
         yield address
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 @pytest.mark.parametrize("encoding", list(ENCODINGS))
