@@ -16,8 +16,10 @@ def each(work: Callable[..., Any], *items: Iterable[Any]) -> list[Any]:
 
     ``work`` must not come here again: it would wait for itself.
     """
-    threads = cv2.getNumThreads()
-    return list((_pool(os.getpid(), threads).map if threads > 1 else map)(work, *items))
+    jobs, threads = list(zip(*items)), cv2.getNumThreads()
+    if min(len(jobs), threads) < 2:
+        return [work(*job) for job in jobs]
+    return list(_pool(os.getpid(), threads).map(lambda job: work(*job), jobs))
 
 
 @functools.cache

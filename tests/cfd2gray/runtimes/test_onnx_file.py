@@ -1,5 +1,6 @@
 """Graphs compute what JAX does: the shipped ones, and those of any network of the package."""
 
+import collections
 import dataclasses
 import pathlib
 import shutil
@@ -17,6 +18,7 @@ from onnx import helper
 
 from cfd2gray.cli import main
 from cfd2gray.models.generator import Generator
+from cfd2gray.models.layers import activation, depth_to_space, space_to_depth
 from cfd2gray.models.pure import fresh_params
 from cfd2gray.runtimes.graph import Graph, Value, straight
 from cfd2gray.runtimes.kinds import CLIP, STREAM
@@ -71,6 +73,11 @@ FUNCTIONS = {
     "sums": lambda x: x.sum(axis=(1, 3)) + x.max(axis=(1, 3)),
     "scan": lambda x: jax.lax.scan(lambda c, y: (0.5 * c + y, c * y), jnp.zeros(x.shape[1:]), x, reverse=True)[1],
     "attention": lambda x: jnp.einsum("btij,btkj->btik", x, x) @ x,
+    "units": lambda x: jnp.concatenate([x[None], x[None] + x[:1, None, :1]], axis=0).max(axis=0) * x[:, :, None, 1],
+    "single": lambda x: jnp.broadcast_to(x[:1, :, :1], x.shape) + jnp.stack([x, x[..., :1] * x], axis=2)[:, :, 1],
+    "blocks": lambda x: depth_to_space(
+        activation(space_to_depth(jnp.concatenate([jnp.concatenate([x, x], 1)] * 2, 2)))[None]
+    )[0],
     "mixed": lambda x: jnp.concatenate([x, jnp.broadcast_to(x[:, :1], x.shape), jnp.ones_like(x)], axis=1),
 }
 
@@ -82,6 +89,15 @@ def test_functions_are_written_as_jax_computes_them(name, symbols):
         symbols = "a, b, c, 7"
     x = np.random.default_rng(0).normal(size=(2, 5, 6, 7)).astype(np.float32)
     np.testing.assert_allclose(run(FUNCTIONS[name], x, symbols=symbols), FUNCTIONS[name](x), rtol=1e-5, atol=1e-5)
+
+
+def test_layers_follow_each_other_without_copies():
+    """Folding time into the batch is no operator, and blocks of pixels are one: runtimes keep their own layout."""
+    graph = onnx.load(load_pretrained().file.with_suffix(".clip.onnx"), load_external_data=False).graph
+    kinds = collections.Counter(node.op_type for node in graph.node)
+    convolved = {name for node in graph.node if node.op_type == "Conv" for name in node.input[:1]}
+    assert not [n.name for n in graph.node if n.op_type in ("Reshape", "Transpose") and n.output[0] in convolved]
+    assert (kinds["SpaceToDepth"], kinds["DepthToSpace"]) == (5, 6)
 
 
 def test_convolutions_of_every_kind_and_leaky_relu_as_one_operator():

@@ -5,6 +5,8 @@ from scipy import ndimage
 
 from cfd2gray.runtimes.windows import lanes_for, run_windows
 from cfd2gray.translation.composite import blend_weights, composite
+from cfd2gray.translation.view import View
+from cfd2gray.weights.pretrained import load_pretrained
 
 RADIUS = 3
 
@@ -77,3 +79,11 @@ def test_untouched_pixels_are_passed_bit_for_bit():
 def test_short_clips_are_not_divided_among_more_devices_than_pay():
     assert [lanes_for(frames, 4) for frames in (1, 7, 8, 16, 32, 1000)] == [1, 1, 1, 2, 4, 4]
     assert lanes_for(1000, 1) == 1
+
+
+@pytest.mark.parametrize("size, wanted", [(112, (112, 112)), (120, (128, 128)), (200, (160, 128))])
+def test_areas_are_rounded_up_within_the_frame(size, wanted):
+    touched = np.zeros((size, size), bool)
+    touched[24 : min(120, size - 24), 24 : min(100, size - 24)] = True  # 24 px of context around it
+    view = View.around(touched, np.ones_like(touched), load_pretrained())
+    assert (view.height, view.width) == wanted
