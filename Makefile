@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 	$(BIN)/cfd2gray demo --workdir demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n $(WORKERS) tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests
 
 # The TPU compiler is 0.7 GB and would be found by every `import jax`, so it has an environment of its own.
 test-aot: pyproject.toml
@@ -29,7 +29,8 @@ test-aot: pyproject.toml
 NEWEST ?= python3.13
 test-newest: pyproject.toml
 	test -d $(VENV)-newest || $(NEWEST) -m venv $(VENV)-newest
-	$(VENV)-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[test]'
+	$(VENV)-newest/bin/python -m pip install --quiet uv # pip tries old releases of everything for half an hour
+	$(VENV)-newest/bin/uv pip install --quiet --python $(VENV)-newest/bin/python --upgrade -e '.[test]'
 	$(VENV)-newest/bin/python -m pytest -n $(WORKERS) tests/configs tests/cfd2gray/models tests/cfd2gray/metrics \
 	  tests/cfd2gray/losses tests/cfd2gray/training
 

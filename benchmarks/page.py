@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import textwrap
 from typing import Any
 
@@ -131,7 +132,8 @@ def _machine_lines(result: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def write(path: pathlib.Path, results: list[dict[str, Any]], *, title: str = "Benchmarks") -> None:
-    """Write ``path``, ``.html`` or ``.md``; plots of the latter lie beside it as ``STEM_SECTION.svg``.
+    """Write ``path``, ``.html`` or ``.md``; plots of the latter lie beside it as ``STEM_SECTION.svg``, and what it holds of
+    earlier runs stays, but for the sections that were measured again.
 
     Args:
       results: Each of `suite.run`, with the ``command`` that made it.
@@ -146,7 +148,8 @@ def write(path: pathlib.Path, results: list[dict[str, Any]], *, title: str = "Be
             eyebrow="Speed",
         )  # fmt: skip
     elif path.suffix == ".md":
-        text = _markdown(path, results, title)
+        names = {section["name"] for result in results for section in result["sections"]}
+        text = "\n".join([_markdown(path, results, title), *_earlier(path, names)])
         with atomic_path(path) as temporary:
             temporary.write_text(text)
     else:
@@ -171,7 +174,7 @@ def _html_sections(result: dict[str, Any]) -> list[blocks.Section]:
         anchor = section["name"].replace(" ", "-")
         sections.append(
             blocks.Section(
-                anchor=anchor, nav=section["name"], title=section["name"], lead=section["about"],
+                anchor=anchor, title=section["name"], lead=section["about"],
                 blocks=[blocks.Panel(blocks=parts)],
             )
         )  # fmt: skip
@@ -210,6 +213,16 @@ def _markdown(path: pathlib.Path, results: list[dict[str, Any]], title: str) -> 
                 for line in notes:
                     lines += _wrapped(f"- {line}", indent="  ")
     return "\n".join(lines) + "\n"
+
+
+def _earlier(path: pathlib.Path, again: set[str]) -> list[str]:
+    """The runs of the page at ``path``, if there is one, without the sections ``again``."""
+    kept = []
+    for run in re.split(r"^(?=Made by `)", path.read_text(), flags=re.MULTILINE)[1:] if path.exists() else ():
+        head, *sections = re.split(r"^(?=## )", run, flags=re.MULTILINE)
+        left = [section for section in sections if section.splitlines()[0].removeprefix("## ") not in again]
+        kept += ["".join([head, *left])] if left else []
+    return kept
 
 
 def _wrapped(text: str, *, indent: str = "") -> list[str]:

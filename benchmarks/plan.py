@@ -10,7 +10,6 @@ from cfd2gray.benchmarks.process import Contender, run_paired
 from cfd2gray.benchmarks.section import Section
 from cfd2gray.benchmarks.work import Task
 
-NETWORKS = "cfd2gray.benchmarks.networks:"
 TORCH = ("PyTorch eager", "PyTorch compiled")
 
 
@@ -51,6 +50,12 @@ def measure(section: Section, plan: Plan, contenders: list[Contender], pairs: li
     run = run_paired(contenders, rounds=plan.rounds, block_s=plan.block_s)
     section.load = (before, machine.load())
     section.add(run, pairs, plan.peaks.best(machine.probe(seconds=1.0)))  # before and after, whichever was calmer
+
+
+def ours(name: str, work: str, task: dict[str, Any], *, cores: bool = False, **more: Any) -> Contender:
+    """A function of `cfd2gray.benchmarks.networks` on ``task``."""
+    target = f"cfd2gray.benchmarks.networks:{work}"
+    return Contender(name=name, target=target, options={"task": task, **more}, cores=cores)
 
 
 def torch_peers(work: str, task: dict[str, Any]) -> list[Contender]:

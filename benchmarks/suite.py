@@ -11,7 +11,7 @@ from typing import Any
 
 from cfd2gray.benchmarks import machine, memory, reading
 from cfd2gray.benchmarks.diffusion import latent_cost
-from cfd2gray.benchmarks.plan import NETWORKS, Plan, measure, naive_peer, torch_peers
+from cfd2gray.benchmarks.plan import Plan, measure, naive_peer, ours, torch_peers
 from cfd2gray.benchmarks.process import Contender
 from cfd2gray.benchmarks.section import Section
 from cfd2gray.benchmarks.translation_topics import files, translate
@@ -28,13 +28,10 @@ def train(plan: Plan) -> Iterator[Section]:
     )
     task = plan.task.options()
     contenders = [
-        Contender(name="update", target=NETWORKS + "train_step", options={"task": task}, cores=True),
-        Contender(name="update, one device", target=NETWORKS + "train_step", options={"task": task}),
-        Contender(
-            name="update, anatomy warm-up", target=NETWORKS + "train_step", options={"task": task, "with_critics": False},
-            cores=True,
-        ),
-    ]  # fmt: skip
+        ours("update", "train_step", task, cores=True),
+        ours("update, one device", "train_step", task),
+        ours("update, anatomy warm-up", "train_step", task, cores=True, with_critics=False),
+    ]
     if plan.peers:
         contenders += [*torch_peers("train_step", task), naive_peer("update, obvious JAX layers", "train_step", task)]
     rivals = ("update, one device", "PyTorch eager", "PyTorch compiled", "update, obvious JAX layers")
@@ -48,10 +45,7 @@ def train(plan: Plan) -> Iterator[Section]:
         unit="frames",
         settings=plan.settings(batch=plan.task.load().data.batch_size),
     )
-    contenders = [
-        Contender(name="forward", target=NETWORKS + "network", options={"task": task}),
-        Contender(name="gradient", target=NETWORKS + "gradient", options={"task": task}),
-    ]
+    contenders = [ours("forward", "network", task), ours("gradient", "gradient", task)]
     if plan.peers:
         contenders.append(naive_peer("gradient, obvious JAX layers", "gradient", task))
     pairs = [("forward", "gradient"), ("gradient", "gradient, obvious JAX layers")]
@@ -81,16 +75,16 @@ def read(plan: Plan) -> Iterator[Section]:
             reading.pack_clips(
                 pathlib.Path(folder) / encoding, clips=clips, frames=frames, size=size, encoding=encoding
             )
-        raw, zstd, ours = f"{folder}/raw", f"{folder}/zstd", "cfd2gray.benchmarks.reading:"
+        raw, zstd, here = f"{folder}/raw", f"{folder}/zstd", "cfd2gray.benchmarks.reading:"
         contenders = [
-            Contender(name="Grain, raw", target=ours + "by_grain", options={"folder": raw, "threads": threads}),
-            Contender(name="Grain, zstd", target=ours + "by_grain", options={"folder": zstd, "threads": threads}),
+            Contender(name="Grain, raw", target=here + "by_grain", options={"folder": raw, "threads": threads}),
+            Contender(name="Grain, zstd", target=here + "by_grain", options={"folder": zstd, "threads": threads}),
             Contender(
                 name="loader, raw",
-                target=ours + "by_loader",
+                target=here + "by_loader",
                 options={"folder": raw, "frames": frames, "size": size, "threads": threads},
             ),
-            Contender(name="read() alone", target=ours + "by_page_cache", options={"folder": raw, "clips": clips}),
+            Contender(name="read() alone", target=here + "by_page_cache", options={"folder": raw, "clips": clips}),
         ]
         if plan.peers:
             options = {"folder": raw, "threads": threads}
@@ -134,7 +128,7 @@ def baseline_diffusion(plan: Plan) -> Iterator[Section]:
         settings=plan.settings(batch=1),
     )
     task = dataclasses.replace(plan.task, batch=1).options()
-    contenders = [Contender(name="generator", target=NETWORKS + "network", options={"task": task})]
+    contenders = [ours("generator", "network", task)]
     for steps, guidance in SAMPLED:
         options = {"task": task, "steps": steps, "guidance": guidance}
         name = f"diffusion {steps}" + (" guided" if guidance != 1.0 else "")

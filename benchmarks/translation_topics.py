@@ -8,7 +8,7 @@ import statistics
 import tempfile
 from collections.abc import Iterator
 
-from cfd2gray.benchmarks.plan import NETWORKS, TORCH, Plan, measure, naive_peer, torch_peers
+from cfd2gray.benchmarks.plan import TORCH, Plan, measure, naive_peer, ours, torch_peers
 from cfd2gray.benchmarks.process import Contender, facts_of
 from cfd2gray.benchmarks.section import Section
 from cfd2gray.benchmarks.translation import write_screen
@@ -46,9 +46,9 @@ def translate(plan: Plan) -> Iterator[Section]:
         for name, (runtime, precision) in graphs.items()
     ]  # fmt: skip
     contenders += [
-        Contender(name="JAX", target=NETWORKS + "network", options={"task": options}),
-        Contender(name="JAX per core", target=NETWORKS + "network_in_windows", options={"task": options}, cores=True),
-        Contender(name="JAX, streaming", target=NETWORKS + "stream_frame", options={"task": options}),
+        ours("JAX", "network", options),
+        ours("JAX per core", "network_in_windows", options, cores=True),
+        ours("JAX, streaming", "stream_frame", options),
     ]
     if plan.peers:
         half = dataclasses.replace(task, overrides=(*task.overrides, "model.dtype=bfloat16")).options()

@@ -41,8 +41,11 @@ def run_folder(place: str | os.PathLike[str], what: str = "--workdir") -> RunFol
         missing = [name for name in ("gcsfs", "google.cloud.storage") if not _installed(name)]
         if missing:
             raise Mistake(f"{what} {text} needs {' and '.join(missing)}; pip install 'cfd2gray[gcs]'")
+        import fsspec
         from etils import epath
 
+        # TensorStore and other processes write too: a remembered listing would miss, or keep, what they changed.
+        fsspec.config.conf.setdefault("gs", {})["use_listings_cache"] = False
         return epath.Path(f"gs://{bucket[1].rstrip('/')}")
     scheme = text.partition(":/")[0]
     if scheme in EXTRAS:

@@ -17,12 +17,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import pebble
-import rich.console
-import rich.progress
+
+if TYPE_CHECKING:
+    import rich.progress
 
 IN_FLIGHT = 2
 """Messages with jobs submitted per worker: bounds what waits in memory, hides uneven lengths."""
@@ -108,26 +109,24 @@ def run_ordered(
 
 def progress_bar(unit: str, *, show: bool | None = None) -> rich.progress.Progress:
     """A bar with count, rate and remaining time on standard error; by default only where a person watches."""
+    import rich.console  # late: workers show no bar
+    import rich.progress
+
+    class Rate(rich.progress.ProgressColumn):
+        def render(self, task: rich.progress.Task) -> str:
+            speed = task.finished_speed or task.speed
+            return f"{speed:,.{1 if speed < 100 else 0}f} {unit}/s" if speed else f"- {unit}/s"
+
     console = rich.console.Console(stderr=True)
     return rich.progress.Progress(
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(),
         rich.progress.MofNCompleteColumn(),
-        _Rate(unit),
+        Rate(),
         rich.progress.TimeRemainingColumn(),
         console=console,
         disable=not (console.is_terminal if show is None else show),
     )
-
-
-class _Rate(rich.progress.ProgressColumn):
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self.unit = unit
-
-    def render(self, task: rich.progress.Task) -> str:
-        speed = task.finished_speed or task.speed
-        return f"{speed:,.{1 if speed < 100 else 0}f} {self.unit}/s" if speed else f"- {self.unit}/s"
 
 
 def _here(function, arguments) -> Iterator[tuple[Any, Outcome]]:

@@ -172,6 +172,16 @@ class PairRecord:
     def domain(self) -> str:
         return VIEW_DOMAIN[self.view]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Frames, height and width."""
+        return self.strata.shape
+
+    def at(self, time: slice | np.ndarray) -> PairRecord:
+        """The pair with the frames at ``time`` alone."""
+        arrays = {name: getattr(self, name)[time] for name in ("cfd", "grey", "strata", "labels")}
+        return dataclasses.replace(self, **arrays)
+
 
 BATCH_KEYS = ("cfd", "grey", "strata", "hidden", "labels", "view", "domain", "shared", "index", "mask")
 """Arrays of a batch, all with a leading batch axis N (see `data_pipeline.loading.transforms.to_example`):

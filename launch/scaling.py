@@ -23,7 +23,8 @@ from data_pipeline.files import write_atomically
 CLIPS = 54_975
 """Training videos of Tomic et al., arXiv 2511.03255."""
 GPU_SHARE = 0.25
-"""Share of its bfloat16 peak that a GPU is assumed to reach over a whole step of both networks, VGG included."""
+"""Share of its data sheet's bfloat16 peak that a GPU reaches over a whole step of both networks, VGG included: .247 on an
+H200 at 128 px (docs/gpu.md)."""
 OVERHEAD = 1.3
 """A step takes this much longer than the roofline: kernels below their peak, starting them, gaps between steps."""
 HOST_RATE = 200e6
@@ -31,6 +32,8 @@ HOST_RATE = 200e6
 STORAGE_RATE = 25e9
 """Bytes per second out of one bucket's region into Google's machines before a higher quota is asked for: 200 Gbit/s
 (docs.cloud.google.com/storage/quotas, "Bandwidth")."""
+STORED = 0.25
+"""Of a clip's bytes, as `cfd2gray pack` stores it (zstd) where it shrinks least: simulated noise. Real screens: 0.12."""
 GPU_COUNTS = (("h100", 1), ("h100", 8))
 CLIP_MEMORY = 3.7 * GIB
 """Of a further clip of 256 px on a chip: the difference between rows of 2 and 8 clips on v5p, as compiled."""
@@ -65,7 +68,7 @@ def _row(name: str, layout: str, chips: int, batch_size: int, rate: float, clip_
     chip = CHIPS[name]
     limits = {
         "chips": rate,
-        "storage": STORAGE_RATE / clip_bytes,
+        "storage": STORAGE_RATE / (STORED * clip_bytes),
         "cores": chips * chip.cores * HOST_RATE / clip_bytes,
     }
     limit = min(limits, key=lambda what: limits[what])
@@ -79,7 +82,7 @@ def _row(name: str, layout: str, chips: int, batch_size: int, rate: float, clip_
         "limit": limit,
         "minutes": 60 * hours,
         "dollars": hours * chips * chip.price,
-        "bytes": limits[limit] * clip_bytes,
+        "bytes": limits[limit] * STORED * clip_bytes,
         "cores": limits[limit] * clip_bytes / HOST_RATE,
     }
 
@@ -124,8 +127,8 @@ def page(results: Sequence[Mapping[str, Any]], *, date: str) -> str:
     versions = ", ".join(sorted({result["jax"] for result in results}))
     return f"""# What an epoch takes
 
-Made on {date} with JAX {versions} by `python -m launch.scaling`. **Measured rows: none yet**; what is measured on CPUs is in
-[benchmarks.md](benchmarks.md), and [gpu.md](gpu.md) waits for a GPU. All below is **predicted**.
+Made on {date} with JAX {versions} by `python -m launch.scaling`. **Measured rows: none of this size**; CPUs are measured in
+[benchmarks.md](benchmarks.md), one GPU at 128 px in [gpu.md](gpu.md). All below is **predicted**.
 
 An epoch is {CLIPS:,} clips, as many as the paper trained on, of {frames} frames of {size} x {size} px, with the networks
 and losses of `configs/{config}.py` (both players and VGG; the anatomy warm-up costs about half).
@@ -138,14 +141,14 @@ Assumptions:
 
 - TPU steps: the compiler's FLOPs and bytes for that slice against the published peaks in `launch/chips.py`:
   max(work, memory) + links, times {OVERHEAD} for everything that misses its peak.
-- GPU steps: {flops / 1e12:.2f} TFLOP a clip at {GPU_SHARE:.0%} of the bfloat16 peak, until one was measured; batch of 8 a GPU,
-  memory by the slope of TPU rows.
+- GPU steps: {flops / 1e12:.2f} TFLOP a clip at {GPU_SHARE:.0%} of the bfloat16 peak, as measured on an H200 at
+  128 px ([gpu.md](gpu.md)); batch of 8 a GPU, memory by the slope of TPU rows.
 - Prices: approximate on-demand list prices of 2025 an hour and chip
   ({", ".join(f"{c.name} ${c.price:.2f}" for c in CHIPS.values())}); they change.
-- Data: {clip_bytes / 1e6:.1f} MB a clip unpacked (colour, truth, strata, labels), as `--encoding raw` stores it;
-  zstd halves that and costs cores. Records are fetched whole from a bucket: clips of {2 * frames} frames double
-  what is read. A core is assumed to decode and augment {HOST_RATE / 1e6:.0f} MB/s (zstd
-  alone: 830 measured).
+- Data: {clip_bytes / 1e6:.1f} MB a clip unpacked (colour, truth, strata, labels), of which `pack`'s zstd keeps {STORED:.0%}
+  (measured on simulated clips, whose noise shrinks least; `--encoding raw` needs all of it). Records are fetched whole
+  from a bucket: clips of {2 * frames} frames double what is read. A core is assumed to decode and augment
+  {HOST_RATE / 1e6:.0f} MB/s unpacked (zstd alone: 830 measured).
 - Storage: {STORAGE_RATE / 1e9:.0f} GB/s, the usual quota of a region's buckets, which Google raises when asked; data on
   the hosts' own disks has no such limit.
 - Checkpoints, evaluation and compilation are not in it.

@@ -166,6 +166,7 @@ def run_one(sweep: Sweep, run: Run, workdir: pathlib.Path, *, evaluate: bool, gp
     result = sweep_table.read_result(folder)
     if sweep.search:
         search.tell(workdir, run.number, result)
+    sweep_table.write_hparams(folder, run.overrides | ({"setting": run.setting} if run.setting else {}), result)
     write_json(folder / DONE, result)
     return 0
 
@@ -261,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.workdir = only_here(args.workdir, "--workdir")
             return _act(args, common)
     except (ValueError, OSError) as error:
-        print(f"launch.sweep: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"cfd2gray sweep: {' '.join(str(error).split())}", file=sys.stderr)
         return exit_code(error)
 
 

@@ -17,11 +17,12 @@ from typing import Any
 
 from cfd2gray.launch import search
 
+from cfd2gray.config import flatten, from_json
 from cfd2gray.pages.blocks import Cell, Chart, Panel, Section, Table, Text
 from cfd2gray.pages.charts import parallel_plot
 from cfd2gray.pages.markdown import markdown_table
 from cfd2gray.pages.page import write_page
-from cfd2gray.training.writer import read_history
+from cfd2gray.training.writer import read_history, tensorboard_writer, warn_only
 from data_pipeline.files import atomic_path, write_atomically, write_json
 
 _SHOWN = ("loss/total", "val/ssim_frame", "val/ssim_flow", "val/flicker_ratio_flow", "val/texture_std_ratio_flow")
@@ -51,6 +52,22 @@ def read_result(folder: pathlib.Path) -> dict[str, Any]:
         result = json.loads(evaluation.read_text())
         found |= {"test/clips": result["n_clips"]} | _scores(result)
     return found
+
+
+def write_hparams(folder: pathlib.Path, settings: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    """What a run changed and how it ended, beside its curves: ``tensorboard --logdir SWEEP`` then has an HPARAMS page.
+
+    Nothing where the run itself wrote no TensorBoard files (``log.tensorboard``).
+    """
+    if not flatten(from_json((folder / "config.json").read_text()))["log.tensorboard"]:
+        return
+    with warn_only("TensorBoard"):
+        board = tensorboard_writer(folder / "tensorboard")
+        if board is not None:
+            known = bool | int | float | str
+            board.write_hparams({key: v if isinstance(v, known) else repr(v) for key, v in settings.items()})
+            board.write_scalars(result.get("step", 0), {key: v for key, v in result.items() if key != "step"})
+            board.close()
 
 
 def _scores(result: Mapping[str, Any]) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import functools
 import hmac
 import os
@@ -134,7 +133,8 @@ def _jobs(args: argparse.Namespace, key: bytes, *, out: str | None = None) -> Se
     jobs = archive_jobs(listing.items, key=key, paint_seeds=range(args.paint), salvage=args.salvage, limits=limits)
     if not args.weak:
         return jobs
-    kept = f"{out.rstrip('/')}.census" if out and "://" not in out else None
+    own = f"-{args.part[0]}-of-{args.part[1]}" if args.part else ""  # parts of one archive run at one time
+    kept = f"{out.rstrip('/')}.census{own}" if out and "://" not in out else None
     options = CensusOptions(salvage=args.salvage, follow_links=follow)
     seen = look_at(listing.items, args.archive, out_dir=kept, key=key, options=options, **_manner(args))
     return [*jobs, *weak_jobs(listing.items, seen.rows, hasher=KeyedHasher(key), limits=limits)]
@@ -230,9 +230,8 @@ def _call(job: Any, *, whole: bool) -> tuple[tuple[str, ...], list[bytes]]:
 def _middle(pair: Any) -> bytes:
     from data_pipeline.records.example import encode
 
-    frame = slice(len(pair.cfd) // 2, len(pair.cfd) // 2 + 1)
-    arrays = {name: getattr(pair, name)[frame] for name in ("cfd", "grey", "strata", "labels")}
-    return encode(dataclasses.replace(pair, **arrays), encoding="zstd")
+    middle = len(pair.cfd) // 2
+    return encode(pair.at(slice(middle, middle + 1)), encoding="zstd")
 
 
 def run_pack(args: argparse.Namespace) -> int:

@@ -34,7 +34,7 @@ def add_commands(add: AddCommand) -> None:
     about = "seconds of training for the generator and for the diffusion baseline each; 0: no quality, speed only"
     sub.add_argument("--train-seconds", type=float, default=120.0, help=about)
     sub.add_argument("--no-peers", action="store_true", help="leave PyTorch, TensorFlow and the other libraries out")
-    about = "also write the results as a page, .html or .md with its plots beside it"
+    about = "also write the results as a page, .html or .md with its plots beside it; a .md keeps its other sections"
     sub.add_argument("--page", type=pathlib.Path, metavar="FILE", help=about)
     about = "results that --json wrote earlier: draw their --page, measure nothing"
     sub.add_argument("--results", nargs="+", type=pathlib.Path, metavar="FILE", help=about)

@@ -67,7 +67,8 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 def _export_parser(args: argparse.Namespace) -> int:
-    from cfd2gray.parsing.export import OPSET, write_shipped
+    from cfd2gray.parsing.export import write_shipped
+    from cfd2gray.parsing.ops import OPSET
 
     if args.onnx is None or args.out or args.graphs or args.live:
         raise ValueError("the screen parser is exported with --onnx FILE.onnx and nothing else")

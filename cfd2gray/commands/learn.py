@@ -42,22 +42,26 @@ def add_commands(add: AddCommand) -> None:
 
 
 def run_train(args: argparse.Namespace) -> int:
+    from cfd2gray.config import load_config
     from cfd2gray.exit_codes import EXIT_STOPPED
+    from cfd2gray.run_folder import run_folder
+    from data_pipeline.mistakes import named_mistakes
+
+    with named_mistakes():  # what is refused is refused before JAX takes its seconds
+        run_folder(args.workdir)
+        config = load_config(args.config, args.overrides)
+
     from cfd2gray.launch.distributed import leave, together
 
     with together(args.distributed) as several:  # before anything else of JAX
         import jax
 
         from cfd2gray.compile_cache import use_compile_cache
-        from cfd2gray.config import load_config
         from cfd2gray.cpu_cores import device_per_core
         from cfd2gray.evaluation.validation import validate
         from cfd2gray.training.loop import train
-        from data_pipeline.mistakes import named_mistakes
 
         use_compile_cache()
-        with named_mistakes():
-            config = load_config(args.config, args.overrides)
         if not several and config.mesh.data == -1 and config.mesh.fsdp == 1:
             device_per_core(shares=config.data.batch_size // max(config.train.accumulate, 1))
 

@@ -129,17 +129,17 @@ def evaluate(
         "frame_sizes": [list(size) for size in sorted(sizes)],
         "seconds": round(time.perf_counter() - started, 3),
     }
-    ordered = [rows[index] for index in sorted(rows)]
-    result = assemble(ordered, bootstrap=options.bootstrap, settings=settings)
+    result = assemble([rows[index] for index in sorted(rows)], bootstrap=options.bootstrap, settings=settings)
     result["identity"]["without_colour"] = unpainted
-    if trust and trust["pixels"].sum():
-        result["confidence"] = {
-            "tolerance": TOLERANCE,
-            "pixels": "synthesised",
-            "reliability": reliability(trust),
-            "sparsification": sparsification(trust),
-        }
-    return result
+    return result | _confidence(trust)
+
+
+def _confidence(trust: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What the counts over all clips say of the confidence map; nothing where the model gives none."""
+    if not trust or not trust["pixels"].sum():
+        return {}
+    found = {"reliability": reliability(trust), "sparsification": sparsification(trust)}
+    return {"confidence": {"tolerance": TOLERANCE, "pixels": "synthesised", **found}}
 
 
 class _Scored(NamedTuple):

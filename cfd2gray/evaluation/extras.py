@@ -80,6 +80,11 @@ class Extras:
         own_models = self.classifier and (self.segmenter or not self.downstream)
         return bool(self.recovery or (self.downstream and not own_models))
 
+    def collector(self) -> ClipCollector:
+        """Gathers clips for our heads at their working size, for the user's models and labels as they are."""
+        own_size = self.classifier or self.segmenter or self.label_maps
+        return ClipCollector(options=None if own_size else self.training)
+
 
 def run_extras(
     test: ClipSet,
@@ -151,8 +156,7 @@ def collect_training_clips(
 
     @functools.cache
     def make(translated: bool) -> ClipSet:
-        own_size = extras.classifier or extras.segmenter or extras.label_maps
-        collector = ClipCollector(options=None if own_size else extras.training)
+        collector = extras.collector()
         translate_to([collector], predict if translated else untranslated, batches(), ids)
         return collector.clip_set()
 

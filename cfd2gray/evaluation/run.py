@@ -22,7 +22,7 @@ from cfd2gray.evaluation.report.gallery import Gallery
 from cfd2gray.evaluation.report.page import write_report
 from cfd2gray.evaluation.results import write_result
 from cfd2gray.evaluation.step import Predict
-from cfd2gray.evaluation.tasks.downstream import ClipCollector, translate_to
+from cfd2gray.evaluation.tasks.downstream import translate_to
 from cfd2gray.mesh import make_mesh, replicated
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.metrics.perceptual import PerceptualNet, load_lpips
@@ -88,8 +88,7 @@ def evaluate_weights(
     source = build_source(config, split)
     predict = predictor(weights, mesh)
     gallery = Gallery()
-    own_size = extras.classifier or extras.segmenter or extras.label_maps
-    collector = ClipCollector(options=None if own_size else extras.training)
+    collector = extras.collector()
     options = _options(config, weights, source, split, net, mesh)
     with progress_bar("clips") as bar:
         task = bar.add_task(f"evaluate {split}", total=len(source))

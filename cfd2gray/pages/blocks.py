@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from markupsafe import Markup
 
@@ -30,11 +30,18 @@ class Cell:
     """Where a click on the text leads."""
 
 
+class Block:
+    """What a section or panel holds; the template draws each by its kind."""
+
+    @property
+    def kind(self) -> str:
+        return type(self).__name__.lower()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Table:
+class Table(Block):
     """Rows of ``(style, cells)``; the first cell of a row is its header."""
 
-    kind: ClassVar[str] = "table"
     head: Sequence[str]
     rows: Sequence[tuple[str, Sequence[Cell | str]]]
     caption: str = ""
@@ -44,113 +51,101 @@ class Table:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Cards:
+class Cards(Block):
     """Headline numbers: dicts of name, number, range and versus."""
 
-    kind: ClassVar[str] = "cards"
     cards: Sequence[Mapping[str, str]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Findings:
+class Findings(Block):
     """Sentences, each with its level (``good``, ``note``, ``warning``)."""
 
-    kind: ClassVar[str] = "findings"
     findings: Sequence[Mapping[str, str]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Panel:
+class Panel(Block):
     """Blocks on one card; a list of panels with ``two`` stands side by side."""
 
-    kind: ClassVar[str] = "panel"
     blocks: Sequence[Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Two:
+class Two(Block):
     """Panels side by side where the window is wide enough."""
 
-    kind: ClassVar[str] = "two"
     panels: Sequence[Panel]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Tabs:
+class Tabs(Block):
     """One panel at a time: ``(name, title, blocks)``; ``below`` stays."""
 
-    kind: ClassVar[str] = "tabs"
     tabs: Sequence[tuple[str, str, Sequence[Any]]]
     below: Sequence[Any] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Facts:
+class Facts(Block):
     """Names and their values; folded under ``summary`` where that is given."""
 
-    kind: ClassVar[str] = "facts"
     pairs: Sequence[tuple[str, str]]
     title: str = ""
     summary: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Text:
+class Text(Block):
     """A paragraph."""
 
-    kind: ClassVar[str] = "text"
     text: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Legend:
+class Legend(Block):
     """``(style, text)`` of a table's colours."""
 
-    kind: ClassVar[str] = "legend"
     entries: Sequence[tuple[str, str]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Pictures:
+class Pictures(Block):
     """Images as data URIs, with one description."""
 
-    kind: ClassVar[str] = "pictures"
     uris: Sequence[str]
     about: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Download:
+class Download(Block):
     """A link that saves ``uri`` (a data URI) as ``name``."""
 
-    kind: ClassVar[str] = "download"
     name: str
     text: str
     uri: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Clips:
+class Clips(Block):
     """Players of clips as `sprites.clip_panels` describes them; the page's script fills their canvases."""
 
-    kind: ClassVar[str] = "clips"
     clips: Sequence[Mapping[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Chart:
+class Chart(Block):
     """Inline SVG (`charts`)."""
 
-    kind: ClassVar[str] = "chart"
     svg: Markup
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Section:
-    """A titled part of a page; ``nav`` is its short name in the bar above."""
+    """A titled part of a page; ``nav`` is its short name in the bar above, where that is not its title."""
 
     anchor: str
-    nav: str
     title: str
     blocks: Sequence[Any]
     lead: str = ""
+    nav: str = ""

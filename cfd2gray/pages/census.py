@@ -46,7 +46,7 @@ def write_files_page(census: Census, path: str | os.PathLike) -> None:
         ("unsure", "Of an uncertain kind: look at them", [own for own in chosen if own[1].unsure]),
     ]
     found = [
-        Section(anchor=anchor, nav=title, title=title, lead=_shown(len(own)), blocks=[Panel(blocks=[_files(own)])])
+        Section(anchor=anchor, title=title, lead=_shown(len(own)), blocks=[Panel(blocks=[_files(own)])])
         for anchor, title, own in parts
     ]
     facts = (
@@ -98,14 +98,14 @@ def sections(census: Census) -> list[Section]:
         for name, head, table in counts
     ]
     return [
-        Section(anchor="summary", nav="In short", title="In short", lead=f"{census_tables.headline(census)}.",
+        Section(anchor="summary", title="In short", lead=f"{census_tables.headline(census)}.",
                 blocks=[Text(text=caution)]),
         Section(anchor="views", nav="Views", title="Who has which view", blocks=[Panel(blocks=_heat_map(census))]),
         Section(anchor="balance", nav="Balance", title="Class balance, before and after translation", lead=balance,
                 blocks=[Panel(blocks=[_balance(census)])]),
         Section(anchor="work", nav="Work", title="What it would take",
                 blocks=[Panel(blocks=[_work(census)]), Text(text=_GUESS)]),
-        Section(anchor="files", nav="Files", title="Files", blocks=[Two(panels=panels)]),
+        Section(anchor="files", title="Files", blocks=[Two(panels=panels)]),
     ]  # fmt: skip
 
 

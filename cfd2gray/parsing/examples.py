@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import multiprocessing
 import os
+import queue
+import threading
 import time
+from collections.abc import Callable, Iterator
 from multiprocessing import shared_memory
+from typing import Any
 
 import cv2
 import numpy as np
@@ -75,18 +80,38 @@ class Pool:
             block.unlink()
 
 
-def start_workers(pool: Pool, *, seed: int) -> list[multiprocessing.Process]:
-    """Processes that write examples into the pool until they are ended."""
+@contextlib.contextmanager
+def drawing(size: int, workers: int, *, seed: int) -> Iterator[Pool]:
+    """A pool with a quarter of its examples in it, into which processes write more for as long as it is held."""
+    pool = Pool.make(size, workers)
     context = multiprocessing.get_context("spawn")
     names = tuple(block.name for block in pool.blocks)
-    made = []
-    for k in range(len(pool.counts)):
-        process = context.Process(
-            target=_work, args=(names, len(pool.features), len(pool.counts), k, seed), daemon=True
-        )
+    processes = [
+        context.Process(target=_work, args=(names, size, workers, k, seed), daemon=True) for k in range(workers)
+    ]
+    for process in processes:
         process.start()
-        made.append(process)
-    return made
+    try:
+        wait_for(pool, min(2000, size // 4), seconds=45)
+        yield pool
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(5)
+        pool.close()
+
+
+def ahead(pool: Pool, rng: np.random.Generator, count: int, *, move: Callable[[Any], Any]) -> queue.Queue:
+    """Batches of the pool, moved to the device while the last one is learned from."""
+    batches: queue.Queue = queue.Queue(maxsize=3)
+
+    def feed() -> None:
+        while True:
+            batches.put(move(pool.draw(rng, count)))
+
+    threading.Thread(target=feed, daemon=True).start()
+    return batches
 
 
 def example_of(rng: np.random.Generator, clip: ScreenClip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cfd2gray.parsing.network import WIDTHS, Params
+from cfd2gray.parsing.network import apply, to_onnx
+from cfd2gray.parsing.ops import Params
 from data_pipeline.files import atomic_path
 from data_pipeline.screen.parser.features import CHANNELS
 from data_pipeline.screen.parser.network import WEIGHTS
 
-OPSET = 13
 TOLERANCE = 1e-4
 """Of full scale (planes) and of logits: how far the graph may be from JAX."""
 
@@ -32,80 +32,14 @@ def read_params(path: str | pathlib.Path) -> Params:
     return params
 
 
-def to_onnx(params: Params) -> bytes:
-    """The graph of `network.apply`, channels first, any even multiple of 8 rows and columns.
-
-    Inputs: ``features`` float32 [N, CHANNELS, h, w] in 0..1; ``seen`` float32 [N, 1, h, w]. Outputs: ``planes`` float32
-    [N, 4, h, w], shares in 0..1; ``whole`` float32 [N, 8], logits. Weights are stored as float16 and widened on loading.
-    """
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    nodes, stored = [], []
-
-    def node(op: str, inputs: list[str], **attributes) -> str:
-        name = f"{op.lower()}{len(nodes)}"
-        nodes.append(helper.make_node(op, inputs, [name], **attributes))
-        return name
-
-    def constant(name: str, value: np.ndarray) -> str:
-        stored.append(numpy_helper.from_array(value, name))
-        return name
-
-    def conv(name: str, x: str, stride: int = 1) -> str:
-        kernel = np.asarray(params[name]["kernel"]).transpose(3, 2, 0, 1)
-        size = kernel.shape[2]
-        half = constant(f"{name}.half", np.ascontiguousarray(kernel).astype(np.float16))
-        bias = constant(f"{name}.bias", np.asarray(params[name]["bias"], np.float32))
-        wide = node("Cast", [half], to=TensorProto.FLOAT)
-        pads = [size // 2] * 4
-        return node("Conv", [x, wide, bias], kernel_shape=[size, size], pads=pads, strides=[stride, stride])
-
-    def block(name: str, x: str) -> str:
-        return node("Add", [x, conv(f"{name}.b", node("Relu", [conv(f"{name}.a", node("Relu", [x]))]))])
-
-    twice = constant("twice", np.array([1, 1, 2, 2], np.float32))
-    x = conv("stem", node("SpaceToDepth", ["features"], blocksize=2))
-    skips = []
-    for level in range(len(WIDTHS) - 1):
-        x = block(f"down{level}", x)
-        skips.append(x)
-        x = conv(f"reduce{level}", x, stride=2)
-    x = block("deep0", x)
-    whole = node("Concat", [node("GlobalAveragePool", [x]), node("GlobalMaxPool", [x])], axis=1)
-    x = block("deep1", node("Add", [x, conv("context", whole)]))
-    for level in reversed(range(len(WIDTHS) - 1)):
-        narrow = conv(f"widen{level}", x)
-        larger = node(
-            "Resize",
-            [narrow, "", twice],
-            mode="nearest",
-            coordinate_transformation_mode="asymmetric",
-            nearest_mode="floor",
-        )
-        x = block(f"up{level}", node("Add", [larger, skips[level]]))
-    spread = node("DepthToSpace", [conv("spread", node("Relu", [x]))], blocksize=2, mode="DCR")
-    fine = conv("fine", node("Concat", [spread, "features"], axis=1))
-    shares = node("Sigmoid", [conv("planes", node("Relu", [fine]))])
-    shown = node("Mul", [shares, "seen"])
-    areas = [node("GlobalAveragePool", [shown]), node("GlobalMaxPool", [shown])]
-    kinds = conv("kind1", node("Relu", [conv("kind0", node("Concat", [whole, *areas], axis=1))]))
-    nodes.append(helper.make_node("Identity", [shown], ["planes"]))
-    nodes.append(helper.make_node("Flatten", [kinds], ["whole"], axis=1))
-    value = lambda name, *shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)  # noqa: E731
-    graph = helper.make_graph(
-        nodes, "screen_parser",
-        [value("features", "n", CHANNELS, "h", "w"), value("seen", "n", 1, "h", "w")],
-        [value("planes", "n", 4, "h", "w"), value("whole", "n", 8)], stored,
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="cfd2gray")
-    model.ir_version = 8
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
+def save_params(path: pathlib.Path, params: Params) -> None:
+    """The other way round."""
+    arrays = {f"{name}/{part}": np.asarray(value) for name, parts in params.items() for part, value in parts.items()}
+    np.savez(path, **arrays)
 
 
 def stored_params(graph: bytes) -> Params:
-    """The parameters of a graph that `to_onnx` made."""
+    """The parameters of a graph that `network.to_onnx` made."""
     import onnx
     from onnx import numpy_helper
 
@@ -125,8 +59,6 @@ def compare(graph: bytes) -> dict[str, float]:
     import jax
     import onnxruntime
 
-    from cfd2gray.parsing import network
-
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     params, worst = stored_params(graph), {"planes": 0.0, "whole": 0.0}
     for seed, (height, width) in enumerate(((48, 64), (80, 32))):
@@ -134,7 +66,7 @@ def compare(graph: bytes) -> dict[str, float]:
         features = rng.random((2, height, width, CHANNELS), np.float32)
         seen = np.ones((2, height, width, 1), np.float32)
         seen[:, height - 8 :] = 0
-        planes, whole = network.apply(params, features, seen)
+        planes, whole = apply(params, features, seen)
         expected = (np.asarray(jax.nn.sigmoid(planes) * seen).transpose(0, 3, 1, 2), np.asarray(whole))
         feed = {"features": features.transpose(0, 3, 1, 2), "seen": seen.transpose(0, 3, 1, 2)}
         for name, ours, theirs in zip(worst, session.run(list(worst), feed), expected):

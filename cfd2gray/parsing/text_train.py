@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cfd2gray.parsing.export import read_params
+from cfd2gray.parsing.export import read_params, save_params
 from cfd2gray.parsing.names import burn, draw_name, random_ink
 from cfd2gray.parsing.text_network import init_params, logits_of
 from data_pipeline.schema import SECTOR
@@ -154,13 +154,8 @@ def train(out: pathlib.Path, *, minutes: float, clips: int, batch: int, rate: fl
                 json.dumps({"step": step, "share": round(share, 3), "clips": len(pool), "loss": round(mean, 4)}),
                 flush=True,
             )
-            _save(saved, average)
-    _save(saved, average)
-
-
-def _save(path: pathlib.Path, params) -> None:
-    arrays = {f"{name}/{part}": np.asarray(value) for name, parts in params.items() for part, value in parts.items()}
-    np.savez(path, **arrays)
+            save_params(saved, average)
+    save_params(saved, average)
 
 
 def main() -> None:

@@ -11,8 +11,6 @@ import json
 import os
 import pathlib
 import pickle
-import queue
-import threading
 import time
 
 import jax
@@ -21,7 +19,8 @@ import numpy as np
 import optax
 
 from cfd2gray.parsing import network
-from cfd2gray.parsing.examples import Pool, start_workers, wait_for
+from cfd2gray.parsing.examples import ahead, drawing
+from cfd2gray.parsing.export import save_params
 
 WEIGHTS = np.array([1.0, 3.0, 5.0, 2.0], np.float32)
 """Of planes in the loss: thin and rare things count more."""
@@ -108,29 +107,17 @@ def train(
         params, average, moments, step, spent = pickle.loads(saved.read_bytes())
         params, average = jax.tree.map(jnp.array, params), jax.tree.map(jnp.array, average)
         moments = optimiser.init(params) if moments is None else jax.tree.map(jnp.asarray, moments)
-    first = step
-    pool = Pool.make(pool_size, workers)
-    processes = start_workers(pool, seed=seed + step + 1)
-    rng, key = np.random.default_rng([seed, step]), jax.random.key(seed + step)
-    batches = queue.Queue(maxsize=3)
-
-    def feed() -> None:
-        while True:
-            batches.put(jax.device_put(pool.draw(rng, batch)))
-
-    log = (out / "parser_log.jsonl").open("a")
+    first, key = step, jax.random.key(seed + step)
 
     def save() -> None:
         state = jax.tree.map(np.asarray, (params, average, moments)) + (step, spent + time.monotonic() - began)
         part = saved.with_suffix(".partial")
         part.write_bytes(pickle.dumps(state))
         os.replace(part, saved)
-        arrays = {f"{name}/{part_}": np.asarray(value) for name, p in average.items() for part_, value in p.items()}
-        np.savez(out / "parser_average.npz", **arrays)
+        save_params(out / "parser_average.npz", average)
 
-    try:
-        wait_for(pool, min(2000, pool_size // 4), seconds=45)
-        threading.Thread(target=feed, daemon=True).start()
+    with drawing(pool_size, workers, seed=seed + step + 1) as pool, (out / "parser_log.jsonl").open("a") as log:
+        batches = ahead(pool, np.random.default_rng([seed, first]), batch, move=jax.device_put)
         mean, last_save, reported = {}, time.monotonic(), time.monotonic()
         while (passed := (time.monotonic() - began) / 60) < minutes and (not steps or step < first + steps):
             share = passed / minutes
@@ -147,12 +134,8 @@ def train(
                 mean = {k: 0.9 * mean.get(k, float(v)) + 0.1 * float(v) for k, v in parts.items()}
             if time.monotonic() - reported > 15:
                 reported = time.monotonic()
-                line = {
-                    "step": step,
-                    "minutes": round(passed, 2),
-                    "examples": int(pool.counts.sum()),
-                    **{k: round(v, 4) for k, v in mean.items()},
-                }
+                line = {"step": step, "minutes": round(passed, 2), "examples": int(pool.counts.sum())}
+                line |= {k: round(v, 4) for k, v in mean.items()}
                 print(json.dumps(line), flush=True)
                 log.write(json.dumps(line) + "\n")
                 log.flush()
@@ -160,12 +143,6 @@ def train(
                 save()
                 last_save = time.monotonic()
         save()
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join(5)
-        pool.close()
 
 
 def main() -> None:

@@ -27,7 +27,8 @@ class Value:
       name: Of the tensor; empty for constants that nothing has asked for yet.
       shape: As JAX sees it.
       order: Which of JAX's axes lies at each axis of the tensor. Transposing costs nothing until an operator asks for
-        another order, so that networks written for channels last run channels first without copies in between.
+        another order, so that networks written for channels last run channels first without copies in between. Axes of
+        size 1 may be missing: a batch of one clip is no axis of its tensors, and frames fold into a batch for nothing.
       spread: Axes along which the tensor has size 1 and is to be repeated; most ONNX operators do that themselves.
       dtype: NumPy's name.
       constant: What is known already, in JAX's order.
@@ -114,8 +115,10 @@ class Graph:
     def name(self, value: Value, order: Sequence[int] | None = None, *, whole: bool = False) -> str:
         """The tensor that holds ``value`` with its axes in ``order``; ``whole``: repeated where it is to be."""
         order = tuple(value.order if order is None else order)
+        missing = [axis for axis in straight(len(value.shape)) if axis not in order]
         if value.constant is not None:
-            name = self.tensor(value.constant.transpose(order))
+            array = value.constant.transpose((*missing, *order))
+            name = self.tensor(array.reshape(array.shape[len(missing) :]))
             if whole and any(str(a) != str(b) for a, b in zip(value.constant.shape, value.shape)):
                 name = self.emit("Expand", [name, self.vector([value.shape[axis] for axis in order])])
             return name
@@ -127,21 +130,37 @@ class Graph:
             )
         name = value.name
         if order != value.order:
-            held = value.held
-            if [a for a in order if not _is(held[a], 1)] == [a for a in value.order if not _is(held[a], 1)]:
+            held, new = value.held, [i for i, axis in enumerate(order) if axis not in value.order]
+            if tuple(axis for axis in order if axis in value.order) == value.order:
+                name = self.emit("Unsqueeze", [name, self.tensor(np.array(new, np.int64))])
+            elif [a for a in order if not _is(held[a], 1)] == [a for a in value.order if not _is(held[a], 1)]:
                 name = self.emit("Reshape", [name, self.vector([held[a] for a in order])])  # nothing moves in memory
             else:
+                if set(order) != set(value.order):
+                    value = self.ranked(value, order)
+                    name = value.name
                 name = self.emit("Transpose", [name], perm=[value.order.index(axis) for axis in order])
         if whole and value.spread:
             name = self.emit("Expand", [name, self.vector([value.shape[axis] for axis in order])])
         return name
 
-    def whole(self, value: Value) -> Value:
-        """``value`` in a tensor with every axis as long as JAX takes it to be."""
-        if value.constant is None and value.size is None and not value.spread:
+    def ranked(self, value: Value, axes: Sequence[int]) -> Value:
+        """``value`` in a tensor with these of JAX's axes, in any order: those that are new or gone are of size 1."""
+        if set(axes) == set(value.order):
             return value
+        order = [axis for axis in value.order if axis in axes]
+        for axis in sorted(set(axes) - set(order)):  # behind the axis that it follows
+            order.insert(order.index(axis - 1) + 1 if axis - 1 in order else 0, axis)
+        return dataclasses.replace(value, name=self.name(value, order), order=tuple(order))
+
+    def whole(self, value: Value, *, ranked: bool = True) -> Value:
+        """``value`` in a tensor with every axis as long as JAX takes it to be; ``ranked``: and with all of them."""
         order = value.order if value.constant is None else straight(len(value.shape))
-        return Value(self.name(value, whole=True), value.shape, order, value.dtype)
+        order = (*value.spread.difference(order), *order)
+        if value.constant is not None or value.size is not None or value.spread:
+            value = Value(self.name(value, order, whole=True), value.shape, order, value.dtype)
+        full = straight(len(value.shape))
+        return self.ranked(value, full) if ranked and len(order) < len(full) else value
 
     def reshaped(self, value: Value, shape: Sequence[Size]) -> Value:
         """`jnp.reshape`, copying as little as the order in memory allows."""
@@ -149,8 +168,16 @@ class Graph:
             return self.constant(np.reshape(value.constant, shape))
         shape = tuple(shape)
         groups = _groups(value.shape, shape)
+        same = {old[0]: new[0] for old, new in groups if len(old) == len(new) == 1}
+        if value.size is None and len(same) == len(groups) and same.keys() >= set(value.order):
+            # Axes of size 1 alone come and go.
+            order = tuple(same[axis] for axis in value.order)
+            return dataclasses.replace(
+                value, shape=shape, order=order, spread=frozenset(same[axis] for axis in value.spread)
+            )
         if any(a in value.spread for old, new in groups for a in old if len(old) > 1 or len(new) != 1):
-            value = dataclasses.replace(value, name=self.name(value, whole=True), spread=frozenset())
+            value = self.whole(value, ranked=False)
+        value = self.ranked(value, (*value.spread, *value.order))
         solid = [(old, new) for old, new in groups if old]
         # Groups keep the place of their largest axis; only groups that are not together in memory are moved there.
         solid.sort(key=lambda group: value.at(max(group[0], key=lambda a: _weight(value.shape[a]))))
@@ -160,26 +187,29 @@ class Graph:
             order = list(value.order)  # only axes of size 1 are elsewhere
         name = self.name(value, order)
         found = [a for _, new in solid for a in new]
-        for axis in straight(len(shape)):  # new axes of size 1 lie behind the axis that they follow
-            if axis not in found:
-                found.insert(found.index(axis - 1) + 1 if axis else 0, axis)
         spread = {new[0] for old, new in solid if len(new) == 1 and old[0] in value.spread}
         held = [1 if a in spread else shape[a] for a in found]
         name = self.emit("Reshape", [name, self.vector(held)])
         return Value(name, shape, tuple(found), value.dtype, frozenset(spread))
 
+    def images(self, value: Value) -> Value:
+        """``[..., H, W, C]`` as ``[N, H, W, C]``."""
+        return self.reshaped(value, (_product(value.shape, range(len(value.shape) - 3)), *value.shape[-3:]))
+
     def elementwise(self, operator: str, *values: Value, dtype: str | None = None, **attributes: Any) -> Value:
         """An operator on arrays of equal shape (axes of size 1 and scalars are repeated), in the order of the first that is
         not a constant."""
         lead = max(values, key=lambda value: (len(value.shape), value.constant is None, _solid(value)))
-        names = [self.name(value, lead.order if value.shape else None) for value in values]
         arrays = [value for value in values if value.shape]
+        more = {a for value in arrays for a, size in enumerate(value.held) if not _is(size, 1)} - set(lead.order)
+        order = (*sorted(more), *lead.order)
+        names = [self.name(value, order if value.shape else None) for value in values]
         shape = tuple(next((s for s in sizes if not _is(s, 1)), 1) for sizes in zip(*(v.shape for v in arrays)))
         single = ({a for a, size in enumerate(value.held) if _is(size, 1)} for value in arrays)
         spread = frozenset.intersection(*map(frozenset, single)) if arrays else frozenset()
         spread = frozenset(axis for axis in spread if not _is(shape[axis], 1))
         name = self.emit(operator, names, **attributes)
-        return Value(name, shape, lead.order, dtype or lead.dtype, spread)
+        return Value(name, shape, order, dtype or lead.dtype, spread)
 
     # -- the finished model ---------------------------------------------------------------------------------------------
 

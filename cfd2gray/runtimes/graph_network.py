@@ -42,7 +42,8 @@ class Engine(Protocol):
     """A runtime with one graph loaded."""
 
     def __call__(self, inputs: Arrays, needed: Sequence[str] = ()) -> Arrays:
-        """The graph's outputs by name, those that are ``needed`` or all; safe to call from several threads."""
+        """The graph's outputs by name, those that are ``needed`` or all, in memory of their own; safe to call from several
+        threads."""
 
     def blank(self, frames: tuple[int, ...]) -> Arrays:
         """The memory of a stream of ``frames [1, H, W, 3]`` before its first."""
@@ -202,8 +203,8 @@ class GraphNetwork:
         def advance(frames: np.ndarray, hidden: np.ndarray) -> np.ndarray:
             nonlocal memory
             found = engine({"frames": frames, "hidden": hidden, **memory})
-            memory = {name: np.array(found[f"next_{name}"]) for name in memory}  # the runtime's own are used again
-            return np.array(found["grey"])
+            memory = {name: found[f"next_{name}"] for name in memory}
+            return found["grey"]
 
         return advance
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper
 
-from cfd2gray.runtimes.graph import ONNX_TYPE, Graph, Size, Value, straight
+from cfd2gray.runtimes.graph import ONNX_TYPE, Graph, Value, straight
 from cfd2gray.runtimes.registry import RULES, Rule, is_fixed, rule
 
 
@@ -56,15 +55,18 @@ def _convolution(writer: Any, equation: Any, inputs: list[Value]) -> Value:
 @rule("dot_general")
 def _product(writer: Any, equation: Any, inputs: list[Value]) -> Value:
     (contracted, batched), aval = equation.params["dimension_numbers"], equation.outvars[0].aval
-    left, right = (writer.graph.whole(value) for value in inputs)
+    left, right = inputs
     if not batched[0] and len(contracted[0]) == 1:
         (i,), (j,) = contracted
         if len(right.shape) == 2 and len(left.shape) >= 4 and i == len(left.shape) - 1 and is_fixed(right.shape):
-            return _pointwise(writer.graph, left, right, j, aval)
+            left = writer.graph.whole(left, ranked=False)
+            return _pointwise(writer.graph, left, writer.graph.whole(right), j, aval)
+        left, right = (writer.graph.whole(value) for value in inputs)
         if len(left.shape) == 2 < len(right.shape):
             return _along_axis(writer.graph, left, i, right, j, aval, matrix_first=True)
         if len(right.shape) == 2 < len(left.shape):
             return _along_axis(writer.graph, right, j, left, i, aval, matrix_first=False)
+    left, right = (writer.graph.whole(value) for value in inputs)
     letters = iter("abcdefghijklmnopqrstuvwxyz")
     first = [next(letters) for _ in left.shape]
     second = [next(letters) for _ in right.shape]
@@ -82,8 +84,7 @@ def _product(writer: Any, equation: Any, inputs: list[Value]) -> Value:
 
 def _pointwise(graph: Graph, image: Value, matrix: Value, rows: int, aval: Any) -> Value:
     """A product over channels as the 1x1 convolution that it is: runtimes keep their own layout for a chain of those."""
-    *lead, height, width, channels = straight(len(image.shape))
-    flat = graph.reshaped(image, (_together([image.shape[axis] for axis in lead]), *image.shape[-3:]))
+    flat = graph.images(image)
     kernel = graph.reshaped(
         Value(
             graph.name(matrix, (1 - rows, rows)), tuple(matrix.shape[a] for a in (1 - rows, rows)), (0, 1), matrix.dtype
@@ -109,13 +110,6 @@ def _along_axis(
     left = [a for a in straight(len(image.shape)) if a != axis]  # of the image's axes, beside the matrix's rows
     result = [axis, *left] if matrix_first else [*left, axis]
     return Value(name, aval.shape, tuple(result.index(a) for a in order), aval.dtype.name)
-
-
-def _together(sizes: Sequence[Size]) -> Size:
-    total: Size = 1
-    for size in sizes:
-        total = total * size
-    return total
 
 
 def _rank_alone(name: str, value: Value) -> onnx.ValueInfoProto:

@@ -14,7 +14,31 @@ from cfd2gray.runtimes.registry import is_zero, rule
 
 @rule("reshape", "squeeze", "expand_dims")
 def _reshape(writer: Any, equation: Any, inputs: list[Value]) -> Value:
-    return writer.graph.reshaped(inputs[0], equation.outvars[0].aval.shape)
+    shape = equation.outvars[0].aval.shape
+    return _blocks(writer, inputs[0], shape) or writer.graph.reshaped(inputs[0], shape)
+
+
+def _blocks(writer: Any, value: Value, shape: Sequence[Size]) -> Value | None:
+    """`layers.space_to_depth` or its inverse, if ``value`` is what either makes on its way to ``shape``: one operator, that
+    runtimes have for any layout, instead of two reshapes around a transpose."""
+    split, source = writer.split.get(value.name, (None, None))
+    rank = len(shape) + 2
+    if split is None or not len(source.shape) + 2 == len(value.shape) == rank >= 6:
+        return None
+    swapped = {rank - 4: rank - 3, rank - 3: rank - 4}
+    block, channels = split.shape[-2:]
+    ways = {  # where the blocks lie before the swap
+        "SpaceToDepth": (split.shape[-4], block * block * channels, shape[-1]),
+        "DepthToSpace": (split.shape[-3], channels, shape[-1]),
+    }
+    for operator, (other, wanted, found) in ways.items():
+        if str(other) == str(block) and str(wanted) == str(found):
+            if any(split.order[i] != swapped.get(axis, axis) for i, axis in enumerate(value.order)):
+                return None
+            graph, flat = writer.graph, writer.graph.images(source)
+            name = graph.emit(operator, [graph.name(flat, (0, 3, 1, 2))], blocksize=int(block))
+            return graph.reshaped(Value(name, (flat.shape[0], *shape[-3:]), (0, 3, 1, 2), value.dtype), shape)
+    return None
 
 
 @rule("transpose")
@@ -53,10 +77,12 @@ def _broadcast(writer: Any, equation: Any, inputs: list[Value]) -> Value:
 @rule("concatenate")
 def _concatenate(writer: Any, equation: Any, inputs: list[Value]) -> Value:
     axis, graph = equation.params["dimension"], writer.graph
-    parts = [graph.whole(value) for value in inputs if not any(is_zero(size) for size in value.shape)]
+    parts = [value for value in inputs if not any(is_zero(size) for size in value.shape)]
+    parts = [graph.whole(value, ranked=False) for value in parts]
     if len(parts) == 1:
         return parts[0]
     order = max(parts, key=lambda part: sum(str(size) != "1" for size in part.shape)).order
+    order = order if axis in order else (axis, *order)
     name = graph.emit("Concat", [graph.name(part, order) for part in parts], axis=order.index(axis))
     return Value(name, equation.outvars[0].aval.shape, order, parts[0].dtype)
 
@@ -64,10 +90,9 @@ def _concatenate(writer: Any, equation: Any, inputs: list[Value]) -> Value:
 @rule("stack")
 def _stack(writer: Any, equation: Any, inputs: list[Value]) -> Value:
     axis, graph = equation.params["axis"], writer.graph
-    parts = [graph.whole(value) for value in inputs]
-    shape = equation.outvars[0].aval.shape
+    shape, parts = equation.outvars[0].aval.shape, [graph.whole(value, ranked=False) for value in inputs]
     single = (*shape[:axis], 1, *shape[axis + 1 :])
-    parts = [graph.reshaped(part, single) for part in parts]
+    parts = [graph.whole(graph.reshaped(part, single)) for part in parts]
     name = graph.emit("Concat", [graph.name(part, parts[0].order) for part in parts], axis=parts[0].at(axis))
     return Value(name, shape, parts[0].order, parts[0].dtype)
 

@@ -27,6 +27,8 @@ class Writer:
         self.graph = graph
         self.made_by: dict[str, tuple[str, list[Value]]] = {}
         """Which primitive made a tensor, of what: for what is one operator in ONNX and several primitives in JAX."""
+        self.split: dict[str, tuple[Value, Value]] = {}
+        """What came of a reshape, and of what, likewise."""
 
     def write(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Value]) -> list[Value]:
         """The values of the jaxpr's outputs.
@@ -64,6 +66,8 @@ class Writer:
         for value in values:
             if value.name:
                 self.made_by.setdefault(value.name, (name, inputs))
+                if name == "reshape":
+                    self.split.setdefault(value.name, (value, inputs[0]))
         return values
 
     def origin(self, value: Value, name: str) -> list[Value] | None:

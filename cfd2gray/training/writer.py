@@ -38,8 +38,8 @@ class Writer:
         self._kept = [path.read_text() if path.is_file() else ""] if in_bucket(path) else None
         self._unwritten = False
         if tensorboard:
-            with _warn_only("TensorBoard"):
-                self._board = _tensorboard(self.workdir / "tensorboard")
+            with warn_only("TensorBoard"):
+                self._board = tensorboard_writer(self.workdir / "tensorboard")
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """One line ``{"step", "time", ...values}``, values rounded to six digits."""
@@ -54,14 +54,14 @@ class Writer:
             with open(self.workdir / METRICS, "a") as file:
                 file.write(text)
         if self._board is not None:
-            with _warn_only("TensorBoard"):
+            with warn_only("TensorBoard"):
                 self._board.write_scalars(step, dict(values))
 
     def image(self, step: int, name: str, rgb: np.ndarray | None) -> None:
         """``rgb`` uint8 ``[H, W, 3]`` as ``images/NAME-STEP.png`` and in TensorBoard."""
         if not self.active or rgb is None:
             return
-        with _warn_only("image"):
+        with warn_only("image"):
             path = self.workdir / "images" / f"{name}-{step:08d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(cv2.imencode(".png", rgb[..., ::-1])[1].tobytes())
@@ -72,7 +72,7 @@ class Writer:
         """What was told is where it belongs. Call it before a checkpoint: a run that goes on there repeats later lines only."""
         if not self.active or self._kept is None or not self._unwritten:
             return
-        with _warn_only("metrics"):
+        with warn_only("metrics"):
             write_text(self.workdir / METRICS, "".join(self._kept))
             self._unwritten = False
 
@@ -82,20 +82,22 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self.flush()
         if self._board is not None:
-            with _warn_only("TensorBoard"):
+            with warn_only("TensorBoard"):
                 self._board.flush()
                 self._board.close()
 
 
 @contextlib.contextmanager
-def _warn_only(what: str):
+def warn_only(what: str):
+    """Inside, what fails is told and forgotten."""
     try:
         yield
     except Exception as error:  # a full disk or a logger's bug must not cost a week of training
         logger.warning("%s output failed and is skipped: %s", what, error)
 
 
-def _tensorboard(folder: RunFolder):
+def tensorboard_writer(folder: RunFolder):
+    """clu's writer of event files, or None where TensorFlow is missing."""
     try:
         from clu.metric_writers import SummaryWriter
     except ImportError:

@@ -18,11 +18,14 @@ import numpy as np
 from cfd2gray.translation.view import View
 from data_pipeline import pixels
 from data_pipeline.geometry import Fan
+from data_pipeline.threads import each
 
 OCTAVES = (0.7, 1.4, 2.8)
 """px (sigma): detail finer than each but the last, an octave wide; what is coarser the network knows."""
 LEVELS = np.array([0, 4, 8, 16, 24, 32, 48, 64, 96, 128, 176, 256])
 """Edges of the grey levels between which detail is compared: finer where the eye is."""
+_BINS = np.searchsorted(LEVELS, np.arange(256), side="right") - 1
+"""In which of them each grey level lies."""
 LEAST = 60
 """Pixels of a level from which its detail is believed."""
 FAR = 300
@@ -155,8 +158,11 @@ class Speckle:
             slice(mine.start - whole.start, mine.stop - whole.start)
             for mine, whole in zip(self.part, (view.rows, view.columns))
         )
-        for made, frame, share in zip(merged, luma, weights[:, rows, columns]):
+
+        def one(made: np.ndarray, frame: np.ndarray, share: np.ndarray) -> None:
             made[rows, columns] += share * self.added(frame, share == 1.0, made[rows, columns])
+
+        each(one, merged, luma, weights[:, rows, columns])
 
     def added(self, luma: np.ndarray, hidden: np.ndarray, made: np.ndarray) -> np.ndarray:
         """The detail that ``made`` lacks.
@@ -171,9 +177,11 @@ class Speckle:
         if not hidden.any():
             return np.zeros_like(made)
         level, octaves = octaves_of(luma[self.donors] * self.visible, self.shares)
+        level = _grey(level)
         far = _magnitudes(octaves, level, self.visible > 0)
         donors = _strength(far)
         own_level, own = octaves_of(made)
+        own_level = _grey(own_level)
         have = _strength(_magnitudes(own, own_level, hidden))
         beside = self.inside & ~pixels.grown(hidden, APART)
         # Blood and tissue of one grey level differ: what lies nearest says most.
@@ -256,12 +264,18 @@ def _blurred(visible: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(np.maximum(cv2.GaussianBlur(visible, (0, 0), sigma), 0.05) for sigma in OCTAVES)
 
 
+def _grey(level: np.ndarray) -> np.ndarray:
+    """Whole grey levels, uint8."""
+    return np.clip(level, 0, 255).astype(np.uint8)
+
+
 def _magnitudes(octaves: list[np.ndarray], level: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Number of pixels and sum of magnitudes of each octave at each of `LEVELS`, float ``[1 + octaves, levels]``.
+    """Number of pixels and sum of magnitudes of each octave at each of `LEVELS` (``level``: uint8), float
+    ``[1 + octaves, levels]``.
 
     Magnitudes, because squares would make the few pixels of marks and walls count for more than the speckle.
     """
-    at = (np.searchsorted(LEVELS, level[where], side="right") - 1).clip(0, len(LEVELS) - 2)
+    at = _BINS[level[where]]
     values = [np.abs(octave[where]) for octave in octaves]
     return np.stack([np.bincount(at, value, len(LEVELS) - 1) for value in (None, *values)])
 
@@ -287,6 +301,7 @@ def _detail(luma: np.ndarray, visible: np.ndarray) -> np.ndarray:
     detail, shares = np.zeros_like(visible), _blurred(visible)
     for frame in luma:
         level, octaves = octaves_of(frame * visible, shares)
+        level = _grey(level)
         strength = _strength(_magnitudes(octaves, level, visible > 0))
         if strength is not None:
             detail += np.abs(_unit(octaves, strength, level)) * visible / len(luma)
@@ -295,7 +310,6 @@ def _detail(luma: np.ndarray, visible: np.ndarray) -> np.ndarray:
 
 
 def _by_level(values: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """float32 like ``level``: values of the levels, linear between their middles."""
+    """float32 like ``level`` (uint8): values of the levels, linear between their middles."""
     middles = (LEVELS[1:] + LEVELS[:-1]) / 2
-    table = np.interp(np.arange(256), middles, values).astype(np.float32)
-    return table[np.clip(level, 0, 255).astype(np.uint8)]
+    return cv2.LUT(level, np.interp(np.arange(256), middles, values).astype(np.float32))

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from cfd2gray.weights.pretrained import GeneratorWeights
+from data_pipeline.threads import each
 
 CONTEXT = 24
 """px at working resolution around the colour that the network sees; its reach in space is not much wider."""
@@ -18,7 +19,13 @@ HIDDEN_SHARE = 0.25
 APART = 0.2
 """Area, in shares of the largest, from which a separate piece of the sector is a sector of its own."""
 BUCKET = 32
-"""px: the area is rounded up to multiples of this, so that clips of similar size share a compilation."""
+"""px: the area is rounded up to multiples of this, so that clips of similar size share a compilation, but not beyond the frame:
+112 px stay 112."""
+
+
+def _up(size: int, multiple: int) -> int:
+    """``size`` rounded up to a multiple."""
+    return -(-size // multiple) * multiple
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +51,11 @@ class View:
         for axis, length in ((1, touched.shape[0]), (0, touched.shape[1])):
             found = np.flatnonzero(touched.any(axis=axis))
             spans.append((max(0, int(found[0]) - margin), min(length, int(found[-1]) + 1 + margin)))
-        multiple = max(BUCKET, weights.spec.multiple)
-        height, width = (-(-round((b - a) * scale) // multiple) * multiple for a, b in spans)
+        least = weights.spec.multiple
+        height, width = (
+            min(_up(round((b - a) * scale), max(BUCKET, least)), _up(round(length * scale), least))
+            for (a, b), length in zip(spans, touched.shape)
+        )
         return cls(rows=slice(*spans[0]), columns=slice(*spans[1]), scale=scale, height=height, width=width)
 
     @classmethod
@@ -84,17 +94,20 @@ class View:
         mask = np.zeros((len(frames), self.height, self.width), np.uint8)
         width, height = self.inner
         part = (self.rows, self.columns)
-        keep = sector[part][..., None].astype(np.uint8)
-        for t in range(len(frames)) if wanted is None else np.flatnonzero(wanted):
-            inside, covered = frames[t][part] * keep, hidden[t][part]
+        keep = sector[part].astype(np.uint8)
+
+        def one(t: int) -> None:
+            inside, covered = cv2.copyTo(frames[t][part], keep), hidden[t][part]
             share = self._resized(covered.astype(np.float32))
             plain = self._resized(inside)
             if self.scale < 1.0:
-                visible = self._resized(inside * (1 - covered)[..., None].astype(np.float32))
+                visible = self._resized(cv2.copyTo(inside, 1 - covered).astype(np.float32))
                 clean = visible / np.maximum(1.0 - share, 1e-3)[..., None]
                 plain = np.where((share > HIDDEN_SHARE)[..., None], plain, np.rint(np.clip(clean, 0, 255)))
             small[t, :height, :width] = plain
             mask[t, :height, :width] = share > HIDDEN_SHARE
+
+        each(one, range(len(frames)) if wanted is None else np.flatnonzero(wanted))
         return small, mask
 
     def enlarge(self, small: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The paper's ablation: each loss and each network taken away alone, everything else as it is, three seeds each.
 
-    python -m launch.sweep ablation --workdir sweeps/ablation --jobs 1 --evaluate --config.data.dir=records
+    cfd2gray sweep ablation --workdir sweeps/ablation --jobs 1 --evaluate --config.data.dir=records
 
 The paper (Tomic et al., arXiv 2511.03255) trains two networks with pixel-wise, adversarial and perceptual losses. Ours
 adds terms for structure, texture, shimmer, time and confidence, so those are taken away too. 36 runs of ``echo_128``.

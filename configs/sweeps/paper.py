@@ -1,7 +1,7 @@
 """The paper's ablation, term by term, at the demo's size: where losses, networks and neighbouring frames earn their place.
 
     cfd2gray simulate --clips 600 --painted 0.25 --size 128 --frames 32 -o records
-    python -m launch.sweep paper --workdir sweeps/paper --jobs 1 --evaluate --config.data.dir=records
+    cfd2gray sweep paper --workdir sweeps/paper --jobs 1 --evaluate --config.data.dir=records
 
 Every run is given about the same computation: one with critics (VGG and discriminator) takes fewer steps, by the cost of a
 step on two CPU cores. The whole is run with three seeds. Reached: ``docs/ablation.md``.

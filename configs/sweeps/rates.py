@@ -1,6 +1,6 @@
 """Learning rates of both players and the weight of their game, drawn at random: the first thing to look at on new data.
 
-    python -m launch.sweep rates --workdir sweeps/rates --jobs 4 --gpus 0,1,2,3 --config.data.dir=records
+    cfd2gray sweep rates --workdir sweeps/rates --jobs 4 --gpus 0,1,2,3 --config.data.dir=records
 
 24 runs of ``echo_128``, a tenth as long. Reached: not run yet.
 """

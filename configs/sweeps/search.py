@@ -1,6 +1,6 @@
 """The same rates as in `rates`, but each run learns from those before it: Optuna's search for the best SSIM under colour.
 
-    python -m launch.sweep search --workdir sweeps/search --slurm --jobs 4 --config.data.dir=/shared/records
+    cfd2gray sweep search --workdir sweeps/search --slurm --jobs 4 --config.data.dir=/shared/records
 
 24 runs of ``echo_128``, a tenth as long. Needs the extra ``[sweep]``. Reached: not run yet.
 """

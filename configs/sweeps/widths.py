@@ -1,6 +1,6 @@
 """How large the networks should be: widths that grow together, each with a rate that fits it.
 
-    python -m launch.sweep widths --workdir sweeps/widths --slurm --config.data.dir=records
+    cfd2gray sweep widths --workdir sweeps/widths --slurm --config.data.dir=records
 
 Four runs of ``echo_128``. Reached: not run yet.
 """

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ _TABLES = (
 )
 UNSURE = "unsure"
 """What the thumbnails of clips whose kind is not certain are filed under, beside their kind."""
+TOGETHER = 1.0
+"""Seconds whose rows reach the disk at once, so that short looks do not wait for it; what a kill costs is these."""
 SHOWN = 24
 """Thumbnails of a kind that are kept: those whose clips have the lowest keyed hashes, which is a fair draw."""
 
@@ -147,7 +150,7 @@ class SeenRows:
             int(self._options.salvage),
             json.dumps(fields_of(row), sort_keys=True),
         )
-        with written(self._file):
+        with self._file.written():
             self._file.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", place)
             for kind in shown:
                 if (row.clip, thumbnail) in self.thumbnails[kind]:
@@ -175,14 +178,47 @@ class SeenRows:
             self._file.close()
 
 
-def open_table(path: Path, tables: Iterable[str]) -> sqlite3.Connection:
-    """A file of rows, of which every one is its own transaction and reaches the disk; one process at a time.
+class Table(sqlite3.Connection):
+    """A file of rows, from `open_table`, which are written in transactions of `TOGETHER` seconds."""
+
+    begun = 0.0
+
+    @contextlib.contextmanager
+    def written(self) -> Iterator[None]:
+        """In a transaction, perhaps together with rows before and after; ``OSError`` where the disk is full."""
+        with _room():
+            if not self.in_transaction:
+                self.execute("BEGIN")
+                self.begun = time.monotonic()
+            yield
+            if time.monotonic() > self.begun + TOGETHER:
+                self.execute("COMMIT")
+
+    def close(self) -> None:
+        """Commit what waits, and let go of the file."""
+        try:
+            with _room():
+                self.commit()
+        finally:
+            super().close()
+
+
+@contextlib.contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise OSError(f"the table of what was seen cannot be written ({error}); make room and run it again") from None
+
+
+def open_table(path: Path, tables: Iterable[str]) -> Table:
+    """A file of rows that reach the disk when they are committed; one process at a time.
 
     Raises:
         ValueError: when another process has it, or it is damaged.
         OSError: when it cannot be written.
     """
-    file = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+    file = sqlite3.connect(path, isolation_level=None, timeout=1.0, factory=Table)
     try:
         file.execute("PRAGMA locking_mode = EXCLUSIVE")
         file.execute("PRAGMA synchronous = FULL")
@@ -199,14 +235,3 @@ def open_table(path: Path, tables: Iterable[str]) -> sqlite3.Connection:
         file.close()
         raise ValueError(f"{path} is damaged ({error}); remove it to look at the files again") from None
     return file
-
-
-@contextlib.contextmanager
-def written(file: sqlite3.Connection) -> Iterator[None]:
-    """A transaction; ``OSError`` where the disk is full."""
-    try:
-        file.execute("BEGIN")
-        yield
-        file.execute("COMMIT")
-    except sqlite3.OperationalError as error:
-        raise OSError(f"the table of what was seen cannot be written ({error}); make room and run it again") from None

@@ -63,32 +63,19 @@ def census(
     out_dir: str | os.PathLike | None = None,
     dataset: str = "",
     view_csv: str | os.PathLike | None = None,
-    key: bytes | None = None,
-    workers: int = 0,
-    timeout: float = parallel.TIMEOUT,
-    memory: int = 0,
-    resume: bool = True,
-    part: tuple[int, int] | None = None,
     options: CensusOptions | None = None,
-    progress: bool | None = None,
     on_error: Callable[[str, str, BaseException | None], None] | None = None,
+    **how: Any,
 ) -> Census:
     """Look at every file below a folder.
 
     Args:
         archive_dir: the archive, here or in a bucket. Symbolic links are counted, and followed only if ``options`` say so;
             hidden files are left out.
-        out_dir: where the rows go (and the key, when none is given); without it nothing can be resumed.
+        out_dir, options, on_error, how: as for `look_at`; ``on_error`` is also told what is passed over.
         dataset: the layout of a public data set, as for `readers.archive.list_archive`.
         view_csv: a table ``file,view`` and, if wanted, ``patient``; ``file`` is the path below the archive, or the
             name with or without its suffix where only one file has it. It overrides the header.
-        key: secret of the pseudonyms, at least 16 bytes; by default a new one, kept in ``out_dir``.
-        workers, timeout, memory: as for `parallel.run_ordered`.
-        resume: go on with the rows in ``out_dir``, and look again only at what other options change; otherwise rows there
-            are an error.
-        part: ``(k, n)``: look only at the k-th of n shares of the files; a census without it joins them.
-        progress: show a bar; by default when a terminal is there.
-        on_error: called with the path, the code and the exception of each unreadable file, and for what is passed over.
 
     Raises:
         ValueError: for a folder that is none or empty, a bad CSV, or rows that are in the way.
@@ -101,10 +88,7 @@ def census(
     for why, path in (*listing.passed_over, *(("unmatched_in_view_csv", name) for name in listing.unmatched)):
         if on_error:
             on_error(path, why, None)
-    found = look_at(
-        listing.items, archive_dir, out_dir=out_dir, key=key, workers=workers, timeout=timeout, memory=memory,
-        resume=resume, part=part, options=options, progress=progress, on_error=on_error,
-    )  # fmt: skip
+    found = look_at(listing.items, archive_dir, out_dir=out_dir, options=options, on_error=on_error, **how)
     return dataclasses.replace(found, passed_over=listing.counts)
 
 
@@ -123,7 +107,19 @@ def look_at(
     progress: bool | None = None,
     on_error: Callable[[str, str, BaseException | None], None] | None = None,
 ) -> Census:
-    """What the items of an archive are, in their order; further arguments as for `census`."""
+    """What the items of an archive are, in their order.
+
+    Args:
+        items: from `readers.archive.list_archive` of ``archive_dir``.
+        out_dir: where the rows go (and the key, when none is given); without it nothing can be resumed.
+        key: secret of the pseudonyms, at least 16 bytes; by default a new one, kept in ``out_dir``.
+        workers, timeout, memory: as for `parallel.run_ordered`.
+        resume: go on with the rows in ``out_dir``, and look again only at what other options change; otherwise rows there
+            are an error.
+        part: ``(k, n)``: look only at the k-th of n shares of the files; a census without it joins them.
+        progress: show a bar; by default when a terminal is there.
+        on_error: called with the path, the code and the exception of each unreadable file.
+    """
     options, out = options or CensusOptions(), Path(out_dir) if out_dir is not None else None
     if out is not None and not resume and list(out.glob("census*.sqlite")):
         raise ValueError(f"{out} holds a census; resume that, or give another folder")

@@ -1,7 +1,8 @@
 """Random-access sources of pair records, and their deterministic mixture.
 
 A source has ``len``, ``source[i] -> PairRecord``, ``source.ids(i)`` (the clip's manifest row, without decoding) and
-``source.digest`` (names the data). `tfrecord.ShardSource` is the usual one.
+``source.digest`` (names the data); where it can, also ``source.stored(i)``: a record that decompresses only the pictures
+that are asked for. `tfrecord.ShardSource` is the usual one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from data_pipeline.loading.transforms import Sample
+from data_pipeline.records.example import StoredPair
 from data_pipeline.records.manifest import ClipRow
 from data_pipeline.schema import VIEWS, PairRecord
 
@@ -81,8 +83,17 @@ class Selection:
     def __getitem__(self, index: int) -> PairRecord:
         return self._source[self._index[index]]
 
+    def stored(self, index: int) -> PairRecord | StoredPair:
+        return stored(self._source, self._index[index])
+
     def ids(self, index: int) -> ClipRow:
         return self._source.ids(self._index[index])
+
+
+def stored(source: RecordSource, index: int) -> PairRecord | StoredPair:
+    """A record of a source, not yet decompressed where that can wait."""
+    own = getattr(source, "stored", None)
+    return source[index] if own is None else own(index)
 
 
 class Mixture:
@@ -140,6 +151,9 @@ class Mixture:
         source, own = self._locate(index)
         return source[own]
 
+    def stored(self, index: int) -> PairRecord | StoredPair:
+        return stored(*self._locate(index))
+
     def ids(self, index: int) -> ClipRow:
         source, own = self._locate(index)
         return source.ids(own)
@@ -165,4 +179,4 @@ class Indexed:
 
     def __getitem__(self, index: int) -> Sample:
         own = int(index) % len(self.source)
-        return Sample(record=self.source[own], index=own, mask=float(index < len(self.source)))
+        return Sample(record=stored(self.source, own), index=own, mask=float(index < len(self.source)))

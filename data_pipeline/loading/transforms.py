@@ -15,6 +15,7 @@ import cv2
 import grain
 import numpy as np
 
+from data_pipeline.records.example import ARRAYS, StoredPair
 from data_pipeline.schema import BOX, DOMAINS, FLOW, OUTLINE, SECTOR, VIEWS, PairRecord
 from data_pipeline.screen.hidden import hidden_mask
 
@@ -73,7 +74,7 @@ class AugmentOptions:
 class Sample:
     """A record on its way to an example. ``square`` is ``(y, x, side)`` in px, and may reach beyond the frame."""
 
-    record: PairRecord
+    record: PairRecord | StoredPair
     index: int
     mask: float = 1.0
     square: tuple[int, int, int] | None = None
@@ -81,14 +82,14 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class RandomClip(grain.transforms.RandomMap):
-    """Draw a window of ``frames`` frames, a stride, a crop; sample -> sample. Copies no pixel."""
+    """Draw a window of ``frames`` frames, a stride, a crop; sample -> sample. Only that window is decompressed."""
 
     frames: int
     options: AugmentOptions = dataclasses.field(default_factory=AugmentOptions)
 
     def random_map(self, element: Sample, rng: np.random.Generator) -> Sample:
         options, record = self.options, element.record
-        n_frames, height, width, _ = record.cfd.shape
+        n_frames, height, width = record.shape
         # Every draw is made for every clip, so that one option does not change what another one draws.
         stride = int(rng.integers(1, options.max_stride + 1))
         start_share = rng.random()
@@ -103,23 +104,16 @@ class RandomClip(grain.transforms.RandomMap):
             stride = max(1, min(stride, (n_frames - 1) // (self.frames - 1)))
         span = (self.frames - 1) * stride + 1
         start = int(start_share * (max(0, n_frames - span) + 1))
-        time = slice(start, start + span, stride)
-        columns = slice(None, None, -1 if flip else 1)
-
-        def cut(array: np.ndarray) -> np.ndarray:
-            window = array[time][:, :, columns]
-            return window[::-1] if reverse else window
-
+        record = record.at(slice(start, start + span, stride))
+        times, columns = slice(None, None, -1 if reverse else 1), slice(None, None, -1 if flip else 1)
         square = whole_square(height, width)
         if crop:
             y, x, side = square
             own = max(1, round(scale * side))
-            y_share, x_share = _towards_flow(record.strata[start], square, own, y_share, x_share)
+            y_share, x_share = _towards_flow(record.strata[0], square, own, y_share, x_share)
             square = (y + int(y_share * (side - own + 1)), x + int(x_share * (side - own + 1)), own)
-        cut_record = dataclasses.replace(
-            record, **{name: cut(getattr(record, name)) for name in ("cfd", "grey", "strata", "labels")}
-        )
-        return dataclasses.replace(element, record=cut_record, square=square)
+        record = dataclasses.replace(record, **{name: getattr(record, name)[times, :, columns] for name in ARRAYS})
+        return dataclasses.replace(element, record=record, square=square)
 
 
 def _towards_flow(
@@ -158,17 +152,15 @@ class ToExample(grain.transforms.Map):
 
     def map(self, element: Sample | PairRecord) -> dict[str, np.ndarray]:
         sample = element if isinstance(element, Sample) else Sample(record=element, index=0)
-        record = sample.record
-        n_frames, height, width, _ = record.cfd.shape
-        time = window(n_frames, self.frames)
+        n_frames, height, width = sample.record.shape
+        record = sample.record.at(window(n_frames, self.frames))
         square = sample.square or whole_square(height, width)
-        strata = record.strata[time]
         return {
-            "cfd": _resample(record.cfd[time], square, self.size),
-            "grey": _resample(record.grey[time], square, self.size),
-            "strata": _resample_flags(strata, square, self.size),
-            "hidden": _resample_flags(hidden_mask(strata, record.cfd[time]), square, self.size),
-            "labels": _resample(record.labels[time][..., None], square, self.size, nearest=True)[..., 0],
+            "cfd": _resample(record.cfd, square, self.size),
+            "grey": _resample(record.grey, square, self.size),
+            "strata": _resample_flags(record.strata, square, self.size),
+            "hidden": _resample_flags(hidden_mask(record.strata, record.cfd), square, self.size),
+            "labels": _resample(record.labels[..., None], square, self.size, nearest=True)[..., 0],
             "view": np.int32(VIEWS.index(record.view)),
             "domain": np.int32(DOMAINS.index(record.domain)),
             "shared": np.uint8(record.shared),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.census.rows import open_table, written
+from data_pipeline.census.rows import open_table
 from data_pipeline.parallel import TRANSIENT
 
 ROWS_NAME = "pairs.sqlite"
@@ -70,7 +70,7 @@ class FoundPairs:
         if shown:
             self._shown[job] = list(shown)
         if self._file is not None:
-            with written(self._file):
+            with self._file.written():
                 row = (job, self._asked, " ".join(found.kinds), found.code)
                 self._file.execute("INSERT OR REPLACE INTO found VALUES (?, ?, ?, ?)", row)
                 self._file.execute("DELETE FROM shown WHERE job = ?", (job,))

@@ -29,7 +29,6 @@ from data_pipeline.screen import dual_panes
 from data_pipeline.screen.analysis import FlowAnalysis, analyse
 from data_pipeline.screen.deidentify import KeyedHasher
 from data_pipeline.screen.pane_fit import fit_panes
-from data_pipeline.simulation import painter
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,6 +91,8 @@ def painted_pairs(
     options: PairingOptions | None = None,
 ) -> list[PairRecord]:
     """Paint colour flow over a greyscale clip, once for every seed."""
+    from data_pipeline.simulation import painter  # late: a quarter of what a worker imports, and few paint
+
     options = options or PairingOptions()
     if analysis.kind != "bmode":
         raise NoPairError("not_bmode", f"only greyscale clips are painted, this is {analysis.kind}: {analysis.reason}")

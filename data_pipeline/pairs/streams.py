@@ -18,7 +18,7 @@ from data_pipeline.readers.datasets.echoxflow import Sector, StreamRecording
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, PairRecord
 from data_pipeline.screen.colour.box import ColourBox, box_masks
 from data_pipeline.screen.deidentify import KeyedHasher
-from data_pipeline.simulation.console.colour_maps import draw_colour_map
+from data_pipeline.simulation.console.colour_maps import ColourMap, draw_colour_map
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,30 +53,14 @@ def pair_from_recording(
     rng = np.random.default_rng(np.frombuffer(hashlib.sha256(f"{identity}/{seed}".encode()).digest(), np.uint32))
     kept, partner = _partners(recording)
     geometry = frame_geometry(recording.bmode_sector, options.size)
-    shape = (options.size, options.size)
-    inside = geometry.mask(shape)
     box = _colour_box(recording.colour_sector, geometry, drawn=rng.random() < options.outline_share)
-    in_box, _, outline = box_masks(box, geometry, shape)
-    in_box, outline = in_box & inside, outline & inside
-    to_grey = _beam_map(recording.bmode_sector, recording.bmode.shape[1:], geometry, shape)
-    to_colour = _beam_map(recording.colour_sector, recording.velocity.shape[1:], geometry, shape)
     colours = draw_colour_map(rng)
-    gate = [
-        float(rng.uniform(*limits)) for limits in (options.min_power, options.power_over_grey, options.min_velocity)
-    ]
-    grey = np.stack([cv2.remap(recording.bmode[k], *to_grey, cv2.INTER_LINEAR) for k in partner])
-    grey *= inside.astype(np.uint8)
-    cfd = np.repeat(grey[..., None], 3, axis=-1)
-    strata = np.empty_like(grey)
-    strata[:] = inside * np.uint8(SECTOR) | in_box * np.uint8(BOX) | outline * np.uint8(OUTLINE)
-    for index, frame in enumerate(kept):
-        velocity, power = _colour(recording, frame, to_colour)
-        level = grey[index] / 255.0
-        flow = (power > gate[0]) & (power - level > gate[1]) & (level <= options.max_grey)
-        flow &= (np.abs(velocity) > gate[2]) & in_box & ~outline
-        cfd[index][flow] = colours.colours(velocity[flow])
-        strata[index][flow] |= np.uint8(FLOW)
-    cfd[:, outline] = 250
+    gate = {
+        name: float(rng.uniform(*getattr(options, name))) for name in ("min_power", "power_over_grey", "min_velocity")
+    }
+    cfd, grey, strata = _written(
+        recording, kept, partner, geometry, box, colours, max_grey=options.max_grey, size=options.size, **gate
+    )
     step = float(np.median(np.diff(recording.colour_times[kept]))) if len(kept) > 1 else 1 / 30
     return PairRecord(
         cfd=cfd,
@@ -97,11 +81,38 @@ def pair_from_recording(
             "seed": seed,
             "fold": recording.fold,
             "nyquist_cm_s": 100 * recording.nyquist,
-            "gate": {"min_power": gate[0], "power_over_grey": gate[1], "min_velocity": gate[2]},
+            "gate": gate,
             "colour_map": colours.settings,
             "frames_without_partner": len(recording.velocity) - len(kept),
         },
     )
+
+
+def _written(
+    recording: StreamRecording, kept: np.ndarray, partner: np.ndarray, geometry: Fan, box: ColourBox, colours: ColourMap, *,
+    min_power: float, power_over_grey: float, min_velocity: float, max_grey: float, size: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Colour frames ``kept`` over the B-mode frames ``partner``: ``cfd`` ``[T, S, S, 3]``, ``grey``, ``strata`` uint8."""
+    shape = (size, size)
+    inside = geometry.mask(shape)
+    in_box, _, outline = box_masks(box, geometry, shape)
+    in_box, outline = in_box & inside, outline & inside
+    to_grey = _beam_map(recording.bmode_sector, recording.bmode.shape[1:], geometry, shape)
+    to_colour = _beam_map(recording.colour_sector, recording.velocity.shape[1:], geometry, shape)
+    grey = np.stack([cv2.remap(recording.bmode[k], *to_grey, cv2.INTER_LINEAR) for k in partner])
+    grey *= inside.astype(np.uint8)
+    cfd = np.repeat(grey[..., None], 3, axis=-1)
+    strata = np.empty_like(grey)
+    strata[:] = inside * np.uint8(SECTOR) | in_box * np.uint8(BOX) | outline * np.uint8(OUTLINE)
+    for index, frame in enumerate(kept):
+        velocity, power = _colour(recording, frame, to_colour)
+        level = grey[index] / 255.0
+        flow = (power > min_power) & (power - level > power_over_grey) & (level <= max_grey)
+        flow &= (np.abs(velocity) > min_velocity) & in_box & ~outline
+        cfd[index][flow] = colours.colours(velocity[flow])
+        strata[index][flow] |= np.uint8(FLOW)
+    cfd[:, outline] = 250
+    return cfd, grey, strata
 
 
 def frame_geometry(sector: Sector, size: int) -> Fan:

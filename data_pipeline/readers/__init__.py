@@ -60,7 +60,7 @@ def open_clip(
     with Guard(path, doing="reading the file", code="not_found"):
         sha = file_digest(path) if digest and found not in ("folder", "zarr") else ""
     if found in ("dicom", "dicom_raw"):
-        from data_pipeline.readers.dicom import open_dicom
+        from data_pipeline.readers.dicom.clip import open_dicom
 
         return open_dicom(
             path,
@@ -78,7 +78,7 @@ def open_clip(
             return _gif_without_times(path, limits=limits, digest=sha) or stream
         return stream
     if found in ("npy", "npz"):
-        from data_pipeline.readers.numpy_array import open_numpy
+        from data_pipeline.readers.arrays.numpy_array import open_numpy
 
         return open_numpy(path, limits=limits, format=found, digest=sha)
     if found in IMAGE_FORMATS or found in ("folder", "zip"):
@@ -86,19 +86,19 @@ def open_clip(
 
         return open_images(path, limits=limits, format=found, digest=sha)
     if found in ("nifti", "nifti_gz"):
-        from data_pipeline.readers.nifti import open_nifti
+        from data_pipeline.readers.arrays.nifti import open_nifti
 
         return open_nifti(path, limits=limits, digest=sha)
     if found == "metaimage":
-        from data_pipeline.readers.metaimage import open_metaimage
+        from data_pipeline.readers.arrays.metaimage import open_metaimage
 
         return open_metaimage(path, limits=limits, digest=sha)
     if found == "nrrd":
-        from data_pipeline.readers.nrrd import open_nrrd
+        from data_pipeline.readers.arrays.nrrd import open_nrrd
 
         return open_nrrd(path, limits=limits, digest=sha)
     if found == "hdf5":
-        from data_pipeline.readers.zea import open_zea
+        from data_pipeline.readers.arrays.zea import open_zea
 
         return open_zea(path, limits=limits, digest=sha)
     raise IngestError("unknown_format", path, f"{found} is not a single clip; use the reader of its data set")

@@ -26,6 +26,8 @@ _AXES = 24
 """Principal axes on which two clips must lie close before they are compared in full."""
 _BLOCK = 1 << 12
 """Images that are held at once."""
+_SAMPLE = 1024
+"""Images, or up to twice as many, that say where the axes lie."""
 
 
 def pixels(text: str) -> bytes:
@@ -141,15 +143,18 @@ class _Units:
         return images / np.maximum(np.linalg.norm(images, axis=1, keepdims=True), 1e-6)
 
     def on_axes(self) -> np.ndarray:
-        """All of them on the principal axes of some, float32 ``[N, axes]``."""
+        """All of them on orthonormal axes, nearly the principal ones of some, float32 ``[N, axes]``."""
         n = len(self)
-        some = self[slice(None, None, max(1, n // 4096))]
-        if len(some) < SIDE * SIDE:  # few images span few axes
-            sizes, mixed = np.linalg.eigh(some @ some.T)
-            kept = sizes > 1e-4 * sizes[-1]
-            axes = (some.T @ mixed[:, kept] / np.sqrt(sizes[kept]))[:, -_AXES:]
-        else:
-            axes = np.linalg.eigh(some.T @ some)[1][:, -_AXES:]
+        some = self[slice(None, None, max(1, n // _SAMPLE))].astype(float)
+        axes = np.random.default_rng(0).standard_normal((SIDE * SIDE, _AXES))
+        for _ in range(
+            4
+        ):  # block power iteration (Halko et al. 2011); axes that are only nearly principal prune as truly
+            axes = some.T @ (some @ axes)
+            sizes, mixed = np.linalg.eigh(axes.T @ axes)
+            kept = sizes > 1e-10 * sizes.max(initial=1e-6)  # few images span few axes
+            axes = axes @ (mixed[:, kept] / np.sqrt(sizes[kept]))
+        axes = axes.astype(np.float32)
         points = np.empty((n, axes.shape[1]), np.float32)
         for first in range(0, n, _BLOCK):
             points[first : first + _BLOCK] = self[slice(first, first + _BLOCK)] @ axes

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from data_pipeline import storage
 from data_pipeline.files import atomic_path, write_atomically
+from data_pipeline.records.lease import held
 
 FOLDER = "batches"
 """The folder inside a packing where parts of it lie until it is finished."""
@@ -128,10 +129,7 @@ class Folder:
 
 
 class Bucket(Folder):
-    """A place in an object store: an object is there whole or not at all, and its name is changed by a copy in the store.
-
-    Nothing keeps two runs apart there; they write the same bytes under the same names.
-    """
+    """A place in an object store: an object is there whole or not at all, and its name is changed by a copy in the store."""
 
     def __init__(self, root: str) -> None:
         super().__init__(root.rstrip("/"))
@@ -198,7 +196,7 @@ class Bucket(Folder):
 
     @contextlib.contextmanager
     def alone(self, part: tuple[int, int] | None) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="cfd2gray-") as scratch:
+        with held(self.path(FOLDER), part), tempfile.TemporaryDirectory(prefix="cfd2gray-") as scratch:
             yield Path(scratch)
 
     def remove(self, name: str) -> None:

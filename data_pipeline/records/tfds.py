@@ -4,7 +4,12 @@
     dataset = builder.as_dataset(split="train")
 
 With the encoding ``raw`` the arrays come out as ``uint8`` tensors of the record's shape. With ``zstd`` they come out as
-``{"shape", "value"}``, the value still compressed. Nothing here imports TensorFlow.
+``{"shape", "value"}``, the values still compressed, one of every `example.CHUNK` pictures:
+
+    data = b"".join(zstandard.decompress(piece) for piece in row["cfd"]["value"])
+    frames = np.frombuffer(data, np.uint8).reshape(row["cfd"]["shape"])
+
+Both files are written here in the form that TFDS gives them: its package is not needed to pack.
 """
 
 from __future__ import annotations
@@ -12,15 +17,17 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from data_pipeline.files import write_atomically
-from data_pipeline.records.example import ARRAYS, TEXTS
+from data_pipeline.records.example import ARRAYS, CHUNK, TEXTS
 from data_pipeline.records.manifest import Manifest
 from data_pipeline.schema import SCHEMA_VERSION
 
 VERSION = f"{SCHEMA_VERSION}.0.0"
+_CORE = "tensorflow_datasets.core.features"
+_TEXTS = (*TEXTS, "geometry", "params", "encoding")
+_NUMBERS = {"shared": "int64", "schema_version": "int64", "fps": "float32", "score": "float32"}
 _TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}"
 
 
@@ -29,44 +36,41 @@ def shard_name(name: str, split: str, number: int) -> str:
     return f"{name}-{split}.tfrecord-{number:05d}"
 
 
-def features(*, encoding: str):
-    """The records' ``tfds.features.FeaturesDict``."""
-    # Imported late: it takes a second, and only packing and Beam need it.
-    import tensorflow_datasets.public_api as tfds
+def features(*, encoding: str) -> dict[str, Any]:
+    """``features.json`` of the records, as ``FeaturesDict.save_config`` of TFDS writes it."""
+    tensors = {}
+    for name in ARRAYS:
+        channels = {"cfd": [3], "grey": [1]}.get(name, [])
+        if encoding == "raw":
+            tensors[name] = _tensor("uint8", [-1, -1, -1, *channels], encoding="bytes")
+        else:
+            frames = {**_scalar("string"), "description": f"Zstandard frames, each of {CHUNK} pictures"}
+            sequence = {"feature": frames, "length": "-1"}
+            value = {"pythonClassName": f"{_CORE}.sequence_feature.Sequence", "sequence": sequence}
+            tensors[name] = _dictionary({"shape": _tensor("int64", [3 + len(channels)]), "value": value})
+    texts = {name: {"pythonClassName": f"{_CORE}.text_feature.Text", "text": {}} for name in _TEXTS}
+    numbers = {name: _scalar(dtype) for name, dtype in _NUMBERS.items()}
+    return _dictionary({**tensors, **texts, **numbers})
 
-    if encoding == "raw":
-        arrays = {
-            name: tfds.features.Tensor(
-                shape=(None, None, None, *((3,) if name == "cfd" else (1,) if name == "grey" else ())),
-                dtype=np.uint8,
-                encoding=tfds.features.Encoding.BYTES,
-            )
-            for name in ARRAYS
-        }
-    else:
-        arrays = {
-            name: {
-                "shape": tfds.features.Tensor(shape=(4 if name in ("cfd", "grey") else 3,), dtype=np.int64),
-                "value": tfds.features.Scalar(dtype=np.object_, doc="one Zstandard frame of the array's bytes"),
-            }
-            for name in ARRAYS
-        }
-    return tfds.features.FeaturesDict(
-        {
-            **arrays,
-            **{name: tfds.features.Text() for name in (*TEXTS, "geometry", "params", "encoding")},
-            "shared": tfds.features.Scalar(dtype=np.int64),
-            "schema_version": tfds.features.Scalar(dtype=np.int64),
-            "fps": tfds.features.Scalar(dtype=np.float32),
-            "score": tfds.features.Scalar(dtype=np.float32),
-        }
-    )
+
+def _dictionary(inside: dict[str, Any]) -> dict[str, Any]:
+    return {"pythonClassName": f"{_CORE}.features_dict.FeaturesDict", "featuresDict": {"features": inside}}
+
+
+def _tensor(dtype: str, shape: list[int], *, encoding: str = "none") -> dict[str, Any]:
+    told = {"dtype": dtype, "encoding": encoding, "shape": {"dimensions": [str(size) for size in shape]}}
+    return {"pythonClassName": f"{_CORE}.tensor_feature.Tensor", "tensor": told}
+
+
+def _scalar(dtype: str) -> dict[str, Any]:
+    return {"pythonClassName": f"{_CORE}.scalar.Scalar", "tensor": {"dtype": dtype, "encoding": "none", "shape": {}}}
 
 
 def write(directory: str | os.PathLike, manifest: Manifest) -> None:
     """Write both files for the shards that a manifest lists."""
     directory = Path(directory)
-    features(encoding=manifest.encoding).save_config(str(directory))
+    told = json.dumps(features(encoding=manifest.encoding), indent=4, sort_keys=True)
+    write_atomically(directory / "features.json", told)
     info = {
         "name": manifest.name,
         "version": VERSION,

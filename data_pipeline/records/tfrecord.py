@@ -56,7 +56,7 @@ def masked_crc(data: bytes | memoryview | np.ndarray) -> int:
 
 
 class ShardWriter:
-    """Writes one shard under a temporary name; `close` flushes it to the disk and renames it. A context manager.
+    """Writes one shard under a temporary name; `close` renames it, `Folder.take` flushes it to the disk. A context manager.
 
     Args:
         path: final name. A file that is already there is never replaced.
@@ -89,9 +89,7 @@ class ShardWriter:
         return place
 
     def close(self) -> None:
-        """Flush to the disk and give the file its name."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Give the file its name."""
         self._file.close()
         os.replace(self._temporary, self.path)
 
@@ -234,9 +232,17 @@ class ShardSource:
         return record
 
     def __getitem__(self, index: int) -> PairRecord:
+        stored = self.stored(index)
+        try:
+            return stored.at(slice(None))
+        except ValueError as error:
+            raise self._corrupt(index, str(error)) from None
+
+    def stored(self, index: int) -> records.StoredPair:
+        """A record whose pictures are decompressed as they are asked for."""
         record = self.serialized(index)
         try:
-            return records.decode(record)
+            return records.StoredPair.parsed(record)
         except ValueError as error:
             raise self._corrupt(index, str(error)) from None
 

@@ -7,12 +7,13 @@ colour mask is made frame by frame.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import cv2
 import numpy as np
 
 from data_pipeline.geometry import Fan, Geometry
-from data_pipeline.pixels import grown
+from data_pipeline.pixels import extremes, grown
 from data_pipeline.schema import BOX, FLOW, SECTOR, Region, check_frames
 from data_pipeline.screen import kind as clip_kind
 from data_pipeline.screen import learned
@@ -21,6 +22,7 @@ from data_pipeline.screen.colour import mask as colour_mask
 from data_pipeline.screen.fan_fit import FanFit, FanOptions, agreed, fit_fan, recognised, spread
 from data_pipeline.screen.marker import Marker, drawn_over
 from data_pipeline.screen.said import Said, polygon_mask
+from data_pipeline.threads import each
 
 NOTHING = Said()
 
@@ -104,8 +106,8 @@ def analyse(
         for span, box, seen in _boxes_over_time(frames, state, options):
             marker = state.marker(box, seen)
             if marker is not None:
-                for frame, plane in zip(frames[span], strata[span]):
-                    marker.mark(frame, plane, state.tint, options.colour)
+                mark = functools.partial(marker.mark, tint=state.tint, options=options.colour)
+                each(mark, frames[span], strata[span])
             strata[span] |= drawn_over(seen, fan.sector)
     return FlowAnalysis(
         geometry=geometry,
@@ -173,12 +175,13 @@ def _decide(
 ) -> tuple[FanFit, _Static, clip_kind.Verdict]:
     """What holds for the whole clip."""
     some = spread(frames, options.static_frames)
-    seen = learned.see(some, _darkest(some), options=options.learned)
+    darkest = _darkest(some)
+    seen = learned.see(some, darkest, options=options.learned)
     if said.box is not None:
         box = polygon_mask("box", said.box, frames.shape[1:3])
         seen = dataclasses.replace(seen, box=box, outline=seen.outline & box, flow=box)
     fan = _sector(agreed(fit_fan(some, options=options.fan), seen.sector), said)
-    state = _Static.of(some, fan, seen, options)
+    state = _Static.of(some, darkest, fan, seen, options)
     if said.box is not None:
         state = dataclasses.replace(state, box=None)
     evidence = clip_kind.evidence(
@@ -237,20 +240,20 @@ class _Static:
         )
 
     @staticmethod
-    def of(some: np.ndarray, fan: FanFit, seen: learned.Learned, options: FlowOptions) -> _Static:
+    def of(some: np.ndarray, darkest: np.ndarray, fan: FanFit, seen: learned.Learned, options: FlowOptions) -> _Static:
         ys, xs = np.nonzero(fan.sector.any(axis=1))[0], np.nonzero(fan.sector.any(axis=0))[0]
         ground = (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
         sector = fan.sector[ground]
         cut = np.ascontiguousarray(some[(slice(None), *ground)])
         tint = colour_mask.fit_tint(cut, sector)
-        coloured = np.stack([colour_mask.coloured(frame, sector, tint, options.colour) for frame in cut])
+        coloured = np.stack(each(lambda frame: colour_mask.coloured(frame, sector, tint, options.colour), cut))
         interface = np.zeros(sector.shape, bool)
         if not colour_mask.is_frozen(cut, sector):
             interface = colour_mask.static_colour(cut, coloured, options=options.colour, area=int(sector.sum()))
             interface = grown(interface, 1)
-        coloured = np.stack([colour_mask.without_traces(mask) for mask in coloured & ~interface])
+        coloured = np.stack(each(colour_mask.without_traces, coloured & ~interface))
         geometry = fan.geometry.moved(ground[1].start, ground[0].start)
-        box = _locate(cut, coloured, geometry, options)
+        box = _locate(cut, coloured, darkest[ground], geometry, options)
         return _Static(
             ground=ground,
             sector=sector,
@@ -277,13 +280,13 @@ def _colour_seen(frames: np.ndarray, state: _Static, options: FlowOptions) -> fl
 
 
 def _locate(
-    cut: np.ndarray, coloured: np.ndarray, geometry: Geometry, options: FlowOptions
+    cut: np.ndarray, coloured: np.ndarray, darkest: np.ndarray, geometry: Geometry, options: FlowOptions
 ) -> colour_box.ColourBox | None:
-    """The box of frames uint8 [n, h, w, 3] with colour masks bool [n, h, w]."""
+    """The box of frames uint8 [n, h, w, 3] with colour masks bool [n, h, w] and the level that none falls below."""
     weight = np.zeros(coloured.shape[1:], np.float32)
-    for frame, mask in zip(cut, coloured):
-        weight += colour_mask.thick(_flow_like(frame, mask))
-    return colour_box.locate_box(_without_specks(weight), _darkest(cut), geometry, options=options.box)
+    for mask in each(lambda frame, mask: colour_mask.thick(_flow_like(frame, mask)), cut, coloured):
+        weight += mask
+    return colour_box.locate_box(_without_specks(weight), darkest, geometry, options=options.box)
 
 
 def _flow_like(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -302,8 +305,11 @@ def _without_specks(weight: np.ndarray) -> np.ndarray:
 
 def _darkest(frames: np.ndarray) -> np.ndarray:
     """uint8 [H, W]: second lowest (lowest below 8 frames) ``max(R, G, B)`` over time."""
-    levels = np.stack([cv2.max(cv2.max(*cv2.split(frame)[:2]), frame[..., 2].copy()) for frame in frames])
-    return np.partition(levels, 1, axis=0)[1] if len(levels) >= 8 else levels.min(axis=0)
+    lowest = second = np.full(frames.shape[1:3], 255, np.uint8)
+    for frame in frames:
+        level = extremes(frame)[0]
+        lowest, second = cv2.min(lowest, level), cv2.min(second, cv2.max(lowest, level))
+    return second if len(frames) >= 8 else lowest
 
 
 def _boxes_over_time(
@@ -327,6 +333,7 @@ def _boxes_over_time(
             colour_mask.coloured(frame, state.sector, state.tint, options.colour) & ~state.interface for frame in cut
         ]
         coloured = np.stack([colour_mask.without_traces(mask) for mask in coloured])
-        box = _locate(cut, coloured, state.geometry, options)
-        found.append((span, box, learned.see(some, _darkest(some), options=options.learned, looks=2)))
+        darkest = _darkest(some)
+        box = _locate(cut, coloured, darkest[state.ground], state.geometry, options)
+        found.append((span, box, learned.see(some, darkest, options=options.learned, looks=2)))
     return found

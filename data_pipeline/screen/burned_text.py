@@ -11,6 +11,7 @@ import pathlib
 import cv2
 import numpy as np
 
+from data_pipeline.pixels import extremes
 from data_pipeline.schema import check_frames
 from data_pipeline.screen.parser.network import Nets
 
@@ -35,7 +36,7 @@ _MULTIPLE = 8
 
 def text_features(frames: np.ndarray) -> np.ndarray:
     """uint8 [H, W, CHANNELS] of frames uint8 [T, H, W, 3]: what stands still is not what moves under it."""
-    high, low = frames.max(axis=3), frames.min(axis=3)
+    high, low = extremes(frames)
     least, most = high.min(axis=0), high.max(axis=0)
     seen = np.full(least.shape, 255 if len(frames) > 1 else 0, np.uint8)
     spread = np.minimum((most - least).astype(np.uint16) * 2, 255).astype(np.uint8)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from data_pipeline.pixels import around
 from data_pipeline.schema import FLOW, OUTLINE, SECTOR
 from data_pipeline.screen.colour.mask import Tint, colour_level, fit_tint
+from data_pipeline.threads import each
 
 BLED = 24
 """Saturation beyond the grey map's from which a neighbour of colour is not trusted.
@@ -49,11 +51,18 @@ def hidden_mask(strata: np.ndarray, frames: np.ndarray | None = None, *, tint: T
     kernel = np.ones((2 * px + 1, 2 * px + 1), np.uint8)
     if frames is not None and tint is None and px:
         tint = fit_tint(frames, (strata[0] & SECTOR) > 0)
-    hidden = np.empty_like(strata)
-    for t, (plane, out) in enumerate(zip(strata, hidden)):
-        painted = ((plane & (FLOW | OUTLINE)) > 0).astype(np.uint8)
+    hidden = np.zeros_like(strata)
+
+    def one(t: int) -> None:
+        painted = ((strata[t] & (FLOW | OUTLINE)) > 0).view(np.uint8)
         near = cv2.dilate(painted, kernel) if px else painted
+        part = around(near)
+        if part[0].stop == 0:
+            return
+        near = near[part]
         if frames is not None and px:
-            near = painted | (near & (colour_level(frames[t], tint) > BLED))
-        out[...] = near & (plane & SECTOR)
+            near = painted[part] | (near & (colour_level(frames[t][part], tint) > BLED))
+        hidden[t][part] = near & (strata[t][part] & SECTOR)
+
+    each(one, range(len(strata)))
     return hidden

@@ -126,10 +126,11 @@ def evidence(
     if box is not None:
         inside = box_masks(box, geometry, coloured.shape[1:])[0] & sector[ground]
         size = max(int(inside.sum()), 1)
-        box_share = float(coloured[:, inside].sum(axis=1).mean() / size)
+        painted = coloured[:, inside]
+        box_share = float(painted.sum(axis=1).mean() / size)
         luma = some[(slice(None), *ground)][..., 1][:, inside]
-        bright = float(((luma > 70) & ~coloured[:, inside]).sum(axis=1).mean() / size)
-        often = coloured[:, inside].mean(axis=0)
+        bright = float(((luma > 70) & ~painted).sum(axis=1).mean() / size)
+        often = painted.mean(axis=0)
         steady = float((often > 0.8).sum() / max((often > 0).sum(), 1))
     return Evidence(
         black=screen_layout.is_black(some),

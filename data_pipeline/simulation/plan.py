@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +60,56 @@ class SimulationOptions(AcquisitionOptions):
             raise ValueError(f"shared_share must lie in 0..1, got {self.shared_share}")
 
 
+@dataclasses.dataclass(frozen=True)
+class ClipRequest:
+    """Which clip to simulate, and how large: the same request and version give the same bytes.
+
+    Attributes:
+      view: one of the simulator's views (``schema.VIEWS`` without ``UNKNOWN``).
+      seed: 0..``SEEDS_PER_SPLIT - 1``.
+      height, width: frame size in pixels, 32..2048. The sector fills the frame; what lies outside it is black.
+      frames: T, 1..4096.
+      options: what to fix.
+      split: ``train``, ``val`` or ``test``; their seeds never meet.
+
+    Raises: ValueError naming the parameter, its value and the allowed range.
+    """
+
+    view: str
+    seed: int
+    _: dataclasses.KW_ONLY
+    height: int = 128
+    width: int = 128
+    frames: int = 32
+    options: SimulationOptions = SimulationOptions()
+    split: str = "train"
+
+    def __post_init__(self) -> None:
+        known = tuple(v for v in VIEWS if v != "UNKNOWN")
+        if self.view not in known:
+            raise ValueError(f"view must be one of {known}, got {self.view!r}")
+        if self.split not in SPLITS:
+            raise ValueError(f"split must be one of {SPLITS}, got {self.split!r}")
+        limits = {"seed": (0, SEEDS_PER_SPLIT - 1), "height": (32, 2048), "width": (32, 2048), "frames": (1, 4096)}
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or int(value) != value or not math.isfinite(value) or not low <= value <= high:
+                raise ValueError(f"{name} must be a whole number in {low}..{high}, got {value!r}")
+
+    @property
+    def clip_id(self) -> str:
+        """Stable hash (32 hex digits): version, split, view, seed, ``(T, H, W)`` and options."""
+        shape = (int(self.frames), int(self.height), int(self.width))
+        identity = f"{SIMULATOR_VERSION}/{self.split}/{self.view}/{int(self.seed)}/{shape}/{self.options.digest()}"
+        return digest_of(f"simulated/{identity}")[:32]
+
+    @property
+    def patient_id(self) -> str:
+        """Stable hash (32 hex digits) of the simulated patient that the seed belongs to."""
+        number = int(self.seed) // self.options.clips_per_patient
+        return digest_of(f"simulated-patient/{SIMULATOR_VERSION}/{self.split}/{number}")[:32]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClipHead:
     """What is known of a clip before its scene is built: cheap, so that a source can list its clips."""
@@ -69,9 +120,10 @@ class ClipHead:
     streams: tuple[np.random.SeedSequence, ...]
 
     @classmethod
-    def draw(cls, view: str, seed: int, options: SimulationOptions, split: str) -> ClipHead:
-        entropy = [int(SIMULATOR_VERSION), 1, SPLITS.index(split) * SEEDS_PER_SPLIT + int(seed), VIEWS.index(view)]
-        head, *streams = np.random.SeedSequence(entropy).spawn(6)
+    def draw(cls, request: ClipRequest) -> ClipHead:
+        view, options = request.view, request.options
+        number = SPLITS.index(request.split) * SEEDS_PER_SPLIT + int(request.seed)
+        head, *streams = np.random.SeedSequence([int(SIMULATOR_VERSION), 1, number, VIEWS.index(view)]).spawn(6)
         rng = np.random.default_rng(head)
         fps = float(np.round(rng.uniform(*FPS[VIEW_DOMAIN[view]]), 2))
         shared = bool(rng.random() < options.shared_share)
@@ -87,7 +139,6 @@ class ClipHead:
 class ClipPlan:
     """A clip ready to be formed: sector, scene, acquisition and the generators of what follows."""
 
-    options: SimulationOptions
     fan: ScanGrid
     scene: Scene
     acquisition: Acquisition
@@ -96,18 +147,13 @@ class ClipPlan:
     rng_screen: np.random.Generator
 
     @classmethod
-    def draw(
-        cls, view, seed, height, width, frames, options: SimulationOptions | None, split, *, speckle: int = 0
-    ) -> ClipPlan:
-        """Raises ``ValueError`` naming the parameter, its value and the allowed range."""
-        options = options or SimulationOptions()
-        check_request(view, seed, height, width, frames, split)
-        head = ClipHead.draw(view, seed, options, split)
+    def draw(cls, request: ClipRequest, *, speckle: int = 0) -> ClipPlan:
+        """``speckle``: other numbers draw other speckle over the same anatomy."""
+        view, options, frames = request.view, request.options, request.frames
+        head = ClipHead.draw(request)
         rng_draw, rng_scene, rng_flow, rng_screen, rng_speckle = (np.random.default_rng(s) for s in head.streams)
-        if options.screen:
-            fan = _fan_on_screen(view, rng_draw, height, width)
-        else:
-            fan = draw_fan(view, rng_draw, height=height, width=width)
+        place = _fan_on_screen if options.screen else draw_fan
+        fan = place(view, rng_draw, height=request.height, width=request.width)
         speckle_seed = int(rng_speckle.integers(1 << 62)) + speckle if speckle else None
         scene = make_scene(
             view, rng_scene, fan=fan, frames=frames, fps=head.fps, speckle_seed=speckle_seed, options=options.scene
@@ -118,13 +164,7 @@ class ClipPlan:
             nyquist_range=scene.nyquist_range, shared=head.shared, colour_map=head.colour_map,
         )  # fmt: skip
         return cls(
-            options=options,
-            fan=fan,
-            scene=scene,
-            acquisition=acquisition,
-            shared=head.shared,
-            rng_flow=rng_flow,
-            rng_screen=rng_screen,
+            fan=fan, scene=scene, acquisition=acquisition, shared=head.shared, rng_flow=rng_flow, rng_screen=rng_screen
         )
 
 
@@ -137,7 +177,7 @@ def _jittered(rng: np.random.Generator, fan: ScanGrid, centre: tuple[float, floa
     return centre[0] + float(near[0]) * 0.04 * r_span, centre[1] + float(near[1]) * 0.04 * t_span
 
 
-def _fan_on_screen(view: str, rng: np.random.Generator, height: int, width: int) -> ScanGrid:
+def _fan_on_screen(view: str, rng: np.random.Generator, *, height: int, width: int) -> ScanGrid:
     """A sector with room round it for bars, text and the ECG."""
     top, bottom, side = 0.06, 0.10, 0.15
     inner_h, inner_w = int(height * (1 - top - bottom)), int(width * (1 - 2 * side))
@@ -147,53 +187,17 @@ def _fan_on_screen(view: str, rng: np.random.Generator, height: int, width: int)
     return ScanGrid.from_geometry(moved, height=height, width=width)
 
 
-def row_of_seed(
-    view: str,
-    seed: int,
-    *,
-    height: int = 128,
-    width: int = 128,
-    frames: int = 32,
-    options: SimulationOptions | None = None,
-    split: str = "train",
-) -> ClipRow:
+def row_of_seed(view: str, seed: int, **request: Any) -> ClipRow:
     """The manifest row of the record that `simulate_pair` gives for the same arguments, without simulating it."""
-    options = options or SimulationOptions()
-    check_request(view, seed, height, width, frames, split)
-    head = ClipHead.draw(view, seed, options, split)
-    clip_id = clip_id_of(view, seed, split, (frames, height, width), options)
+    wanted = ClipRequest(view, seed, **request)
+    head = ClipHead.draw(wanted)
     return ClipRow(
-        clip_id=clip_id, patient_id=patient_id_of(seed, split, options.clips_per_patient), view=view, kind="simulated",
-        shared=head.shared, n_frames=int(frames), height=int(height), width=int(width), fps=head.fps, score=1.0,
-        vendor=head.colour_map.family, source_digest=digest_of(clip_id), split=split,
+        clip_id=wanted.clip_id, patient_id=wanted.patient_id, view=view, kind="simulated", shared=head.shared,
+        n_frames=int(wanted.frames), height=int(wanted.height), width=int(wanted.width), fps=head.fps, score=1.0,
+        vendor=head.colour_map.family, source_digest=digest_of(wanted.clip_id), split=wanted.split,
     )  # fmt: skip
-
-
-def clip_id_of(view: str, seed: int, split: str, shape: tuple[int, int, int], options: SimulationOptions) -> str:
-    """Stable hash (32 hex digits) of a simulated clip: version, split, view, seed, ``(T, H, W)`` and options."""
-    shape = tuple(int(n) for n in shape)
-    return digest_of(f"simulated/{SIMULATOR_VERSION}/{split}/{view}/{int(seed)}/{shape}/{options.digest()}")[:32]
-
-
-def patient_id_of(seed: int, split: str, clips_per_patient: int = 1) -> str:
-    """Stable hash (32 hex digits) of the simulated patient a seed belongs to."""
-    return digest_of(f"simulated-patient/{SIMULATOR_VERSION}/{split}/{int(seed) // clips_per_patient}")[:32]
 
 
 def digest_of(text: str) -> str:
     """SHA-256 of a text, hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def check_request(view: str, seed: int, height: int, width: int, frames: int, split: str) -> None:
-    known = tuple(v for v in VIEWS if v != "UNKNOWN")
-    if view not in known:
-        raise ValueError(f"view must be one of {known}, got {view!r}")
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
-    for name, value, low, high in (
-        ("seed", seed, 0, SEEDS_PER_SPLIT - 1), ("height", height, 32, 2048), ("width", width, 32, 2048),
-        ("frames", frames, 1, 4096),
-    ):  # fmt: skip
-        if isinstance(value, bool) or int(value) != value or not math.isfinite(value) or not low <= value <= high:
-            raise ValueError(f"{name} must be a whole number in {low}..{high}, got {value!r}")

@@ -8,17 +8,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_pipeline.geometry import Geometry
 from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, PairRecord
 from data_pipeline.simulation.console.acquisition import Acquisition, compose, store_target, thin_lines
 from data_pipeline.simulation.plan import (
     SEEDS_PER_SPLIT,
     SIMULATOR_VERSION,
     ClipPlan,
+    ClipRequest,
     SimulationOptions,
-    clip_id_of,
     digest_of,
-    patient_id_of,
     row_of_seed,
 )
 from data_pipeline.simulation.scan_grid import ScanGrid
@@ -30,40 +28,23 @@ __all__ = [
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SimulatedClip:
-    """Everything known about one simulated clip. ``H x W`` is the frame, masks are per frame since boxes may move.
+class SimulatedClip(PairRecord):
+    """A pair and everything else that is known about it. ``H x W`` is the frame, masks are per frame since boxes may move.
 
     Attributes:
-      cfd: uint8 ``[T, H, W, 3]`` RGB, stored and decoded.
-      grey: uint8 ``[T, H, W, 1]``, the target.
       full: uint8 ``[T, H, W]``, full-quality B-mode before storage; duplex: likewise, as acquired next to colour.
-      strata: uint8 ``[T, H, W]`` flags of ``schema`` (``SECTOR | BOX | FLOW | OUTLINE``); ``mask``, ``box``,
-        ``outline``, ``fan`` are its bool planes.
       velocity: float16 ``[T, H, W]``, painted velocity towards the probe in cm/s, wrapped at Nyquist, NaN off the flow.
-      labels: uint8 ``[T, H, W]``, indices into ``schema.LABELS``.
       phase: float32 ``[T]``, cardiac phase 0..1, R wave = 0.
-      geometry, fps, view, seed, split, shared, params: see `PairRecord`.
       acquisition: the drawn colour acquisition.
+
+    ``mask``, ``box``, ``outline`` and ``fan`` are the bool planes of ``strata``.
     """
 
-    cfd: np.ndarray
-    grey: np.ndarray
     full: np.ndarray
     duplex: np.ndarray
-    strata: np.ndarray
     velocity: np.ndarray
-    labels: np.ndarray
     phase: np.ndarray
-    geometry: Geometry
-    fps: float
-    view: str
-    seed: int
-    split: str
-    shared: bool
-    params: dict[str, Any]
     acquisition: Acquisition
-    clip_id: str
-    patient_id: str
 
     @property
     def fan(self) -> np.ndarray:
@@ -82,61 +63,32 @@ class SimulatedClip:
         return (self.strata & OUTLINE) > 0
 
     def record(self) -> PairRecord:
-        return PairRecord(
-            cfd=self.cfd, grey=self.grey, strata=self.strata, labels=self.labels, clip_id=self.clip_id,
-            patient_id=self.patient_id, view=self.view, kind="simulated", shared=self.shared, fps=self.fps,
-            vendor=self.acquisition.colour_map.family, geometry=self.geometry, params=self.params,
-            source_digest=digest_of(self.clip_id),
-        )  # fmt: skip
+        """The pair alone."""
+        return PairRecord(**{field.name: getattr(self, field.name) for field in dataclasses.fields(PairRecord)})
 
 
-def simulate_pair(
-    view: str,
-    seed: int,
-    *,
-    height: int = 128,
-    width: int = 128,
-    frames: int = 32,
-    options: SimulationOptions | None = None,
-    split: str = "train",
-) -> PairRecord:
+def simulate_pair(view: str, seed: int, **request: Any) -> PairRecord:
     """Simulate one pair.
 
     Args:
-      view: one of the simulator's views (``schema.VIEWS`` without ``UNKNOWN``).
-      seed: 0..``SEEDS_PER_SPLIT - 1``; the same seed, split, size, options and version give the same bytes.
-      height, width: frame size in pixels, 32..2048. The sector fills the frame; what lies outside it is black.
-      frames: T, 1..4096.
-      split: ``train``, ``val`` or ``test``; their seeds never meet.
+      view, seed, request: see `plan.ClipRequest`, which refuses what is out of range with a ``ValueError``.
 
     Returns: a record of kind ``simulated``; clip and patient id are hashes of (version, split, seed).
-
-    Raises: ValueError naming the parameter, its value and the allowed range.
     """
-    clip = simulate_clip(view, seed, height=height, width=width, frames=frames, options=options, split=split)
-    return clip.record()
+    return simulate_clip(view, seed, **request).record()
 
 
-def simulate_clip(
-    view: str,
-    seed: int,
-    *,
-    height: int = 128,
-    width: int = 128,
-    frames: int = 32,
-    options: SimulationOptions | None = None,
-    split: str = "train",
-) -> SimulatedClip:
+def simulate_clip(view: str, seed: int, **request: Any) -> SimulatedClip:
     """Like `simulate_pair`, with velocity, phase, both B-modes and masks beside the record."""
-    plan = ClipPlan.draw(view, seed, height, width, frames, options, split)
-    options = plan.options
-    fan, scene, acquisition = plan.fan, plan.scene, plan.acquisition
+    wanted = ClipRequest(view, seed, **request)
+    plan = ClipPlan.draw(wanted)
+    fan, scene, acquisition, whole = plan.fan, plan.scene, plan.acquisition, wanted.options.screen
     flow = acquisition.flow(fan, plan.rng_flow, fps=scene.fps)
-    duplex = np.zeros((frames, height, width), np.uint8)
+    duplex = np.zeros((wanted.frames, wanted.height, wanted.width), np.uint8)
     full = np.zeros_like(duplex)
     labels = np.zeros_like(duplex)
     velocity = np.full(duplex.shape, np.nan, np.float16)
-    phase = np.zeros(frames, np.float32)
+    phase = np.zeros(wanted.frames, np.float32)
     layers, field, shown = [], None, None
     for k, now in enumerate(scene.frames()):
         phase[k] = now.phase
@@ -153,47 +105,19 @@ def simulate_clip(
         layer = flow.paint(k, field, shown)
         velocity[k][layer.window] = layer.velocity
         layers.append(layer)
-    screen = acquisition.screen(plan.rng_screen, fan, phase=phase, fps=scene.fps, whole=options.screen)
-    cfd, strata = compose(duplex, layers, acquisition, fan, screen=screen, whole_screen=options.screen)
+    screen = acquisition.screen(plan.rng_screen, fan, phase=phase, fps=scene.fps, whole=whole)
+    cfd, strata = compose(duplex, layers, acquisition, fan, screen=screen, whole_screen=whole)
+    facts = {"simulator_version": SIMULATOR_VERSION, "seed": int(seed), "split": wanted.split, "scene": scene.params}
     return SimulatedClip(
-        cfd=cfd,
-        grey=store_target(duplex if plan.shared else full, acquisition, fan),
-        full=full,
-        duplex=duplex,
-        strata=strata,
-        velocity=velocity,
-        labels=labels,
-        phase=phase,
-        geometry=fan.geometry,
-        fps=scene.fps,
-        view=view,
-        seed=int(seed),
-        split=split,
-        shared=plan.shared,
-        params={
-            "simulator_version": SIMULATOR_VERSION,
-            "seed": int(seed),
-            "split": split,
-            "scene": scene.params,
-            **acquisition.params(),
-        },
-        acquisition=acquisition,
-        clip_id=clip_id_of(view, seed, split, (frames, height, width), options),
-        patient_id=patient_id_of(seed, split, options.clips_per_patient),
+        cfd=cfd, grey=store_target(duplex if plan.shared else full, acquisition, fan), strata=strata, labels=labels,
+        clip_id=wanted.clip_id, patient_id=wanted.patient_id, view=view, kind="simulated", shared=plan.shared,
+        fps=scene.fps, vendor=acquisition.colour_map.family, source_digest=digest_of(wanted.clip_id),
+        geometry=fan.geometry, params=facts | acquisition.params(),
+        full=full, duplex=duplex, velocity=velocity, phase=phase, acquisition=acquisition,
     )  # fmt: skip
 
 
-def simulate_truths(
-    view: str,
-    seed: int,
-    *,
-    count: int,
-    height: int = 128,
-    width: int = 128,
-    frames: int = 32,
-    options: SimulationOptions | None = None,
-    split: str = "train",
-) -> np.ndarray:
+def simulate_truths(view: str, seed: int, *, count: int, **request: Any) -> np.ndarray:
     """Equally good answers to the same input: the pair's anatomy, motion and settings with new speckle.
 
     What no predictor can know differs between them, so their mutual score is the ceiling of the task.
@@ -202,9 +126,9 @@ def simulate_truths(
     """
     if count < 1:
         raise ValueError(f"count must be >= 1, got {count}")
-    out = []
+    wanted, out = ClipRequest(view, seed, **request), []
     for number in range(count):
-        plan = ClipPlan.draw(view, seed, height, width, frames, options, split, speckle=number + 1)
+        plan = ClipPlan.draw(wanted, speckle=number + 1)
         images, hold = [], plan.acquisition.hold
         for k, now in enumerate(plan.scene.frames()):
             polar = _to_uint8(now.grey)
@@ -230,20 +154,12 @@ class SimulatedGrey:
     fps: float
 
 
-def simulate_grey(
-    view: str,
-    seed: int,
-    *,
-    height: int = 128,
-    width: int = 128,
-    frames: int = 32,
-    options: SimulationOptions | None = None,
-    split: str = "train",
-) -> SimulatedGrey:
+def simulate_grey(view: str, seed: int, **request: Any) -> SimulatedGrey:
     """The greyscale half of `simulate_pair` alone: same arguments, same anatomy."""
-    plan = ClipPlan.draw(view, seed, height, width, frames, options, split)
-    grey, labels = np.zeros((2, frames, height, width), np.uint8)
-    phase = np.zeros(frames, np.float32)
+    wanted = ClipRequest(view, seed, **request)
+    plan = ClipPlan.draw(wanted)
+    grey, labels = np.zeros((2, wanted.frames, wanted.height, wanted.width), np.uint8)
+    phase = np.zeros(wanted.frames, np.float32)
     for k, now in enumerate(plan.scene.frames()):
         grey[k], labels[k] = plan.fan.to_image(_to_uint8(now.grey)), plan.fan.to_image(now.labels, nearest=True)
         phase[k] = now.phase

@@ -1,15 +1,12 @@
-"""An archive of a million entries: listing, census, packing and its end, with their peak memory, and what kills cost.
+"""An archive of a million entries: listing, the end of a packing, a census put together, with their peak memory.
 
     python -m tests.benchmarks.bench_archive listing FOLDER --entries 1000000
     python -m tests.benchmarks.bench_archive finish FOLDER --entries 1000000
     python -m tests.benchmarks.bench_archive report FOLDER --entries 1000000
-    python -m tests.benchmarks.bench_archive drill FOLDER --entries 20000 --kills 20
 
 ``listing`` walks over hard links to a few files and makes jobs and their names. ``finish`` joins rows that a packing would
-have written (drawn thumbnails, sparse shards). ``report`` joins a census whose rows lie in SQLite. ``drill`` packs real
-DICOM files of real headers and tiny pixels by a job that reads, checks and writes them; then again, killed with SIGKILL
-(workers as often as parents) and once by a power cut, which is the kill of everything and the loss of what no fsync had
-named; the data sets must be equal. Peaks are those of the kernel (VmHWM), the parent's own and the largest of its workers.
+have written (drawn thumbnails, sparse shards). ``report`` joins a census whose rows lie in SQLite. Peaks are those of the
+kernel (VmHWM). What packing itself costs, and kills: `bench_drill`.
 """
 
 from __future__ import annotations
@@ -17,19 +14,14 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
 import pathlib
-import random
-import resource
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -41,30 +33,14 @@ from data_pipeline.census.run import census, name_of
 from data_pipeline.pairs.jobs import archive_jobs
 from data_pipeline.readers.archive import list_archive
 from data_pipeline.readers.datasets import Item
-from data_pipeline.records import batches, example, pack
+from data_pipeline.records import batches, pack
 from data_pipeline.records import manifest as manifests
 from data_pipeline.records.manifest import ClipRow
 from data_pipeline.records.places import Folder
-from data_pipeline.records.tfrecord import ShardSource, ShardWriter
-from data_pipeline.schema import SECTOR, PairRecord
 from data_pipeline.screen.deidentify import KeyedHasher
-from tests.data_pipeline.tiny_archive import simulated, write_dicom
+from tests.benchmarks.measured import measured
 
 KEY = b"a secret of the benchmark"
-FSYNC_LOG = "BENCH_FSYNC_LOG"
-
-
-@contextlib.contextmanager
-def measured(what: str, facts: dict) -> Iterator[None]:
-    wall, cpu = time.monotonic(), time.process_time()
-    yield
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    facts[what] = {
-        "wall_s": round(time.monotonic() - wall, 1),
-        "cpu_s": round(time.process_time() - cpu, 1),
-        "peak_mib": peak,
-    }
-    print(what, facts[what], flush=True)
 
 
 def links(folder: pathlib.Path, entries: int) -> None:
@@ -220,187 +196,18 @@ def report_alone(folder: pathlib.Path) -> None:
     (folder / "report.json").write_text(json.dumps(facts))
 
 
-@dataclasses.dataclass(frozen=True)
-class ReadAndWrite:
-    """What every packing does without the analysis: read a DICOM, make a record of it."""
-
-    item: Item
-    hasher: KeyedHasher
-
-    def __call__(self) -> PairRecord:
-        clip = self.item.read()
-        return PairRecord(
-            cfd=clip.frames, grey=clip.frames[..., 1:2], strata=np.full(clip.frames.shape[:3], SECTOR, np.uint8),
-            labels=np.zeros(clip.frames.shape[:3], np.uint8), clip_id=self.hasher.clip(clip.info.identity.instance),
-            patient_id=self.hasher.patient(clip.info.identity.patient), view="A4C", kind="painted", shared=True,
-            fps=clip.info.fps, score=1.0, vendor="", source_digest=clip.info.source_digest, geometry=_FAN,
-        )  # fmt: skip
-
-
-_FAN = simulated().geometry
-
-
-def dicoms(folder: pathlib.Path, entries: int) -> None:
-    """Real headers, 2 frames of 32 x 32 px; each file has its own patient, study and instance, and its own noise."""
-    folder.mkdir(parents=True)
-    frames = np.ascontiguousarray(simulated(size=32, frames=2).cfd)
-    template = folder / "template"
-    write_dicom(template, frames, patient="P0000000", view="A4C", SOPInstanceUID="1.2.826.0.1.1000000000000")
-    data = template.read_bytes()
-    template.unlink()
-    rng = np.random.default_rng(0)
-    pixels = data.rindex(frames.tobytes())
-    for number in range(entries):
-        place = folder / f"P{number // 200:05d}"
-        if number % 200 == 0:
-            place.mkdir()
-        new = bytearray(data.replace(b"P0000000", b"P%07d" % (number // 7)))
-        new = bytearray(bytes(new).replace(b"1.2.826.0.1.1000000000000", b"1.2.826.0.1.1%012d" % number))
-        if number % 500 == 499:
-            new = new[: len(new) // 2]  # torn
-        else:
-            new[pixels : pixels + 512] = rng.bytes(512)
-        (place / f"IM_{number % 200:04d}.dcm").write_bytes(new)
-
-
-def drill_once(archive: str, out: str, workers: int) -> None:
-    """One packing, and what it took; notes the files that reached the disk."""
-    log = os.environ.get(FSYNC_LOG)
-    if log:
-        fsync = os.fsync
-
-        def noted(handle: int) -> None:
-            fsync(handle)
-            with open(log, "a") as file:
-                file.write(f"{os.fstat(handle).st_ino}\n")
-
-        os.fsync = noted
-    facts: dict = {}
-    with measured("pack", facts):
-        jobs = [ReadAndWrite(item, KeyedHasher(KEY)) for item in list_archive(archive).items]
-        pack.pack(jobs, out, key=KEY, workers=workers, shard_mb=16)
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    facts["worker_peak_mib"] = children.ru_maxrss >> 10
-    facts["workers_cpu_s"] = round(children.ru_utime + children.ru_stime, 1)
-    pathlib.Path(f"{out}.json").write_text(json.dumps(facts))
-
-
-def plain_loop(archive: str) -> float:
-    """Processor seconds of decoding the same files and writing them to one TFRecord file, one after another."""
-    before = time.process_time()
-    path = pathlib.Path(f"{archive}.records")
-    path.unlink(missing_ok=True)
-    with ShardWriter(path) as sink:
-        for item in list_archive(archive).items:
-            with contextlib.suppress(ValueError):
-                sink.write(example.encode(ReadAndWrite(item, KeyedHasher(KEY))(), encoding="zstd"))
-    path.unlink()
-    return time.process_time() - before
-
-
-def cut_power(out: pathlib.Path, log: pathlib.Path, rng: random.Random) -> int:
-    """Files that no fsync named lose their end, or all."""
-    safe = {int(line) for line in log.read_text().split()} if log.exists() else set()
-    lost = 0
-    for path in out.rglob("*"):
-        if path.is_file() and path.stat().st_ino not in safe and path.stat().st_size:
-            os.truncate(path, rng.randrange(path.stat().st_size))
-            lost += 1
-    return lost
-
-
-def workers_of(parent: int) -> list[int]:
-    found = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError):
-            fields = path.read_text().rpartition(")")[2].split()
-            if int(fields[1]) == parent:
-                found.append(int(path.parent.name))
-    return found
-
-
-def batches_in(out: pathlib.Path) -> int:
-    return len(list((out / "batches").glob("*.jsonl")))
-
-
-def drill(folder: pathlib.Path, entries: int, kills: int, workers: int) -> dict:
-    archive, whole, torn = folder / f"dicoms-{entries}", folder / "whole", folder / "torn"
-    if not archive.exists():
-        dicoms(archive, entries)
-    for path in (whole, torn):
-        shutil.rmtree(path, ignore_errors=True)
-    command = [sys.executable, "-m", __spec__.name, "_pack", str(archive)]
-    start = time.monotonic()
-    subprocess.run([*command, str(whole), "--workers", str(workers)], check=True)
-    seconds = time.monotonic() - start
-    facts = json.loads(pathlib.Path(f"{whole}.json").read_text())
-    facts["loop_cpu_s"] = round(plain_loop(str(archive)), 1)
-    facts["rate_to_loop_per_cpu"] = round(facts["loop_cpu_s"] / (facts["pack"]["cpu_s"] + facts["workers_cpu_s"]), 3)
-    rng, log = random.Random(0), folder / "fsync.log"
-    log.unlink(missing_ok=True)
-    parents = died = lost = 0
-    for number in range(kills + 1):
-        process = subprocess.Popen(
-            [*command, str(torn), "--workers", str(workers)], start_new_session=True, stdout=subprocess.DEVNULL,
-            env={**os.environ, FSYNC_LOG: str(log)},
-        )  # fmt: skip
-        before = batches_in(torn)
-        while process.poll() is None and batches_in(torn) <= before:  # it got somewhere
-            time.sleep(0.02)
-        time.sleep(0.3 * rng.random() * seconds / (kills + 1))
-        if process.poll() is None and number % 2 and number != kills // 2 and (own := workers_of(process.pid)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(rng.choice(own), signal.SIGKILL)
-                died += 1
-            time.sleep(0.5)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            parents += 1
-        process.wait()
-        if number == kills // 2:
-            lost = cut_power(torn, log, rng)
-    subprocess.run([*command, str(torn), "--workers", str(workers)], check=True)
-    left, right = ids(whole), ids(torn)
-    facts |= {
-        "kills_of_parents": parents, "kills_of_workers": died, "files_cut": lost, "clips": len(left),
-        "same_records": left == right, "same_files": tree(whole) == tree(torn), "errors": dict(manifests.load(torn).errors),
-    }  # fmt: skip
-    return facts
-
-
-def ids(out: pathlib.Path) -> set[tuple[str, str]]:
-    """Clip and digest of its bytes, of every record."""
-    found = set()
-    for split in manifests.load(out).splits:
-        source = ShardSource(out, split)
-        found |= {(source.ids(n).clip_id, hashlib.sha256(source.serialized(n)).hexdigest()) for n in range(len(source))}
-    return found
-
-
-def tree(out: pathlib.Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in out.iterdir() if path.is_file()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("listing", "finish", "report", "drill", "_pack", "_finish", "_report"))
+    parser.add_argument("what", choices=("listing", "finish", "report", "_finish", "_report"))
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("out", nargs="?")
     parser.add_argument("--entries", type=int, default=1_000_000)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    if options.what == "_pack":
-        return drill_once(str(options.folder), options.out, options.workers)
     if options.what == "_finish":
         return finish_alone(options.folder)
     if options.what == "_report":
         return report_alone(options.folder)
     options.folder.mkdir(parents=True, exist_ok=True)
-    if options.what == "drill":
-        facts = drill(options.folder, options.entries, options.kills, options.workers)
-    else:
-        facts = {"listing": listing, "finish": finish, "report": report}[options.what](options.folder, options.entries)
+    facts = {"listing": listing, "finish": finish, "report": report}[options.what](options.folder, options.entries)
     print(json.dumps(facts, indent=1))
 
 

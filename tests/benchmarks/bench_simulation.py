@@ -15,7 +15,7 @@ import time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from data_pipeline.simulation.painter import TRAIN, paint_pair  # noqa: E402
-from data_pipeline.simulation.plan import ClipPlan, SimulationOptions  # noqa: E402
+from data_pipeline.simulation.plan import ClipPlan, ClipRequest  # noqa: E402
 from data_pipeline.simulation.simulator import simulate_grey, simulate_pair  # noqa: E402
 
 
@@ -40,7 +40,7 @@ def main() -> None:
             out[f"simulate {view} {side} px"] = rate
 
     def scene_only(seed: int) -> None:
-        plan = ClipPlan.draw("A4C", seed, 128, 128, 32, SimulationOptions(), "train")
+        plan = ClipPlan.draw(ClipRequest("A4C", seed))
         for _ in plan.scene.frames():
             pass
 

@@ -42,6 +42,15 @@ def test_the_page_says_all_that_was_measured(tmp_path):
         page.write(tmp_path / "speed.txt", [RESULT])
 
 
+def test_a_section_measured_again_leaves_the_others(tmp_path):
+    sheet = tmp_path / "speed.md"
+    page.write(sheet, [RESULT | {"sections": [SECTION, SECTION | {"name": "ssim", "notes": ["Kept."]}]}])
+    page.write(sheet, [RESULT | {"command": "again", "sections": [SECTION | {"notes": ["New."]}]}])
+    text = sheet.read_text()
+    assert text.count("## translate") == text.count("## ssim") == text.count("# Benchmarks") == 1
+    assert text.count("Made by") == 2 and "New." in text and "Kept." in text and "A note." not in text
+
+
 def test_a_terminal_of_80_columns_shows_every_number(capsys):
     long = {"name": "PyTorch compiled bf16", "ms": 1234.5, "ms_low": 1200.5, "ms_high": 1300.1, "cpu_ms": 2222.0,
             "rate": 999.9, "gflop_per_unit": 1.59, "mfu": 0.5, "roofline": 0.5, "first_call_s": 33.3}  # fmt: skip

@@ -1,9 +1,12 @@
 """Archives and records in memory, behind a web server, and in a bucket of an S3 server that runs here."""
 
+import base64
+import concurrent.futures
 import contextlib
 import functools
 import http.server
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,8 +26,8 @@ from data_pipeline.loading import loader
 from data_pipeline.pairs.jobs import archive_jobs
 from data_pipeline.readers import IngestError, open_clip, read_clip
 from data_pipeline.readers.archive import list_archive
+from data_pipeline.records import lease, pack, tfrecord
 from data_pipeline.records import manifest as manifests
-from data_pipeline.records import pack, tfrecord
 from tests.data_pipeline.readers.test_video import encode
 from tests.data_pipeline.tiny_archive import make_archive, simulated
 from tests.data_pipeline.tiny_pairs import Job, assert_equal_pairs, make_pair, make_pairs
@@ -52,34 +55,72 @@ def memory():
         fsspec.filesystem("memory").rm(place.removeprefix("memory:/"), recursive=True)
 
 
-@pytest.fixture(scope="module")
-def bucket():
-    """An S3 server of this machine; workers find it by their environment."""
-    pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
+@contextlib.contextmanager
+def served(command, environment):
+    """A server of this machine on a free port, for `{port}` in ``command``; workers find it by their environment."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    told = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1", "no_proxy": "127.0.0.1",
-    }  # fmt: skip
+    told = {"no_proxy": "127.0.0.1", **{name: value.format(port=port) for name, value in environment.items()}}
     server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], env={**os.environ, **told},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [word.format(port=port) for word in command], env={**os.environ, **told}, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in told.items():
-            patch.setenv(name, value)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and server.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.1)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in told.items():
+                patch.setenv(name, value)
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and server.poll() is None:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    break
+                time.sleep(0.1)
+            yield
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """An S3 server of this machine."""
+    pytest.importorskip("moto.server")
+    pytest.importorskip("s3fs")
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "{port}"]
+    told = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }  # fmt: skip
+    with served(command, told):
         fsspec.filesystem("s3").mkdir("hospital")
         yield "s3://hospital"
-    server.terminate()
-    server.wait()
+
+
+@pytest.fixture(scope="module")
+def google():
+    """A server that speaks as Google Cloud Storage does, generations of objects included."""
+    pytest.importorskip("gcsfs")
+    from tests.launch.bucket import server
+
+    with server() as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def azure():
+    """Azurite, Microsoft's own server for tests (npm install azurite)."""
+    adlfs = pytest.importorskip("adlfs")
+    program = shutil.which("azurite-blob") or pytest.skip("azurite-blob is not installed")
+    key = base64.b64encode(b"a key of this test only, of no use").decode()
+    command = [program, "--blobPort", "{port}", "--silent", "--skipApiVersionCheck", "--inMemoryPersistence"]
+    told = {
+        "AZURITE_ACCOUNTS": f"lab:{key}",
+        "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;AccountName=lab;AccountKey={key};"
+        "BlobEndpoint=http://127.0.0.1:{port}/lab;",
+    }
+    with served(command, told):
+        adlfs.AzureBlobFileSystem().mkdir("hospital")
+        yield "az://hospital"
 
 
 def upload(folder, place):
@@ -137,14 +178,14 @@ def test_of_a_dicom_in_a_bucket_only_what_is_read_is_fetched(archive, memory, mo
         file.read = counted
         return file
 
-    monkeypatch.setattr("data_pipeline.readers.dicom_file.open_binary", counting)
+    monkeypatch.setattr("data_pipeline.readers.dicom.file.open_binary", counting)
     with open_clip(f"{memory}/long.dcm", digest=False) as stream:
         first = next(iter(stream))
     np.testing.assert_array_equal(first, frames[0])
     assert sum(fetched) < 0.05 * path.stat().st_size
 
 
-@pytest.mark.parametrize("kind", ["memory", "bucket"])
+@pytest.mark.parametrize("kind", ["memory", "bucket", "google", "azure"])
 @pytest.mark.parametrize("encoding", ["raw", "zstd"])
 def test_records_in_a_bucket_are_those_on_disk(tmp_path, kind, encoding, request):
     place, options = f"{request.getfixturevalue(kind)}/records-{encoding}", {"shard_mb": 0.02, "encoding": encoding}
@@ -232,3 +273,63 @@ def test_commands_take_places(archive, bucket, tmp_path):
     told = ["--paint", "1", "--key-file", str(key), "--workers", "0", "-o", f"{place}/records"]
     assert cli.main(["pack", f"{place}/archive", *told]) in (0, 1)
     assert len(tfrecord.ShardSource(f"{place}/records", manifests.load(f"{place}/records").splits[0]))
+
+
+@pytest.mark.parametrize("kind", ["memory", "bucket", "google", "azure"])
+def test_two_runs_on_one_bucket_exclude_each_other(kind, request):
+    place = f"{request.getfixturevalue(kind)}/held/batches"
+    busy = pytest.raises(ValueError, match=r"another run is packing into .*held; .*or remove .*/batches/lock-.*-\d now")
+    with lease.held(place, None):
+        for part in (None, (1, 2)):
+            with busy, lease.held(place, part):
+                pass
+    with lease.held(place, (1, 2)), lease.held(place, (2, 2)):  # parts beside parts
+        for part in (None, (1, 2)):
+            with busy, lease.held(place, part):
+                pass
+    fs, top = storage.file_system(place)
+    fs.invalidate_cache()
+    assert not fs.exists(top) or not fs.ls(top)  # nothing is left behind
+    fs.pipe_file(f"{top}/lock-all-1", b"1700000000 of a run that was killed\n")
+    with lease.held(place, (1, 2)):
+        pass
+    with lease.held(place, None), busy, lease.held(place, None):
+        pass
+    assert not fs.exists(top) or not fs.ls(top, refresh=True)
+
+
+@pytest.mark.parametrize("kind", ["memory", "bucket", "google", "azure"])
+def test_of_many_that_come_at_once_at_most_one_goes_on(kind, request):
+    place, begin, inside, most = f"{request.getfixturevalue(kind)}/rush/batches", threading.Barrier(8), [], []
+
+    def come(_):
+        begin.wait()
+        with contextlib.suppress(ValueError), lease.held(place, None):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.2)
+            inside.pop()
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(come, range(8)))
+    assert most == [1]
+
+
+def test_a_lease_is_renewed(memory, monkeypatch):
+    monkeypatch.setattr(lease, "RENEWED", 0.05)
+    fs, top = storage.file_system(f"{memory}/batches")
+    with lease.held(f"{memory}/batches", None):
+        before = fs.cat_file(f"{top}/lock-all-1")
+        monkeypatch.setattr(lease, "LEASE", 9000.0)
+        deadline = time.monotonic() + 20
+        while fs.cat_file(f"{top}/lock-all-1") == before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert fs.cat_file(f"{top}/lock-all-1") != before
+
+
+def test_the_second_packing_of_a_bucket_is_refused(memory):
+    pack.pack(make_pairs(2), f"{memory}/records")
+    with lease.held(f"{memory}/records/batches", None), pytest.raises(ValueError, match="another run is packing"):
+        pack.pack(make_pairs(3), f"{memory}/records")
+    fs, top = storage.file_system(f"{memory}/records")
+    assert not [name for name in fs.ls(f"{top}/batches", detail=False) if "lock-" in name]

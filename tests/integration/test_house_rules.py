@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 INSTALLED_AS = {"configs": "cfd2gray.configs", "launch": "cfd2gray.launch", "benchmarks": "cfd2gray.benchmarks"}
 """Folders of the repository that are installed inside the package."""
 
-FLOOR = "schema geometry pixels files storage parallel mistakes"
+FLOOR = "schema geometry pixels files storage parallel threads mistakes"
 MAY_ENTER = {
     # data_pipeline, bottom-up: every room may also enter FLOOR
     "data_pipeline.readers": "",
@@ -48,8 +48,6 @@ SMALL_FILES = {"cfd2gray": "config mesh cpu_cores cache_folder compile_cache exi
 NEVER = {"data_pipeline": {"cfd2gray", "jax", "flax", "optax", "orbax", "tensorflow"}}
 LOW = {"cfd2gray.models", "cfd2gray.metrics", "cfd2gray.losses", "cfd2gray.configs"}
 """Rooms that see of data_pipeline only what the map names."""
-MANY_FILES = {"data_pipeline.readers"}
-"""Rooms with more than 16 files: one a format."""
 
 
 def modules():
@@ -142,8 +140,7 @@ def test_no_folder_is_a_heap():
     for name, path in modules():
         files.setdefault(path.parent, []).append(name)
     for folder, names in files.items():
-        if min(names) not in MANY_FILES:
-            assert len(names) <= 17, f"{folder.relative_to(ROOT)} holds {len(names)} files: more than one room"
+        assert len(names) <= 17, f"{folder.relative_to(ROOT)} holds {len(names)} files: more than one room"
 
 
 def test_no_module_is_a_junk_drawer_or_swallows_errors():

@@ -27,6 +27,7 @@ TOLD = {"lose": "", "busy": 0, "lost": 0}
 OBJECT = re.compile(r"(?:/download)?(?:/storage/v1)?/b/([^/]+)/o/(.+)")
 LIST = re.compile(r"(?:/storage/v1)?/b/([^/]+)/o/?")
 BUCKET = re.compile(r"(?:/storage/v1)?/b/([^/]+)/?")
+COPY = re.compile(r"(?:/storage/v1)?/b/([^/]+)/o/(.+)/rewriteTo/b/([^/]+)/o/(.+)")
 UPLOAD = re.compile(r"/(?:resumable/)?upload/storage/v1/b/([^/]+)/o/?")
 
 
@@ -149,6 +150,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(200, TOLD)
         if path.startswith("/batch"):
             return self.batch(body)
+        if match := COPY.fullmatch(path):
+            bucket, name, target, new = map(urllib.parse.unquote, match.groups())
+            with LOCK:
+                OBJECTS[target, new] = (OBJECTS[bucket, name][0], next(NUMBERS))
+                return self.answer(200, {"done": True, "resource": described(target, new)})
         match = UPLOAD.fullmatch(path)
         if not match:
             return self.answer(404)

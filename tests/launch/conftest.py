@@ -7,10 +7,9 @@ from tests.launch import runs
 
 
 @pytest.fixture(scope="session")
-def machine(tmp_path_factory):
-    """Real runs share one cache of compiled programs, so that a step is compiled once per mesh."""
-    saved = {name: os.environ.get(name) for name in ("CFD2GRAY_CACHE", "XLA_FLAGS", "OMP_NUM_THREADS")}
-    os.environ["CFD2GRAY_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+def machine():
+    """Processes of one device, whose compiler does less and which leave a core to each other."""
+    saved = {name: os.environ.get(name) for name in ("XLA_FLAGS", "OMP_NUM_THREADS")}
     os.environ["XLA_FLAGS"] = runs.COMPILE_LESS
     os.environ["OMP_NUM_THREADS"] = "1"
     yield

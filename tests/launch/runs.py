@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import pathlib
 import subprocess
 import sys
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from cfd2gray.launch import local
 
 from cfd2gray.config import flatten
@@ -17,6 +19,8 @@ from tests.cfd2gray.tiny import tiny_config
 
 COMPILE_LESS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 """XLA flags that make the compiler three times faster and the tiny network no slower."""
+
+SAME_CACHE = pathlib.Path(__file__).parent / "same_cache"
 
 SETTINGS = (
     "train.steps=6", "train.warmup_anatomy=0",
@@ -45,7 +49,9 @@ def run(
     """Exit code and output of a run."""
     out = io.StringIO()
     options = local.Options(processes=processes, devices=devices, max_restarts=max_restarts, grace=5.0)
-    code = local.launch(command(data, workdir, *overrides), options, out=out, started=started)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(SAME_CACHE), prepend=os.pathsep)
+        code = local.launch(command(data, workdir, *overrides), options, out=out, started=started)
     return code, out.getvalue()
 
 

@@ -69,14 +69,14 @@ def test_the_scaling_page_is_arithmetic_on_its_stated_assumptions():
     minutes, dollars = scaling.CLIPS / rate / 60, scaling.CLIPS / rate / 3600 * 256 * CHIPS["v5e"].price
     (row,) = re.findall(r"\| v5e:16x16 .*", text)
     assert (
-        f"| {rate:.0f} | {rate:.0f} | chips | {minutes:.2f} | {dollars:.2f} | {rate * 32 * 256 * 256 * 6 / 1e6:.0f} MB/s |"
+        f"| {rate:.0f} | {rate:.0f} | chips | {minutes:.2f} | {dollars:.2f} | {rate * 32 * 256 * 256 * 6 / 4e6:.0f} MB/s |"
         in row
     )
     assert "**predicted**" in text and "| h100:8 |" in text
     # A chip ten times as fast waits for storage, or where it has few cores for them.
     clip = 32 * 256 * 256 * 6
-    fast = scaling.tpu_row(_result(programs={"train": COST.as_json() | {"seconds": 0.06}}), clip)
-    assert fast["limit"] == "storage" and fast["fed"] == pytest.approx(scaling.STORAGE_RATE / clip)
+    fast = scaling.tpu_row(_result(programs={"train": COST.as_json() | {"seconds": 0.03}}), clip)
+    assert fast["limit"] == "storage" and fast["fed"] == pytest.approx(4 * scaling.STORAGE_RATE / clip)
     assert fast["fed"] < fast["rate"]
     assert scaling.gpu_row("h100", 1, 1e11, clip, batch_size=8)["limit"] == "cores"
     with pytest.raises(ValueError, match="of which a100-40 gives too little"):

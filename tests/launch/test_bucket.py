@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+import tensorstore
 
 from cfd2gray.run_folder import run_folder
 from cfd2gray.training.writer import read_history
@@ -29,6 +30,20 @@ def remote(place, data):
 
 def steps(workdir):
     return sorted(int(folder.name) for folder in (run_folder(workdir) / "checkpoints").iterdir())
+
+
+def test_what_others_write_and_remove_is_seen(place):
+    """TensorStore and the other processes write past gcsfs, which would remember its listing of a folder."""
+    folder, here = run_folder(f"{place}/listed"), lambda: sorted(path.name for path in folder.iterdir())
+    (folder / "1").write_text("mine")
+    assert here() == ["1"]
+    other = tensorstore.KvStore.open(f"{place}/listed/").result()
+    other.write("2", b"theirs").result()
+    assert here() == ["1", "2"] and (folder / "2").exists()
+    other.delete_range(tensorstore.KvStore.KeyRange("1", "2")).result()
+    assert here() == ["2"] and not (folder / "1").exists()
+    folder.rmtree()
+    assert not other.list().result()
 
 
 def test_two_processes_train_in_a_bucket_as_one_does_on_disk(machine, remote, place, plain, tmp_path, monkeypatch):

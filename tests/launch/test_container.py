@@ -76,10 +76,37 @@ def test_its_steps_make_a_wheel_that_starts(tmp_path):
     start = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(site)!r}); {code}"]
     told = subprocess.run(start, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
     assert all(path.startswith(str(site)) for path in json.loads(told))
+    pytest.importorskip("apache_beam")  # what a runner's worker unpickles first
+    code = "import data_pipeline.records.beam as b; print(b._PackBatch.__module__, b.__file__)"
+    start = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(site)!r}); {code}"]
+    told = subprocess.run(start, check=True, capture_output=True, text=True, cwd=tmp_path).stdout.split()
+    assert told[0] == "data_pipeline.records.beam" and told[1].startswith(str(site))
     run = f"import sys; sys.path.insert(0, {str(site)!r}); from cfd2gray.cli import main; sys.exit(main(['train', '--help']))"
     assert (
         "--workdir" in subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, cwd=tmp_path).stdout
     )
+
+
+def test_the_image_of_beams_workers_holds_one_beam_which_starts_it():
+    """Its steps in order: a Beam that the extras accept, for a Python of ours, and nothing in the way of its entry point."""
+    import tomllib
+
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
+
+    lines = stages()["beam"]
+    (version,) = re.findall(r"^ARG BEAM=(\S+)$", FILE.read_text(), re.MULTILINE)
+    python = re.fullmatch(r"FROM docker\.io/apache/beam_python(3\.\d+)_sdk:\$\{BEAM\} AS beam", lines[0])[1]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert SpecifierSet(project["requires-python"]).contains(f"{python}.0")
+    assert f"python:{python}-slim" in stages()["wheel"][0]  # the wheel is made by the Python that installs it
+    for extra in ("beam", "beam-gcp"):
+        (asked,) = map(Requirement, project["optional-dependencies"][extra])
+        assert asked.specifier.contains(version)
+    assert lines[1] == "ARG BEAM"  # else the number is empty behind FROM
+    assert lines[2] == "COPY --from=wheel /wheels /wheels"
+    assert lines[3].startswith("RUN pip install") and lines[3].endswith('"apache-beam[gcp]==${BEAM}"')
+    assert len(lines) == 4  # no ENTRYPOINT, CMD or USER
 
 
 def test_versions_of_the_image_are_pinned_and_fit_what_is_asked_for():

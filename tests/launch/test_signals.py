@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+from cfd2gray.training.writer import read_history
 from tests.launch import runs
 
 READ = """
@@ -64,6 +65,26 @@ def test_readers_pass_over_signals_of_the_group_and_end_with_their_trainer(tmp_p
         child.kill()
         child.wait()
     assert _gone(readers, 20)
+
+
+def test_a_stop_is_heard_while_a_training_compiles_and_while_it_evaluates(machine, data, plain, tmp_path):
+    """Both times it leaves at once; started again it makes up for the evaluation and trains what nobody stopped."""
+    workdir = tmp_path / "run"
+    command = runs.command(data, workdir, "eval.every=2", "checkpoint.every=1000")
+    for heard_at in ("compiling the step", "step 2/6"):
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for line in child.stdout:
+            if heard_at in line:
+                child.send_signal(signal.SIGTERM)
+                break
+        rest = child.communicate(timeout=240)[0]
+        assert child.returncode == 75 and "stopped" in rest, rest
+        assert sorted(runs.losses(workdir)) == ([] if heard_at.startswith("compiling") else [1, 2])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    history = read_history(workdir)
+    assert [line["step"] for line in history if "val/clips" in line] == [2, 4, 6]
+    runs.assert_same_losses(workdir, plain)
 
 
 def test_ctrl_c_on_a_sweep_saves_the_run_once(machine, data, tmp_path):

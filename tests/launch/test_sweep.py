@@ -11,6 +11,7 @@ import pytest
 from cfd2gray.configs.sweeps import paper, space
 from cfd2gray.launch import search, sweep, sweep_slurm, sweep_table
 
+from cfd2gray.config import to_json
 from tests.cfd2gray.tiny import tiny_config
 from tests.launch import runs
 
@@ -36,7 +37,7 @@ def test_grids_zips_draws_and_products():
 def test_shipped_sweeps_are_valid_and_say_how_to_run_them(name):
     found = sweep.load_sweep(name, ["data.dir=records"])
     assert len({run.name for run in found.runs}) == len(found.runs) > 2
-    assert f"python -m launch.sweep {name} " in importlib.import_module(f"cfd2gray.configs.sweeps.{name}").__doc__
+    assert f"cfd2gray sweep {name} " in importlib.import_module(f"cfd2gray.configs.sweeps.{name}").__doc__
 
 
 def test_the_ablation_takes_away_each_loss_and_each_network():
@@ -174,6 +175,40 @@ def test_a_task_that_must_end_lets_its_run_save_and_comes_back(machine, data, sw
     assert task() == 2
     later = task.checkpoint()
     assert isinstance(later, submitit.helpers.DelayedSubmission) and later.function.number == 0
+
+
+@pytest.mark.parametrize("board", [True, False])
+def test_tensorboard_knows_what_a_run_changed_and_how_it_ended(tmp_path, board):
+    """A run that is trained already: its settings and last scores are read back from the event file."""
+    plugin = pytest.importorskip("tensorboard.plugins.hparams.metadata")
+    loader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
+    tensor_util = pytest.importorskip("tensorboard.util.tensor_util")
+    changed = {"train.learning_rate": 1e-3, "data.views": ("A4C", "PLAX"), "augment.mirror": False}
+    run = sweep.Run(0, "000-named", changed, "named")
+    folder = tmp_path / run.name
+    folder.mkdir()
+    (folder / "config.json").write_text(to_json(tiny_config(f"log.tensorboard={board}")))
+    (folder / "metrics.jsonl").write_text('{"step": 7, "loss/total": 0.5, "val/ssim_flow": 0.75}\n')
+
+    class Trained:
+        def call(self, *_):
+            return 0
+
+    options = {"evaluate": False, "gpu": None, "running": Trained()}
+    assert sweep.run_one(sweep.Sweep("tiny", (run,), ()), run, tmp_path, **options) == 0
+    files = list(folder.glob("tensorboard/*"))
+    assert len(files) == board
+    settings, scores = {}, {}
+    for event in (event for file in files for event in loader.EventFileLoader(str(file)).Load()):
+        for value in event.summary.value:
+            if value.metadata.plugin_data.plugin_name == plugin.PLUGIN_NAME:
+                told = plugin.parse_session_start_info_plugin_data(value.metadata.plugin_data.content)
+                settings |= {name: getattr(v, v.WhichOneof("kind")) for name, v in told.hparams.items()}
+            else:
+                scores[value.tag, event.step] = float(tensor_util.make_ndarray(value.tensor))
+    if board:
+        assert settings == changed | {"data.views": "('A4C', 'PLAX')", "setting": "named"}
+        assert scores == {("loss/total", 7): 0.5, ("val/ssim_flow", 7): 0.75}
 
 
 def test_a_search_asks_tells_and_goes_on_with_what_it_was_told(tmp_path):

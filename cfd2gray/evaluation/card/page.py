@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from cfd2gray.evaluation.card.judge import Card
+from cfd2gray.evaluation.report.findings import best_baseline
 from cfd2gray.evaluation.report.gallery import ReportClip
 from cfd2gray.evaluation.results import patients_text, write_result
 from cfd2gray.pages.markdown import markdown_table
@@ -122,6 +123,10 @@ def _row(label: str, part: Mapping[str, Any]) -> list[str]:
     return cells + [_number((part.get(name) or {}).get("flow"), digits=2) for name in RATIOS]
 
 
+def _best(result: Mapping[str, Any], stratum: str) -> float | None:
+    return (best_baseline(result, stratum) or ("", None))[1]
+
+
 def _number(value: float | None, *, digits: int = 3) -> str:
     return bare(number(value, digits))
 
@@ -130,7 +135,7 @@ def _size_table(sizes: Mapping[int, Mapping[str, Any]]) -> list[str]:
     head = ["px", "model flow", "best do-nothing flow", "model box", "best do-nothing box", "texture"]
     rows = []
     for size, result in sizes.items():
-        scores = [value for s in ("flow", "box") for value in (result["ssim"][s], _best_baseline(result, s))]
+        scores = [value for s in ("flow", "box") for value in (result["ssim"][s], _best(result, s))]
         rows.append([str(size), *map(_number, (*scores, result["texture_std_ratio"]["flow"]))])
     return [
         *markdown_table(head, rows),
@@ -169,16 +174,10 @@ def _domain_table(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
     rows = []
     for name, result in results.items():
         for domain, part in result["by_domain"].items() if len(result["by_domain"]) > 1 else ():
-            scores = [part["ssim"]["flow"], _best_baseline(part, "flow"), part["ssim"]["box"]]
+            scores = [part["ssim"]["flow"], _best(part, "flow"), part["ssim"]["box"]]
             ratios = [_number(part[key].get("flow"), digits=2) for key in RATIOS]
             rows.append([f"{name}, {domain}", str(part["n_clips"]), *map(_number, scores), *ratios])
     return markdown_table(["", "clips", "flow", "best do-nothing flow", "box", "texture", "flicker"], rows)
-
-
-def _best_baseline(result: Mapping[str, Any], stratum: str) -> float | None:
-    """Of the do-nothing methods; the ceilings of new speckle are none."""
-    found = [method.get(stratum) for name, method in result["baselines"].items() if not name.startswith("speckle")]
-    return max((value for value in found if value is not None), default=None)
 
 
 def _numbers(card: Card) -> dict[str, Any]:

@@ -93,10 +93,10 @@ def write_reader_page(path: str | os.PathLike, scores: Mapping[str, Any]) -> Pat
     plots = (accuracy, line_plot("ROC by confidence", [curve, chance], x_label="real clips called synthetic"))
     title_power = "What this study could have seen"
     parts = [
-        Section(anchor="summary", nav="In short", title="In short", blocks=[said]),
-        Section(anchor="readers", nav="Readers", title="Readers",
+        Section(anchor="summary", title="In short", blocks=[said]),
+        Section(anchor="readers", title="Readers",
                 blocks=[Two(panels=[Panel(blocks=[Chart(svg=plot)]) for plot in plots])]),
-        Section(anchor="readers-table", nav="Reader by reader", title="Reader by reader",
+        Section(anchor="readers-table", title="Reader by reader",
                 blocks=[Panel(blocks=[_table(scores)])]),
         Section(anchor="power", nav="Power", title=title_power, blocks=[Panel(blocks=[_power(scores["power"])])]),
     ]  # fmt: skip

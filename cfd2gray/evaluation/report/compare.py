@@ -174,7 +174,7 @@ def _clips(shared: Sequence[Mapping[str, Any]]) -> Section | None:
     if not shared:
         return None
     lead = "Clips that all reports show, every run's translation in lock-step."
-    return Section(anchor="clips", nav="Clips", title="Clips", lead=lead, blocks=[Clips(clips=shared)])
+    return Section(anchor="clips", title="Clips", lead=lead, blocks=[Clips(clips=shared)])
 
 
 def _summary(results: Mapping[str, Mapping[str, Any]], outcome: Mapping[str, Any]) -> Section:
@@ -199,7 +199,7 @@ def _summary(results: Mapping[str, Mapping[str, Any]], outcome: Mapping[str, Any
     if outcome["settings"]:
         lines.insert(0, ("warning", "The runs were not scored alike; see the settings that differ below."))
     found = Findings(findings=[{"level": level, "text": text} for level, text in lines])
-    return Section(anchor="summary", nav="In short", title="In short", blocks=[found])
+    return Section(anchor="summary", title="In short", blocks=[found])
 
 
 def _measures(results: Mapping[str, Mapping[str, Any]]) -> Section:
@@ -217,7 +217,7 @@ def _measures(results: Mapping[str, Mapping[str, Any]]) -> Section:
         ]
         charts.append(Chart(svg=interval_plot(facets, digits=shown.digits)))
     lead = "Mean over clips with 95 % patient-bootstrap intervals. Overlapping intervals do not mean no difference: see below."
-    return Section(anchor="measures", nav="Measures", title="Measures", lead=lead, blocks=[Panel(blocks=charts)])
+    return Section(anchor="measures", title="Measures", lead=lead, blocks=[Panel(blocks=charts)])
 
 
 def _baseline_dot(results: Mapping[str, Mapping[str, Any]], stratum: str) -> Dot:
@@ -241,9 +241,7 @@ def _differences(outcome: Mapping[str, Any]) -> Section:
     lead = (
         f"Difference to {outcome['reference']}, clip by clip, with the 95 % interval of the difference over patients."
     )
-    return Section(
-        anchor="differences", nav="Differences", title="Differences", lead=lead, blocks=[Panel(blocks=[table])]
-    )
+    return Section(anchor="differences", title="Differences", lead=lead, blocks=[Panel(blocks=[table])])
 
 
 def _downstream(results: Mapping[str, Mapping[str, Any]]) -> Section | None:
@@ -266,7 +264,7 @@ def _downstream(results: Mapping[str, Mapping[str, Any]]) -> Section | None:
 def _settings(outcome: Mapping[str, Any]) -> Section:
     if not outcome["settings"]:
         lead = "All settings that bear on the scores are the same in all runs."
-        return Section(anchor="settings", nav="Settings", title="Settings", lead=lead, blocks=[])
+        return Section(anchor="settings", title="Settings", lead=lead, blocks=[])
     names = list(next(iter(outcome["settings"].values())))
     rows = [("", [key, *(values[name] for name in names)]) for key, values in outcome["settings"].items()]
     table = Table(head=["", *names], rows=rows)

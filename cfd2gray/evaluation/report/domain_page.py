@@ -72,7 +72,7 @@ def write_domain_page(path: str | os.PathLike, outcome: Mapping[str, Any]) -> Pa
     parts = [
         Section(anchor="summary", nav="Domains", title="Domains that training has and has not seen", lead=_about(outcome),
                 blocks=[Panel(blocks=[Chart(svg=plot)])]),
-        Section(anchor="groups", nav="Table", title="Table", blocks=[Panel(blocks=[Table(head=titles, rows=cells)])]),
+        Section(anchor="groups", title="Table", blocks=[Panel(blocks=[Table(head=titles, rows=cells)])]),
     ]  # fmt: skip
     facts = f"{len(outcome['domains'])} clinical domains"
     return write_page(path, title="Unseen clinical domains", facts=facts, sections=parts)

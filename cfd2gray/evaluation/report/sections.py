@@ -42,9 +42,7 @@ _GROUP_COLUMNS = (
 def summary(result: Mapping[str, Any]) -> Section:
     """Headline cards and findings."""
     cards = Cards(cards=[_card(result, measure, stratum) for measure, stratum in _CARDS])
-    return Section(
-        anchor="summary", nav="In short", title="In short", blocks=[cards, Findings(findings=findings(result))]
-    )
+    return Section(anchor="summary", title="In short", blocks=[cards, Findings(findings=findings(result))])
 
 
 def _card(result: Mapping[str, Any], measure: str, stratum: str) -> dict[str, str]:
@@ -89,9 +87,7 @@ def measures(result: Mapping[str, Any]) -> Section:
         "Every row is scored alike. The do-nothing baselines are what one gets without any model; a model earns its "
         "place only where its interval clears theirs. 'Model' is the composited output that users get."
     )
-    return Section(
-        anchor="measures", nav="Measures", title="Measures", lead=lead, blocks=[Tabs(tabs=tabs, below=below)]
-    )
+    return Section(anchor="measures", title="Measures", lead=lead, blocks=[Tabs(tabs=tabs, below=below)])
 
 
 def kind_of(key: str) -> str:
@@ -204,9 +200,7 @@ def groups(result: Mapping[str, Any]) -> Section | None:
         "The same model, one row per group. An average over views or domains says little about any one of them. Cells: "
         f"{_CELLS}."
     )
-    return Section(
-        anchor="groups", nav="Where it works", title="Where it works", lead=lead, blocks=[Panel(blocks=tables)]
-    )
+    return Section(anchor="groups", title="Where it works", lead=lead, blocks=[Panel(blocks=tables)])
 
 
 def _group_table(blocks: Mapping[str, Any], title: str) -> Table:
@@ -251,7 +245,7 @@ def confidence(result: Mapping[str, Any]) -> Section | None:
 def training(history: Sequence[Mapping[str, Any]] | None) -> Section | None:
     """Curves of a run's metrics (dicts with ``step``)."""
     plots = training_plots(history or ())
-    return Section(anchor="training", nav="Training", title="Training", blocks=[side_by_side(plots)]) if plots else None
+    return Section(anchor="training", title="Training", blocks=[side_by_side(plots)]) if plots else None
 
 
 def settings(result: Mapping[str, Any]) -> Section:

@@ -19,7 +19,7 @@ from pydicom.pixels import get_encoder
 
 from cfd2gray.translation.output.dicom_modules import Statement, header
 from data_pipeline.readers import Limits, open_clip
-from data_pipeline.readers.dicom_header import get
+from data_pipeline.readers.dicom.header import get
 from data_pipeline.screen.deidentify import KeyedHasher
 
 ENCODINGS = {

@@ -16,8 +16,8 @@ import pydicom
 from pydicom import uid as uids
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
-from data_pipeline.readers.dicom_header import CAPTURE_CLASSES, ULTRASOUND_CLASSES, get, integer
-from data_pipeline.readers.dicom_terms import image_type_terms
+from data_pipeline.readers.dicom.header import CAPTURE_CLASSES, ULTRASOUND_CLASSES, get, integer
+from data_pipeline.readers.dicom.terms import image_type_terms
 from data_pipeline.screen.deidentify import KeyedHasher
 
 _US_MULTIFRAME = uids.UltrasoundMultiFrameImageStorage

@@ -11,7 +11,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from data_pipeline.pixels import grown, saturation
+from data_pipeline.pixels import around, grown, saturation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,14 +36,16 @@ class ColourOptions:
 
 def hysteresis(level: np.ndarray, *, weak: float, strong: float) -> np.ndarray:
     """bool: pixels above ``weak`` whose 8-connected component holds one above ``strong``."""
-    possible = (level > weak).astype(np.uint8)
-    count, labels = cv2.connectedComponents(possible, connectivity=8)
-    if count < 2:
-        return np.zeros(level.shape, bool)
+    possible, found = (level > weak).astype(np.uint8), np.zeros(level.shape, bool)
+    part = around(possible)
+    if part[0].stop == 0:
+        return found
+    count, labels = cv2.connectedComponents(possible[part], connectivity=8)
     keep = np.zeros(count, bool)
-    keep[labels[level > strong]] = True
+    keep[labels[level[part] > strong]] = True
     keep[0] = False
-    return keep[labels]
+    found[part] = keep[labels]
+    return found
 
 
 def colour_level(frame: np.ndarray, tint: Tint | None) -> np.ndarray:
@@ -146,7 +148,7 @@ def is_frozen(frames: np.ndarray, sector: np.ndarray, *, moved: int = 16, share:
 def green_share(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """bool ``[H, W]``: pixels of ``mask`` whose hue is 70..160 degrees (ECG traces and markers, or a variance map)."""
     out = np.zeros(mask.shape, bool)
-    red, green, blue = (frame[mask][:, i].astype(np.int16) for i in range(3))
+    red, green, blue = frame[mask].astype(np.int16).T
     top = green >= np.maximum(red, blue)
     low = np.minimum(red, blue)
     # hue of a green-dominant pixel is 120 + 60 * (B - R) / (G - min)
@@ -201,16 +203,17 @@ def without_traces(mask: np.ndarray, *, wide: float = 0.1, tall: float = 0.015) 
     Pieces wider than ``wide`` of the width that are, in the median over their columns, at most ``tall`` of the height
     (and never more than 9 px) thick.
     """
-    limit = min(tall * mask.shape[0], 9)
-    if limit < 2 or not mask.any():
+    limit, part = min(tall * mask.shape[0], 9), around(mask)
+    within = mask[part]
+    if limit < 2 or within.shape[1] <= wide * mask.shape[1]:
         return mask
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    kept = mask
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(within.astype(np.uint8))
+    kept = mask.copy()
     for index in np.nonzero(stats[:, cv2.CC_STAT_WIDTH] > wide * mask.shape[1])[0]:
         x, y, across, down = stats[index, :4]
         piece = labels[y : y + down, x : x + across] == index
         if index and np.median(piece.sum(axis=0)) <= limit:
-            kept = kept & (labels != index)
+            kept[part] &= labels != index
     return kept
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 
-from data_pipeline.pixels import saturation
+from data_pipeline.pixels import extremes, saturation
+from data_pipeline.threads import each
 
 WORKING_PX = 288
 """Longest side of what the network sees; larger screens are reduced, smaller ones are left alone."""
@@ -35,10 +38,10 @@ def clip_features(frames: np.ndarray, at: np.ndarray, *, longest: int = WORKING_
       uint8 [n, h, w, CHANNELS]; 255 is 1.
     """
     size = working_size(*frames.shape[1:3], longest=longest)
-    small = np.stack([_reduced(frame, size) for frame in frames])  # [T, h, w, 6]
-    mean = small[..., :3].astype(np.float32)
-    luma = mean @ np.array([0.299, 0.587, 0.114], np.float32)
-    strength = mean.max(axis=-1) - mean.min(axis=-1)
+    small = np.stack(each(_reduced, frames, itertools.repeat(size)))  # [T, h, w, 6]
+    luma = small[..., :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    most, least = extremes(small[..., :3])
+    strength = most - least
     spread = np.clip(4 * luma.std(axis=0), 0, 255)
     seen = np.full(size, 255.0 if len(frames) > 1 else 0.0, np.float32)
     over_time = [luma.min(axis=0), luma.max(axis=0), spread, strength.min(axis=0), strength.max(axis=0), seen]

@@ -84,7 +84,8 @@ for seed in range(3):
 real = load_config("echo_128")
 spec, state = lowering.run_state(real, mesh)
 batch = lowering.abstract_batch(mesh, clips=real.eval.batch_size, frames=real.eval.frames, size=real.data.size)
-forward = jax.jit(make_predict(spec.generator, feather=real.translate.feather)).lower(state.ema, batch)
+predict = make_predict(spec.generator, feather=real.translate.feather)
+forward = jax.jit(lambda params, batch: predict(params, batch)["composited"]).lower(state.ema, batch)
 scored = lowering.lower_eval(real, mesh)
 flops = [lowered.cost_analysis()["flops"] for lowered in (scored, forward)]
 print(json.dumps({"devices": mesh.size, "compiled": counts, "flops": flops, "scores": scores}))

@@ -1,5 +1,7 @@
 """When checkpoints and evaluations are due, which are kept, and what becomes of one that cannot be read."""
 
+import shutil
+
 import pytest
 
 from cfd2gray.training import loop
@@ -64,27 +66,38 @@ def test_by_time_as_well_as_by_steps_and_the_best_is_kept(records, tmp_path):
         loop.train(tiny_config(f"data.dir={records}", "checkpoint.every=0"), tmp_path / "other")
 
 
+def _settings(records, steps):
+    return tiny_config(
+        f"data.dir={records}", "train.warmup_anatomy=0", "checkpoint.every=2", f"train.steps={steps}"
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def four(records, tmp_path_factory):
+    """A run of four steps with checkpoints at 2 and 4."""
+    workdir = tmp_path_factory.mktemp("four") / "run"
+    loop.train(_settings(records, 4), workdir)
+    return workdir
+
+
 @pytest.mark.parametrize("lost", ["state/d", "run/metadata"])
-def test_a_checkpoint_of_which_a_part_is_lost_is_passed_over(records, tmp_path, lost, caplog):
-    workdir = tmp_path / "run"
-    settings = (f"data.dir={records}", "train.warmup_anatomy=0", "checkpoint.every=2")
-    loop.train(tiny_config(*settings, "train.steps=4"), workdir)
+def test_a_checkpoint_of_which_a_part_is_lost_is_passed_over(records, four, tmp_path, lost, caplog):
+    workdir = shutil.copytree(four, tmp_path / "run")
     place = workdir / "checkpoints" / "4" / lost
     for path in list(place.iterdir()) if place.is_dir() else [place]:
         path.unlink()
     with caplog.at_level("WARNING"):
-        assert loop.train(tiny_config(*settings, "train.steps=6"), workdir).step == 6
+        assert loop.train(_settings(records, 6), workdir).step == 6
     assert "checkpoint 4 cannot be read and is removed; going on from 2" in caplog.text
     assert [line["step"] for line in read_history(workdir)] == [1, 2, 3, 4, 5, 6]
 
 
-def test_where_nothing_can_be_read_nothing_is_removed(records, tmp_path):
-    workdir = tmp_path / "run"
-    settings = (f"data.dir={records}", "train.warmup_anatomy=0", "checkpoint.every=2", "train.steps=2")
-    loop.train(tiny_config(*settings), workdir)
+def test_where_nothing_can_be_read_nothing_is_removed(records, four, tmp_path):
+    workdir = shutil.copytree(four, tmp_path / "run")
+    shutil.rmtree(workdir / "checkpoints" / "4")
     (workdir / "checkpoints" / "2" / "run" / "metadata").unlink()
     with pytest.raises(FileNotFoundError):
-        loop.train(tiny_config(*settings[:-1], "train.steps=4"), workdir)
+        loop.train(_settings(records, 6), workdir)
     assert saved(workdir) == [2]
 
 

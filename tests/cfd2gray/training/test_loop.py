@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from cfd2gray.config import flatten, load_config
 from cfd2gray.models.generator import Generator
 from cfd2gray.models.pure import fresh_params
 from cfd2gray.training import loop
@@ -142,27 +142,23 @@ def test_starting_from_weights_of_a_run(records, unbroken, tmp_path):
         loop.train(_config(records, f"init={unbroken}", "model.width=16"), tmp_path / "other")
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_run_ended_by_a_signal_goes_on_where_it_was(records, unbroken, tmp_path, how):
-    """A real process, ended after its first checkpoint; SIGTERM saves and exits with 75, SIGKILL cannot."""
+def test_a_run_ended_by_signals_goes_on_where_it_was(records, unbroken, tmp_path):
+    """Real processes, ended after a checkpoint each: SIGTERM saves and exits with 75, SIGKILL cannot."""
     workdir = tmp_path / "run"
-    keys = _config(records)
-    from cfd2gray.config import flatten, load_config
-
     tiny = flatten(load_config("tiny"))
-    overrides = [f"--config.{k}={v}" for k, v in flatten(keys).items() if tiny[k] != v]
+    overrides = [f"--config.{k}={v}" for k, v in flatten(_config(records)).items() if tiny[k] != v]
     command = [sys.executable, "-m", "cfd2gray.cli", "train", "--config", "tiny", *overrides, "--workdir", str(workdir)]
-    environment = {**os.environ, "CFD2GRAY_CACHE": str(tmp_path / "cache")}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline and process.poll() is None:
-        if (workdir / "metrics.jsonl").is_file() and len(_losses(workdir)) >= 2:
-            process.send_signal(how)
-            break
-        time.sleep(0.02)
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode in ((75, 0) if how == signal.SIGTERM else (-9, 0)), errors
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
+    for how, after, codes in ((signal.SIGTERM, 2, (75, 0)), (signal.SIGKILL, 4, (-9, 0))):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline and process.poll() is None:
+            if (workdir / "metrics.jsonl").is_file() and len(_losses(workdir)) >= after:
+                process.send_signal(how)
+                break
+            time.sleep(0.02)
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode in codes, errors
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     assert _losses(workdir) == _losses(unbroken)
 
 

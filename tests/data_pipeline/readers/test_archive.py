@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.readers import archive
-from data_pipeline.readers.dicom_header import patient_id
+from data_pipeline.readers.dicom.header import patient_id
 
 
 def make(folder: Path, *names: str) -> Path:

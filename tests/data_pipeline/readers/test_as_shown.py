@@ -17,9 +17,9 @@ from pydicom import uid as uids
 from pydicom.dataset import Dataset
 
 from data_pipeline.readers import IngestError, open_clip, read_clip
-from data_pipeline.readers.dicom_pixels import rgb_to_ycbcr
-from data_pipeline.readers.dicom_terms import DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED
-from data_pipeline.readers.views import view_of, view_of_texts
+from data_pipeline.readers.dicom.pixels import rgb_to_ycbcr
+from data_pipeline.readers.dicom.terms import DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED
+from data_pipeline.readers.dicom.views import view_of, view_of_texts
 from data_pipeline.readers.walk import find_sources
 from tests.data_pipeline import dicom_samples as samples
 

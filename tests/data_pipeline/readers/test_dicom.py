@@ -8,7 +8,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 from data_pipeline.readers import IngestError, Limits, open_clip, read_clip
-from data_pipeline.readers.dicom_pixels import rgb_to_ycbcr
+from data_pipeline.readers.dicom.pixels import rgb_to_ycbcr
 from tests.data_pipeline import dicom_samples as samples
 
 

@@ -1,6 +1,6 @@
 """Free text of headers reduced to known terms."""
 
-from data_pipeline.readers.dicom_terms import image_type_terms, vendor_name
+from data_pipeline.readers.dicom.terms import image_type_terms, vendor_name
 
 
 def test_vendors_and_image_types():

@@ -16,7 +16,7 @@ import pytest
 from pydicom import uid as uids
 
 from data_pipeline.readers import read_clip
-from data_pipeline.readers.dicom_terms import ENCAPSULATED_UNCOMPRESSED
+from data_pipeline.readers.dicom.terms import ENCAPSULATED_UNCOMPRESSED
 from tests.data_pipeline import dicom_samples as samples
 from tests.data_pipeline.readers.test_video import encode
 from tests.data_pipeline.readers.variants import variants

@@ -11,7 +11,7 @@ import gdcm
 import numpy as np
 from pydicom import uid as uids
 
-from data_pipeline.readers.dicom_terms import DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED
+from data_pipeline.readers.dicom.terms import DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED
 from tests.data_pipeline import dicom_samples as samples
 
 _SIZES = ((48, 64), (33, 35), (40, 50))

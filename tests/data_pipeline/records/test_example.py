@@ -1,8 +1,10 @@
 import contextlib
 import dataclasses
+import pathlib
 
 import numpy as np
 import pytest
+import zstandard
 
 from data_pipeline.records import example as records
 from data_pipeline.records import proto as example_proto
@@ -15,6 +17,52 @@ def test_round_trip(encoding):
     data = records.encode(pair, encoding=encoding)
     assert_equal_pairs(records.decode(data), pair)
     assert records.encode(records.decode(memoryview(data)), encoding=encoding) == data
+
+
+def smooth_pair():
+    time, y, x = np.mgrid[:40, :12, :16]
+    plane = (time * 5 + y * 3 + x).astype(np.uint8)
+    cfd = np.stack([plane, plane + 7, plane * 2], axis=-1)
+    return make_pair(3, frames=40, cfd=cfd, grey=plane[..., None], labels=plane % 10)
+
+
+def test_records_of_releases_that_compressed_whole_clips():
+    """`whole_clip.example` was written by such a release."""
+    data = (pathlib.Path(__file__).parent / "whole_clip.example").read_bytes()
+    assert len(example_proto.parse(data)["cfd/value"]) == 1
+    assert_equal_pairs(records.decode(data), smooth_pair())
+    assert_equal_pairs(records.StoredPair.parsed(data).at(slice(5, 9)), smooth_pair().at(slice(5, 9)))
+
+
+@pytest.mark.parametrize("frames", [1, 16, 17, 40])
+@pytest.mark.parametrize("encoding", records.ENCODINGS)
+def test_a_window_is_that_of_the_whole(encoding, frames):
+    pair = make_pair(3, frames=frames)
+    stored = records.StoredPair.parsed(records.encode(pair, encoding=encoding))
+    assert stored.shape == pair.shape == (frames, 12, 16)
+    times = [slice(None), slice(0, 1), slice(15, 17), slice(frames - 1, frames + 9), slice(3, 30, 2), slice(16, 32)]
+    for time in [*times, np.array([frames - 1, 0, 0]), np.arange(frames)[::-1]]:
+        if len(np.arange(frames)[time]):
+            assert_equal_pairs(stored.at(time), pair.at(time))
+
+
+def test_only_the_pieces_of_a_window_are_decompressed():
+    pair = make_pair(3, frames=40)
+    features = example_proto.parse(records.encode(pair, encoding="zstd"))
+    for name in records.ARRAYS:
+        pieces = features[f"{name}/value"]
+        data = b"".join(zstandard.decompress(piece) for piece in pieces)  # as the documentation tells others to
+        np.testing.assert_array_equal(
+            np.frombuffer(data, np.uint8).reshape(features[f"{name}/shape"]), getattr(pair, name)
+        )
+        assert [zstandard.frame_content_size(piece) for piece in pieces] == [16 * len(data) // 40] * 2 + [
+            8 * len(data) // 40
+        ]
+        pieces[0] = bytes(pieces[0])[:12] + b"\xff" * (len(pieces[0]) - 12)  # the first is damaged behind its header
+    stored = records.StoredPair(features, "zstd")
+    assert_equal_pairs(stored.at(slice(16, 40)), pair.at(slice(16, 40)))
+    with pytest.raises(ValueError):
+        stored.at(slice(15, 40))
 
 
 def test_non_contiguous_arrays_and_empty_params():
@@ -59,8 +107,9 @@ def test_unpacked_lists_of_older_writers():
     assert example_proto.parse(data) == {"k": [5, 300]}
 
 
-def test_damage_is_a_value_error():
-    data = records.encode(make_pair(1))
+@pytest.mark.parametrize("encoding", records.ENCODINGS)
+def test_damage_is_a_value_error(encoding):
+    data = records.encode(make_pair(1), encoding=encoding)
     rng = np.random.default_rng(0)
     for _ in range(300):
         broken = bytearray(data)

@@ -1,11 +1,13 @@
 import contextlib
 import dataclasses
+import json
 import os
 import pickle
 
 import numpy as np
 import pytest
 
+from data_pipeline.records import example as records
 from data_pipeline.records import manifest as manifests
 from data_pipeline.records import pack, tfrecord
 from tests.data_pipeline.tiny_pairs import assert_equal_pairs, make_pairs
@@ -203,7 +205,7 @@ def test_tfds_reads_the_directory(tmp_path, encoding):
     import tensorflow_datasets as tfds
     import zstandard
 
-    pairs = make_pairs(5)
+    pairs = make_pairs(5, frames=20)
     pack.pack(pairs, tmp_path / "packed", shard_mb=0.02, encoding=encoding, fractions=EVERY)
     builder = tfds.builder_from_directory(str(tmp_path / "packed"))
     assert builder.info.splits["train"].num_examples == 5
@@ -216,21 +218,25 @@ def test_tfds_reads_the_directory(tmp_path, encoding):
             for name in ("cfd", "grey", "strata", "labels"):
                 np.testing.assert_array_equal(row[name], getattr(pair, name))
         else:
-            frames = np.frombuffer(zstandard.decompress(row["cfd"]["value"]), np.uint8).reshape(row["cfd"]["shape"])
+            data = b"".join(zstandard.decompress(piece) for piece in row["cfd"]["value"])
+            frames = np.frombuffer(data, np.uint8).reshape(row["cfd"]["shape"])
             np.testing.assert_array_equal(frames, pair.cfd)
         assert row["view"].decode() == pair.view and bool(row["shared"]) == pair.shared
 
 
-def test_tfds_serialises_alike():
-    """Our bytes hold what TFDS itself would write (the order of the features may differ)."""
+@pytest.mark.parametrize("encoding", ["raw", "zstd"])
+def test_tfds_serialises_alike(tmp_path, encoding):
+    """Our bytes, and the description of them, hold what TFDS itself would write (the order of the features may differ)."""
+    tfds = pytest.importorskip("tensorflow_datasets.public_api")
     from tensorflow_datasets.proto import tf_example_pb2
 
-    from data_pipeline.records import example as records
-    from data_pipeline.records import tfds as tfds_metadata
-
-    pair = make_pairs(1)[0]
-    features = tfds_metadata.features(encoding="raw")
-    ours = tf_example_pb2.Example.FromString(records.encode(pair))
-    decoded = features.deserialize_example_np(records.encode(pair))
-    theirs = features.serialize_example(decoded)
-    assert tf_example_pb2.Example.FromString(theirs) == ours
+    pair = make_pairs(1, frames=20)[0]
+    pack.pack([pair], tmp_path / "packed", encoding=encoding, fractions=EVERY)
+    features = tfds.features.FeaturesDict.from_config(str(tmp_path / "packed"))
+    (tmp_path / "theirs").mkdir()
+    features.save_config(str(tmp_path / "theirs"))
+    ours, theirs = (json.loads((tmp_path / name / "features.json").read_text()) for name in ("packed", "theirs"))
+    assert ours == theirs
+    data = records.encode(pair, encoding=encoding)
+    again = features.serialize_example(features.deserialize_example_np(data))
+    assert tf_example_pb2.Example.FromString(again) == tf_example_pb2.Example.FromString(data)

@@ -14,9 +14,9 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut
 from pydicom.pixels.processing import apply_voi
 
 from data_pipeline.pixels import saturation
-from data_pipeline.readers.decoders import ycbcr_to_rgb
-from data_pipeline.readers.dicom_header import get, number
-from data_pipeline.readers.dicom_layout import GREY, PixelLayout
+from data_pipeline.readers.dicom.decoders import ycbcr_to_rgb
+from data_pipeline.readers.dicom.header import get, number
+from data_pipeline.readers.dicom.layout import GREY, PixelLayout
 
 
 def to_rgb(ds: pydicom.Dataset, layout: PixelLayout) -> Callable[[np.ndarray], np.ndarray]:

@@ -9,12 +9,12 @@ from collections.abc import Generator, Iterator
 import numpy as np
 from pydicom import uid as uids
 
-from data_pipeline.readers import dicom_header, dicom_pixels, dicom_video
-from data_pipeline.readers.codestream import syntax_of
-from data_pipeline.readers.decoders import decode_compressed
-from data_pipeline.readers.dicom_file import DicomFile, group_fragments, join, read_header
-from data_pipeline.readers.dicom_layout import PixelLayout, pixel_layout
-from data_pipeline.readers.dicom_terms import DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED
+from data_pipeline.readers.dicom import header, pixels, video
+from data_pipeline.readers.dicom.codestream import syntax_of
+from data_pipeline.readers.dicom.decoders import decode_compressed
+from data_pipeline.readers.dicom.file import DicomFile, group_fragments, join, read_header
+from data_pipeline.readers.dicom.layout import PixelLayout, pixel_layout
+from data_pipeline.readers.dicom.terms import DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED
 from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.stream import ClipStream
@@ -42,12 +42,12 @@ def open_dicom(
     with Guard(path, doing="reading the DICOM header"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom parses lazily, and its warnings quote header values
         ds = file.dataset
-        dicom_header.check_kind(ds, path, has_pixels=file.span is not None, any_modality=any_modality)
+        header.check_kind(ds, path, has_pixels=file.span is not None, any_modality=any_modality)
         flags = ("truncated",) if file.span.truncated else ()
-        if file.transfer_syntax in dicom_video.VIDEO_SYNTAXES:
+        if file.transfer_syntax in video.VIDEO_SYNTAXES:
             if file.span.truncated and not salvage:
                 raise _torn(path)
-            stream = dicom_video.open_video(file, limits=limits, digest=digest, flags=flags, salvage=salvage)
+            stream = video.open_video(file, limits=limits, digest=digest, flags=flags, salvage=salvage)
         else:
             stream = _open_frames(file, limits=limits, digest=digest, salvage=salvage)
         stream.header = ds
@@ -77,7 +77,7 @@ def _open_frames(file: DicomFile, *, limits: Limits, digest: str, salvage: bool)
         with file.open_bytes() as data:
             frames = group_fragments(data, span, start_codes=not rle and not whole, rle=rle)
         n_frames = len(frames)
-    told = dicom_header.integer(ds, "NumberOfFrames") or 1
+    told = header.integer(ds, "NumberOfFrames") or 1
     if span.truncated or not span.delimited:  # torn only where a frame is missing: the end may lack a few bytes
         if n_frames < told or (span.truncated and not native):
             if not salvage:
@@ -89,7 +89,7 @@ def _open_frames(file: DicomFile, *, limits: Limits, digest: str, salvage: bool)
         code = "truncated" if frames is None and span.length else "no_frames"
         raise IngestError(code, path, "the pixel data holds not one whole frame; copy or export the file again")
     limits.check_clip(path, height=layout.rows, width=layout.columns, n_frames=n_frames)
-    convert = dicom_pixels.to_rgb(ds, layout)
+    convert = pixels.to_rgb(ds, layout)
 
     def samples() -> Iterator[np.ndarray]:
         if frames is None:
@@ -104,7 +104,7 @@ def _open_frames(file: DicomFile, *, limits: Limits, digest: str, salvage: bool)
         for index, frame in enumerate(samples()):
             rgb = convert(frame)
             if index == 0 and layout.samples == 3:
-                fix, bad = dicom_pixels.repair_colour(rgb)
+                fix, bad = pixels.repair_colour(rgb)
                 if bad:
                     raise IngestError(
                         "bad_colour",
@@ -116,7 +116,7 @@ def _open_frames(file: DicomFile, *, limits: Limits, digest: str, salvage: bool)
             yield fix(rgb) if fix else rgb
         return late
 
-    info = dicom_header.clip_info(
+    info = header.clip_info(
         file, height=layout.rows, width=layout.columns, n_frames=n_frames, digest=digest, flags=flags
     )
     return ClipStream(path, info, decode, limits=limits)
@@ -136,7 +136,7 @@ def _true_syntax(file: DicomFile) -> tuple[uids.UID, tuple[str, ...]]:
     if span.fragments is None:
         if not compressed:
             return syntax, ()
-        if span.length // max(_frame_bytes(file), 1) == (dicom_header.integer(file.dataset, "NumberOfFrames") or 1):
+        if span.length // max(_frame_bytes(file), 1) == (header.integer(file.dataset, "NumberOfFrames") or 1):
             return uids.ExplicitVRLittleEndian, ("syntax_corrected",)
         raise _contradiction(file)
     if whole or syntax == uids.RLELossless or not span.fragments:
@@ -171,8 +171,8 @@ _FAMILY = {
 
 
 def _frame_bytes(file: DicomFile) -> int:
-    numbers = [dicom_header.integer(file.dataset, name) or 0 for name in ("Rows", "Columns", "SamplesPerPixel")]
-    bits = dicom_header.integer(file.dataset, "BitsAllocated") or 0
+    numbers = [header.integer(file.dataset, name) or 0 for name in ("Rows", "Columns", "SamplesPerPixel")]
+    bits = header.integer(file.dataset, "BitsAllocated") or 0
     return numbers[0] * numbers[1] * numbers[2] * bits // 8
 
 

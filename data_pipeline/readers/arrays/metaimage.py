@@ -8,15 +8,14 @@ from __future__ import annotations
 import os
 import pathlib
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
+from data_pipeline.readers.arrays.clip import array_clip
 from data_pipeline.readers.errors import Guard, IngestError
-from data_pipeline.readers.levels import Levels
 from data_pipeline.readers.limits import Limits
-from data_pipeline.readers.stream import ClipStream, rate_of_times, sane_fps, with_rate_flags
-from data_pipeline.schema import ClipInfo
+from data_pipeline.readers.stream import ClipStream, rate_of_times
 
 _TYPES = {
     "MET_UCHAR": "u1", "MET_CHAR": "i1", "MET_USHORT": "u2", "MET_SHORT": "i2", "MET_UINT": "u4", "MET_INT": "i4",
@@ -69,26 +68,10 @@ def open_metaimage(path: str | os.PathLike[str], *, limits: Limits, digest: str 
                 frame = np.frombuffer(block, dtype).astype(dtype.newbyteorder("="))
                 yield frame.reshape(height, width, channels) if channels > 1 else frame.reshape(height, width)
 
-    levels = Levels(planes)
-
-    def frames() -> Generator[np.ndarray, None, tuple[str, ...]]:
-        yield from map(levels.to_rgb, planes())
-        return levels.flags
-
-    rate, source = sane_fps(fps, "container")
-    info = ClipInfo(
-        format="metaimage",
-        height=height,
-        width=width,
-        n_frames=n_frames,
-        fps=rate,
-        fps_source=source,
-        pixel_aspect=aspect,
-        frame_times=varying,
-        flags=with_rate_flags((("still",) if n_frames == 1 else ()) + (("variable_rate",) if varying else ()), source),
-        source_digest=digest,
-    )
-    return ClipStream(path, info, frames, limits=limits)
+    return array_clip(
+        path, planes, (n_frames, height, width), format="metaimage", limits=limits, digest=digest, fps=(fps, "container"),
+        times=varying, aspect=aspect,
+    )  # fmt: skip
 
 
 def _fields(path: pathlib.Path) -> tuple[dict[str, str], int]:

@@ -13,11 +13,11 @@ import numpy as np
 import pydicom
 from pydicom import uid as uids
 
-from data_pipeline.readers.dicom_file import DicomFile
-from data_pipeline.readers.dicom_terms import image_type_terms, vendor_name
+from data_pipeline.readers.dicom.file import DicomFile
+from data_pipeline.readers.dicom.terms import image_type_terms, vendor_name
+from data_pipeline.readers.dicom.views import view_of
 from data_pipeline.readers.errors import IngestError
 from data_pipeline.readers.stream import sane_fps, with_rate_flags
-from data_pipeline.readers.views import view_of
 from data_pipeline.schema import ClipInfo, Identity, Region
 
 _IMAGE = "1.2.840.10008.5.1.4.1.1."

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from data_pipeline.readers.arrays.clip import array_clip
 from data_pipeline.readers.errors import Guard, IngestError
-from data_pipeline.readers.levels import Levels
 from data_pipeline.readers.limits import Limits
-from data_pipeline.readers.stream import ClipStream, sane_fps, with_rate_flags
+from data_pipeline.readers.stream import ClipStream
 from data_pipeline.readers.unpacked import GZIP, inflate
-from data_pipeline.schema import ClipInfo
 
 Source = Callable[[], contextlib.AbstractContextManager[Any]]
 """Opens something that gives a frame ``[H, W]`` or ``[H, W, C]`` by its number."""
@@ -35,25 +34,7 @@ def open_nrrd(path: str | os.PathLike[str], *, limits: Limits, digest: str = "")
             for number in range(n_frames):
                 yield np.asarray(array[number])
 
-    levels = Levels(planes)
-
-    def frames() -> Generator[np.ndarray, None, tuple[str, ...]]:
-        yield from map(levels.to_rgb, planes())
-        return levels.flags
-
-    rate, told = sane_fps(None, "assumed")
-    info = ClipInfo(
-        format="nrrd",
-        height=height,
-        width=width,
-        n_frames=n_frames,
-        fps=rate,
-        fps_source=told,
-        pixel_aspect=aspect,
-        flags=with_rate_flags(("still",) if n_frames == 1 else (), told),
-        source_digest=digest,
-    )
-    return ClipStream(path, info, frames, limits=limits)
+    return array_clip(path, planes, shape[:3], format="nrrd", limits=limits, digest=digest, aspect=aspect)
 
 
 def _located(path: str | os.PathLike[str], limits: Limits) -> tuple[Source, tuple[int, ...], float]:

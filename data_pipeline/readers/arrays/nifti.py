@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
+from data_pipeline.readers.arrays.clip import array_clip
 from data_pipeline.readers.errors import Guard, IngestError
-from data_pipeline.readers.levels import Levels
 from data_pipeline.readers.limits import Limits
-from data_pipeline.readers.stream import ClipStream, sane_fps, with_rate_flags
-from data_pipeline.schema import ClipInfo
+from data_pipeline.readers.stream import ClipStream
 
 _SECONDS = {8: 1.0, 16: 1e-3, 24: 1e-6}
 """Unit code of the time axis (NIfTI-1 xyzt_units, bits 3..5) to seconds."""
@@ -49,25 +48,10 @@ def open_nifti(path: str | os.PathLike[str], *, limits: Limits, digest: str = ""
             part = data[:, :, 0, index] if len(shape) == 4 else data[:, :, index] if len(shape) == 3 else data[:, :]
             yield _plane(np.asarray(part))
 
-    levels = Levels(planes)
-
-    def frames() -> Generator[np.ndarray, None, tuple[str, ...]]:
-        yield from map(levels.to_rgb, planes())
-        return levels.flags
-
-    rate, source = sane_fps(fps, "container")
-    info = ClipInfo(
-        format="nifti",
-        height=int(height),
-        width=int(width),
-        n_frames=int(n_frames),
-        fps=rate,
-        pixel_aspect=aspect,
-        fps_source=source,
-        flags=with_rate_flags(("still",) if n_frames == 1 else (), source),
-        source_digest=digest,
-    )
-    return ClipStream(path, info, frames, limits=limits)
+    return array_clip(
+        path, planes, (n_frames, height, width), format="nifti", limits=limits, digest=digest, fps=(fps, "container"),
+        aspect=aspect,
+    )  # fmt: skip
 
 
 def load_nifti(path: str | os.PathLike[str]):

@@ -10,8 +10,8 @@ from typing import BinaryIO
 from pydicom import uid as uids
 
 from data_pipeline.readers import video
-from data_pipeline.readers.dicom_file import DicomFile, join
-from data_pipeline.readers.dicom_header import clip_info
+from data_pipeline.readers.dicom.file import DicomFile, join
+from data_pipeline.readers.dicom.header import clip_info
 from data_pipeline.readers.errors import IngestError
 from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.stream import ClipStream, sane_fps

@@ -17,7 +17,7 @@ from typing import IO, BinaryIO
 import pydicom
 from pydicom import uid as uids
 
-from data_pipeline.readers.dicom_terms import DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED, NEW_SYNTAXES
+from data_pipeline.readers.dicom.terms import DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED, NEW_SYNTAXES
 from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.limits import Limits
 from data_pipeline.readers.unpacked import RAW, inflate

@@ -16,9 +16,9 @@ from PIL import Image
 from pydicom import uid as uids
 from pydicom.pixels import get_decoder
 
-from data_pipeline.readers import codestream
-from data_pipeline.readers.dicom_layout import PixelLayout
-from data_pipeline.readers.dicom_terms import DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED
+from data_pipeline.readers.dicom import codestream
+from data_pipeline.readers.dicom.layout import PixelLayout
+from data_pipeline.readers.dicom.terms import DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED
 from data_pipeline.readers.errors import IngestError
 from data_pipeline.readers.limits import Limits
 

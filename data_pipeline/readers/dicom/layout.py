@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pydicom
 
-from data_pipeline.readers.dicom_header import get, integer
+from data_pipeline.readers.dicom.header import get, integer
 from data_pipeline.readers.errors import IngestError
 from data_pipeline.readers.limits import Limits
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import zipfile
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import IO
 
 import numpy as np
 
+from data_pipeline.readers.arrays.clip import array_clip
 from data_pipeline.readers.errors import Guard, IngestError
-from data_pipeline.readers.levels import Levels
 from data_pipeline.readers.limits import Limits
-from data_pipeline.readers.stream import ClipStream, sane_fps, with_rate_flags
-from data_pipeline.schema import ClipInfo
+from data_pipeline.readers.stream import ClipStream
 
 _NAMES = ("frames", "cfd", "clip", "video", "grey")
 
@@ -36,7 +35,6 @@ def open_numpy(path: str | os.PathLike[str], *, limits: Limits, format: str, dig
                 raise IngestError("truncated", path, f"shape {shape} needs more bytes than the file has; copy it again")
         layout = _layout(path, shape)
         limits.check_clip(path, height=layout[1], width=layout[2], n_frames=layout[0])
-    rate, source = sane_fps(fps, "fps")
 
     def planes() -> Iterator[np.ndarray]:
         """One frame at a time: a packed array is never unpacked as a whole."""
@@ -52,23 +50,7 @@ def open_numpy(path: str | os.PathLike[str], *, limits: Limits, format: str, dig
                 frame = np.frombuffer(file.read(needed), dtype).reshape(frame_shape)
                 yield frame.astype(dtype.newbyteorder("="))
 
-    levels = Levels(planes)
-
-    def frames() -> Generator[np.ndarray, None, tuple[str, ...]]:
-        yield from map(levels.to_rgb, planes())
-        return levels.flags
-
-    info = ClipInfo(
-        format="numpy",
-        height=layout[1],
-        width=layout[2],
-        n_frames=layout[0],
-        fps=rate,
-        fps_source=source,
-        flags=with_rate_flags((), source),
-        source_digest=digest,
-    )
-    return ClipStream(path, info, frames, limits=limits)
+    return array_clip(path, planes, layout[:3], format="numpy", limits=limits, digest=digest, fps=(fps, "fps"))
 
 
 @contextlib.contextmanager

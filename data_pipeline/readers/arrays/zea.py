@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from data_pipeline.readers.arrays.clip import array_clip
 from data_pipeline.readers.errors import Guard, IngestError
-from data_pipeline.readers.levels import Levels
 from data_pipeline.readers.limits import Limits
-from data_pipeline.readers.stream import ClipStream, rate_of_times, sane_fps, with_rate_flags
-from data_pipeline.schema import ClipInfo
+from data_pipeline.readers.stream import ClipStream, rate_of_times
 
 _PICTURES, _VELOCITIES = ("image_sc", "image"), ("color_doppler", "colour_doppler")
 _VALUES = ("values", "pixels")
@@ -57,30 +56,15 @@ def open_zea(path: str | os.PathLike[str], *, limits: Limits, digest: str = "") 
             for number in range(n_frames):
                 yield np.asarray(data[number] if data.ndim > 2 else data[()])
 
-    levels = Levels(planes)
-
-    def frames() -> Generator[np.ndarray, None, tuple[str, ...]]:
+    def painted(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         with h5py.File(path, "r") as file:
-            for number, plane in enumerate(planes()):
-                frame = levels.to_rgb(plane)
-                yield _painted(frame, file[found.velocity][number] / found.fastest) if found.velocity else frame
-        return levels.flags
+            for number, frame in enumerate(frames):
+                yield _painted(frame, file[found.velocity][number] / found.fastest)
 
-    rate, told = sane_fps(found.fps, "container")
-    flags = (("still",) if n_frames == 1 else ()) + (("variable_rate",) if found.times else ())
-    info = ClipInfo(
-        format="hdf5",
-        height=height,
-        width=width,
-        n_frames=n_frames,
-        fps=rate,
-        fps_source=told,
-        frame_times=found.times,
-        pixel_aspect=found.aspect,
-        flags=with_rate_flags(flags, told),
-        source_digest=digest,
-    )
-    return ClipStream(path, info, frames, limits=limits)
+    return array_clip(
+        path, planes, found.shape[:3], format="hdf5", limits=limits, digest=digest, fps=(found.fps, "container"),
+        times=found.times, aspect=found.aspect, painted=painted if found.velocity else iter,
+    )  # fmt: skip
 
 
 def _look(path: str | os.PathLike[str], file: Any, limits: Limits) -> _Found:
