@@ -11,7 +11,8 @@ from importlib import metadata
 PACKAGES = ("cfd2gray", "jax", "flax", "optax", "orbax-checkpoint", "grain", "pydicom", "av", "opencv-python-headless")
 EXTRAS = {
     "tensorboard": "TensorBoard files", "torch": "measuring against PyTorch", "argcomplete": "shell completion",
-    "h5py": "Keras VGG weights", "onnx": "ONNX models", "nibabel": "NIfTI", "zarr": "Zarr",
+    "h5py": "HDF5 of zea, Keras VGG weights", "onnx": "ONNX models", "nibabel": "NIfTI", "nrrd": "NRRD", "zarr": "Zarr",
+    "starlette": "the viewer, DICOMweb",
     "apache_beam": "packing with Beam", "gdcm": "JPEG lossless and JPEG-LS in DICOM", "openjpeg": "JPEG 2000 in DICOM",
 }  # fmt: skip
 

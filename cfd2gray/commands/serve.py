@@ -44,7 +44,7 @@ def run_serve(args: argparse.Namespace) -> int:
     try:
         from cfd2gray.dicomweb.server import serve
     except ModuleNotFoundError as error:
-        raise ValueError(f'serve needs {error.name}, which is not installed; pip install "cfd2gray[view]"') from None
+        raise ValueError(f'serve needs {error.name}, which is not installed; pip install "./cfd2gray[view]"') from None
     from cfd2gray.dicomweb.station import Forward, Station
 
     if args.max_upload < 1:

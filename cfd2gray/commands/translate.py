@@ -171,7 +171,7 @@ def run_view(args: argparse.Namespace) -> int:
         from cfd2gray.viewer.serve import view
     except ModuleNotFoundError as error:
         raise ValueError(
-            f'the viewer needs {error.name}, which is not installed; pip install "cfd2gray[view]"'
+            f'the viewer needs {error.name}, which is not installed; pip install "./cfd2gray[view]"'
         ) from None
     if args.max_upload < 1:
         raise ValueError(f"--max-upload is 1 MiB or more, got {args.max_upload}")

@@ -70,6 +70,9 @@ class TrainSpec:
             raise ValueError(
                 f"train.steps and train.accumulate must be at least 1, got {train.steps}, {train.accumulate}"
             )
+        for key in ("learning_rate", "discriminator_rate"):
+            if not train[key] > 0:
+                raise ValueError(f"train.{key} must be above 0, got {train[key]}")
         if not 0.0 <= train.ema < 1.0:
             raise ValueError(f"train.ema must be in [0, 1), got {train.ema}")
         if not 0 <= 2 * train.margin < config.data.frames:

@@ -60,9 +60,9 @@ def _against_baselines(result: Mapping[str, Any], stratum: str) -> Finding | Non
     compared = f"best do-nothing baseline ({name.replace('_', ' ')}, {value:.3f})"
     difference = f"{abs(gain[stratum]):.3f}"
     if interval is None:
-        side = "above" if gain[stratum] > 0 else "below"
-        text = f"{scored}, {difference} {side} the {compared}; one patient, no interval."
-        return {"level": "warning", "text": text}
+        above = gain[stratum] > 0
+        text = f"{scored}, {difference} {'above' if above else 'below'} the {compared}; one patient, no interval."
+        return {"level": "note" if above else "warning", "text": text}
     spoken = f"{difference} (95 % interval of the difference {interval[0]:+.3f} to {interval[1]:+.3f})"
     if interval[0] > 0:
         return {"level": "good", "text": f"{scored}: {spoken} above the {compared}."}
