@@ -133,7 +133,7 @@ def get_config() -> ml_collections.ConfigDict:
     evaluation.batch_size = 8
     evaluation.frames = 16  # frames per evaluated clip
     evaluation.bootstrap = 1_000  # patient resamples for the 95 % intervals
-    # Further draws of speckle per simulated clip, for the ceiling that no translation can pass; 0: no ceiling.
+    # Further draws of speckle per simulated clip, right anatomy with other speckle, as a yardstick; 0: none.
     evaluation.speckle_draws = 4
     evaluation.perceptual_frames = 1  # evenly spaced frames per clip that go through VGG, which is dear; 0: none
 

@@ -7,7 +7,8 @@
     cfd2gray train --config pretrained:streaming --config.init=runs/further --config.data.dir=records --workdir runs/streaming
 
 The second leg starts the learning rate anew (warm restart; Loshchilov & Hutter 2017); the third sees larger and longer windows,
-twelve frames with both critics all along; the fourth teaches the network to do without later frames. ``MODEL_CARD.md`` says on what the legs were trained, how long, and what they reached.
+twelve frames with both critics all along; the fourth teaches the network to do without later frames. ``MODEL_CARD.md`` says on
+what the legs were trained, how long, and what they reached.
 """
 
 import ml_collections

@@ -52,8 +52,10 @@ def _telea(frame: np.ndarray, holes: np.ndarray) -> np.ndarray:
     return cv2.inpaint(np.ascontiguousarray(frame), holes.astype(np.uint8), TELEA_RADIUS, cv2.INPAINT_TELEA)
 
 
-def local_speckle_ceiling(grey: np.ndarray, redraws: np.ndarray, hidden: np.ndarray) -> dict[str, np.ndarray]:
-    """What an honest translation could reach at best: the right anatomy, with speckle that it cannot know.
+def redrawn_speckle(grey: np.ndarray, redraws: np.ndarray, hidden: np.ndarray) -> dict[str, np.ndarray]:
+    """The right anatomy with other speckle: a yardstick for a translation that knows one and not the other.
+
+    No upper bound: a translation that finds the same tissue in another frame knows its speckle too.
 
     Args:
       grey: the truth, uint8 ``[T, H, W]``.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cfd2gray.evaluation.results import CEILINGS
+from cfd2gray.evaluation.results import YARDSTICKS
 from data_pipeline.schema import VIEW_DOMAIN, VIEWS
 
 KNOWN = tuple(dict.fromkeys(VIEW_DOMAIN[view] for view in VIEWS[1:]))
@@ -72,5 +72,5 @@ def row_of(block: Mapping[str, Any]) -> dict[str, Any]:
         for measure, stratum in (("ssim", "flow"), ("ssim", "box"), ("psnr", "flow"), ("flicker_ratio", "flow"))
     }
     known = block["baselines"].items()
-    baselines = {name: values.get("flow") for name, values in known if name not in CEILINGS}
+    baselines = {name: values.get("flow") for name, values in known if name not in YARDSTICKS}
     return {"n_clips": block["n_clips"], "n_patients": block["n_patients"], **kept, "baselines_ssim_flow": baselines}

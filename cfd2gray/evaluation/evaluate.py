@@ -15,11 +15,11 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cfd2gray.evaluation.baselines import BASELINES, local_speckle_ceiling
-from cfd2gray.evaluation.ceiling import Redraw
+from cfd2gray.evaluation.baselines import BASELINES, redrawn_speckle
 from cfd2gray.evaluation.report.gallery import Gallery
-from cfd2gray.evaluation.results import CEILINGS, GROUP_FACTS, assemble
+from cfd2gray.evaluation.results import GROUP_FACTS, YARDSTICKS, assemble
 from cfd2gray.evaluation.step import Predict, as_uint8, identity_scores, make_eval_step, score, without_colour
+from cfd2gray.evaluation.yardstick import Redraw
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.metrics.confidence import reliability, sparsification
 from cfd2gray.metrics.perceptual import PerceptualNet
@@ -36,7 +36,7 @@ class Observer(Protocol):
 
     def offer(self, row: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """``row`` is the clip's row of the result; ``arrays`` its batch arrays and, uint8 ``[T, H, W]`` each, the
-        predictions ``output_*`` and the baselines and ceilings ``control_*``."""
+        predictions ``output_*`` and the baselines and yardsticks ``control_*``."""
 
 
 _FACTS = ("colour_fraction", "synthesised_fraction", "identity_error")
@@ -51,7 +51,7 @@ class EvaluateOptions:
     expected_clips: int | None = None
     """Number of clips that must be scored; fewer or more is an error, so that nothing is lost silently."""
     redraw: Redraw | None = None
-    """Adds the local-speckle ceiling for those clips whose truth can be drawn again (`ceiling.redraw_from`)."""
+    """Adds the redrawn speckle for those clips whose truth can be drawn again (`yardstick.redraw_from`)."""
     net: PerceptualNet | None = None
     """Given, feature distances are scored as well: ``vgg_distance``, and ``lpips`` with its linear weights."""
     net_frames: int = 1
@@ -114,7 +114,7 @@ def evaluate(
         beside = {f"control_{name}": frames for name, frames in scored.controls.items()}
         sizes.add(tuple(host["grey"].shape[1:4]))
         for position in np.flatnonzero(host["mask"] > 0):
-            known = {n: s for n, s in scored.scores.items() if n not in CEILINGS or position not in scored.unknown}
+            known = {n: s for n, s in scored.scores.items() if n not in YARDSTICKS or position not in scored.unknown}
             row = _row(host, known, scored.facts, int(position), ids)
             if row["index"] in rows:
                 raise ValueError(f"clip {row['clip_id']} (index {row['index']}) came twice; evaluate each clip once")
@@ -151,7 +151,7 @@ class _Scored(NamedTuple):
     """Behind the calibration of confidence; empty where the model gives none."""
     controls: dict[str, np.ndarray]
     unknown: set[int]
-    """Places in the batch that have no ceiling."""
+    """Places in the batch that have no yardstick."""
     prediction: Mapping[str, jax.Array]
 
 
@@ -161,11 +161,11 @@ def _score(
     host: Mapping[str, np.ndarray],
     options: EvaluateOptions,
 ) -> _Scored:
-    """The model's outputs, the baselines and the ceilings, all scored alike."""
+    """The model's outputs, the baselines and the yardsticks, all scored alike."""
     out = step(arrays)
     scores = dict(out["scores"])
-    ceilings, unknown = _ceilings(host, options.redraw)
-    controls = _baselines(host, options.baselines) | ceilings
+    yardsticks, unknown = _yardsticks(host, options.redraw)
+    controls = _baselines(host, options.baselines) | yardsticks
     for name, frames in controls.items():
         placed = jax.device_put(frames.astype(np.float32)[..., None] / 255, arrays["grey"].sharding)
         scores[name] = score(placed, out["prepared"], options.net, net_frames=options.net_frames)
@@ -215,16 +215,16 @@ def _baselines(host: Mapping[str, np.ndarray], names: tuple[str, ...]) -> dict[s
     return {name: np.stack([BASELINES[name](c, h) for c, h in zip(host["cfd"], host["hidden"])]) for name in names}
 
 
-def _ceilings(host: Mapping[str, np.ndarray], redraw: Redraw | None) -> tuple[dict[str, np.ndarray], set[int]]:
-    """uint8 ``[N, T, H, W]`` per ceiling, and the places in the batch whose truth cannot be drawn again."""
+def _yardsticks(host: Mapping[str, np.ndarray], redraw: Redraw | None) -> tuple[dict[str, np.ndarray], set[int]]:
+    """uint8 ``[N, T, H, W]`` per yardstick, and the places in the batch whose truth cannot be drawn again."""
     truth, hidden, n = host["grey"][..., 0], host["hidden"], len(host["grey"])
     # Padding repeats clips that were drawn already, and is not scored.
     drawn = [redraw(int(host["index"][i])) if redraw and host["mask"][i] > 0 else None for i in range(n)]
     unknown = {i for i in range(n) if drawn[i] is None}
     if len(unknown) == n:
         return {}, unknown
-    found = [local_speckle_ceiling(truth[i], truth[i][None] if i in unknown else drawn[i], hidden[i]) for i in range(n)]
-    return {name: np.stack([clip[name] for clip in found]) for name in CEILINGS}, unknown
+    found = [redrawn_speckle(truth[i], truth[i][None] if i in unknown else drawn[i], hidden[i]) for i in range(n)]
+    return {name: np.stack([clip[name] for clip in found]) for name in YARDSTICKS}, unknown
 
 
 def _row(host: Mapping[str, np.ndarray], scores: Any, facts: Any, position: int, ids: Ids) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from data_pipeline.files import write_atomically
 
 RESULT_VERSION = 1
 MODEL_OUTPUTS = ("composited", "raw", "anatomy")
-CEILINGS = ("speckle_redraw", "speckle_mean")
+YARDSTICKS = ("speckle_redraw", "speckle_mean")
 GROUP_FACTS = ("kind", "vendor", "map")
 """Further facts that `evaluate`'s ``ids`` may give of a clip."""
 COLOUR_BINS = ("none", "<5 %", "5-15 %", ">15 %")

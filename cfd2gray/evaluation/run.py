@@ -13,7 +13,6 @@ import jax
 import ml_collections
 from jax.sharding import Mesh
 
-from cfd2gray.evaluation.ceiling import redraw_from
 from cfd2gray.evaluation.domains import KNOWN, leave_one_out, split_by_training_domain, views_of
 from cfd2gray.evaluation.evaluate import EvaluateOptions, Ids, evaluate
 from cfd2gray.evaluation.extras import Extras, collect_training_clips, run_extras
@@ -23,6 +22,7 @@ from cfd2gray.evaluation.report.page import write_report
 from cfd2gray.evaluation.results import write_result
 from cfd2gray.evaluation.step import Predict
 from cfd2gray.evaluation.tasks.downstream import translate_to
+from cfd2gray.evaluation.yardstick import redraw_from
 from cfd2gray.mesh import make_mesh, replicated
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.metrics.perceptual import PerceptualNet, load_lpips

@@ -24,12 +24,12 @@ from cfd2gray.pages.numbers import number, with_interval
 
 COLOURS = {
     "ink": "#15191d", "soft": "#5c6670", "line": "#e2e4e0", "accent": "#0a6a81", "plain": "#6b747c",
-    "ceiling": "#866a12", "card": "#fffffe",
+    "yardstick": "#866a12", "card": "#fffffe",
     "c0": "#0a6a80", "c1": "#b84e14", "c2": "#5a6db5", "c3": "#347a43", "c4": "#a8478b", "c5": "#7d6819",
 }  # fmt: skip
 """The style sheet's names and what Matplotlib is told; all different, so that each can be found again."""
 SERIES = ("c0", "c1", "c2", "c3", "c4", "c5")
-_KINDS = {"model": "accent", "plain": "plain", "ceiling": "ceiling"}
+_KINDS = {"model": "accent", "plain": "plain", "yardstick": "yardstick"}
 _RC = {
     "svg.fonttype": "none", "svg.hashsalt": "cfd2gray", "font.size": 9, "axes.titlesize": 9.5, "axes.titlelocation": "left",
     "axes.titleweight": "bold", "axes.titlecolor": COLOURS["ink"], "text.color": COLOURS["ink"],
@@ -50,7 +50,7 @@ class Dot:
     ends: Sequence[float] | None = None
     """Of the interval, where one is known."""
     kind: str = "plain"
-    """``model``, ``plain`` or ``ceiling``."""
+    """``model``, ``plain`` or ``yardstick``."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ def interval_plot(
         for row, dot in enumerate(facet.dots):
             _draw_dot(drawing, axes, row, dot, facet.title, digits)
     for label, dot in zip(drawing.axes[0].get_yticklabels(), facets[0].dots):
-        label.set_color(COLOURS["accent" if dot.kind == "model" else "ceiling" if dot.kind == "ceiling" else "ink"])
+        label.set_color(COLOURS["accent" if dot.kind == "model" else "yardstick" if dot.kind == "yardstick" else "ink"])
         label.set_fontweight("bold" if dot.kind == "model" else "normal")
     return drawing.svg("interval plot of " + ", ".join(facet.title for facet in facets), page=page)
 

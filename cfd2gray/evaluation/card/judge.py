@@ -1,6 +1,6 @@
 """The protocol by which shipped weights are judged, run from end to end: `cfd2gray card`.
 
-Every number of a model card comes from here: strata beside do-nothing baselines and the speckle ceiling, texture and
+Every number of a model card comes from here: strata beside do-nothing baselines and the redrawn speckle, texture and
 flicker, confidence, masses and chambers under colour, other sizes.
 """
 
@@ -19,13 +19,13 @@ from jax.sharding import Mesh
 from cfd2gray.evaluation.baselines import BASELINES
 from cfd2gray.evaluation.card import sets as card_sets
 from cfd2gray.evaluation.card.as_translated import as_translated
-from cfd2gray.evaluation.ceiling import redraws
 from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
 from cfd2gray.evaluation.report.gallery import Gallery, ReportClip
 from cfd2gray.evaluation.run import predictor
 from cfd2gray.evaluation.step import Predict, as_uint8
 from cfd2gray.evaluation.tasks.lumen import lumen_errors
 from cfd2gray.evaluation.tasks.mass_recall import mass_recall
+from cfd2gray.evaluation.yardstick import redraws
 from cfd2gray.mesh import make_mesh
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.training.data import to_mesh
@@ -35,7 +35,7 @@ from data_pipeline.parallel import progress_bar
 from data_pipeline.schema import FLOW
 
 REDRAWS = 5
-"""Draws of speckle for the ceiling, as in the protocol."""
+"""Draws of speckle for the yardstick, as in the protocol."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

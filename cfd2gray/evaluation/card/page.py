@@ -23,7 +23,7 @@ from data_pipeline.files import atomic_path, write_atomically
 STRATA = ("frame", "sector", "box", "flow", "flow_eroded")
 METHODS = {
     "luma": "luma", "desaturate": "desaturate", "inpaint": "inpaint", "temporal_median": "temporal median",
-    "speckle_redraw": "ceiling: new speckle", "speckle_mean": "ceiling: mean of draws",
+    "speckle_redraw": "yardstick: new speckle", "speckle_mean": "yardstick: mean of draws",
 }  # fmt: skip
 RATIOS = ("texture_std_ratio", "flicker_ratio")
 MEASURES = ("ssim", *RATIOS)
@@ -104,7 +104,7 @@ def _set_table(result: Mapping[str, Any]) -> list[str]:
     if "anatomy" in result:
         rows.append(_row("AnatomyNet alone", result["anatomy"]))
     for key, label in METHODS.items():
-        part = result["baselines"].get(key) or result.get("ceilings", {}).get(key)
+        part = result["baselines"].get(key) or result.get("yardsticks", {}).get(key)
         if part:
             rows.append(_row(label, part))
     head = ["", *("inner" if s == "flow_eroded" else s for s in STRATA), "texture", "flicker"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cfd2gray.evaluation.results import CEILINGS, patients_text
+from cfd2gray.evaluation.results import YARDSTICKS, patients_text
 from cfd2gray.pages import numbers
 
 FLICKER_RANGE = (0.85, 1.15)
@@ -30,7 +30,7 @@ def findings(result: Mapping[str, Any]) -> list[Finding]:
     """Findings of an evaluation JSON, the most important first."""
     found = [*_downstream(result), *_audit(result)]
     found += [_against_baselines(result, stratum) for stratum in ("flow", "box")]
-    found += [_ceiling(result)]
+    found += [_yardstick(result)]
     found += [_band(result, "flicker_ratio", FLICKER_RANGE, "Flicker in flow", "calmer than", "more restless than")]
     found += [_band(result, "texture_std_ratio", TEXTURE_RANGE, "Texture in flow", "smoother than", "rougher than")]
     found += [_confidence(result), _identity(result), _pass_through(result), _few_patients(result)]
@@ -42,7 +42,7 @@ def best_baseline(result: Mapping[str, Any], stratum: str) -> tuple[str, float] 
     known = {
         name: values[stratum]
         for name, values in result.get("baselines", {}).items()
-        if name not in CEILINGS and values.get(stratum) is not None
+        if name not in YARDSTICKS and values.get(stratum) is not None
     }
     return max(known.items(), key=lambda item: item[1]) if known else None
 
@@ -71,15 +71,15 @@ def _against_baselines(result: Mapping[str, Any], stratum: str) -> Finding | Non
     return {"level": "warning", "text": f"{scored}, not distinguishable from the {compared}: {spoken}."}
 
 
-def _ceiling(result: Mapping[str, Any]) -> Finding | None:
+def _yardstick(result: Mapping[str, Any]) -> Finding | None:
     """Speckle cannot be known, so the best that can be had is less than 1; only the simulator can say how much less."""
-    redraw, mean = (result["baselines"].get(name) for name in CEILINGS)
+    redraw, mean = (result["baselines"].get(name) for name in YARDSTICKS)
     if not redraw or redraw["flow"] is None or mean["flow"] is None:
         return None
     n, own = redraw["ssim"]["n"]["flow"], result["ssim"]["n"]["flow"]
     text = (
         f"The same anatomy with new speckle scores SSIM {redraw['flow']:.3f} in flow, the mean of several such draws "
-        f"{mean['flow']:.3f}: an honest translation cannot score more"
+        f"{mean['flow']:.3f}: what right anatomy without knowledge of the speckle is worth. True motion can pass it"
     )
     return {"level": "note", "text": text + ("." if n == own else f" (over the {n} clips that can be drawn again).")}
 
@@ -118,9 +118,9 @@ def _downstream(result: Mapping[str, Any]) -> list[Finding]:
         found.append({"level": "warning", "text": facts["note"][0].upper() + facts["note"][1:] + "."})
     if facts.get("dice") is not None:
         text = f"Segmentations of real and translated clips overlap with Dice {facts['dice']:.3f}"
-        ceiling = facts.get("dice_controls", {}).get("speckle_redraw", {}).get("dice")
+        yardstick = facts.get("dice_controls", {}).get("speckle_redraw", {}).get("dice")
         text += f" (target {DICE_TARGET:g}"
-        text += ")." if ceiling is None else f"; the right anatomy with new speckle scores {ceiling:.3f})."
+        text += ")." if yardstick is None else f"; the right anatomy with new speckle scores {yardstick:.3f})."
         found.append({"level": "good" if facts["dice"] >= DICE_TARGET else "warning", "text": text})
     return found
 

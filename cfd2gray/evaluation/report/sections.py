@@ -14,7 +14,7 @@ from cfd2gray.evaluation.measures import MEASURES, STRATUM_MEANINGS, STRATUM_TIT
 from cfd2gray.evaluation.report.findings import best_baseline, findings
 from cfd2gray.evaluation.report.sprites import ERROR_FULL_SCALE
 from cfd2gray.evaluation.report.tables import output_rows
-from cfd2gray.evaluation.results import CEILINGS, MODEL_OUTPUTS
+from cfd2gray.evaluation.results import MODEL_OUTPUTS, YARDSTICKS
 from cfd2gray.pages.blocks import Cards, Cell, Chart, Clips, Download, Facts, Findings, Panel, Section, Table, Tabs, Two
 from cfd2gray.pages.charts import Dot, Facet, Line, interval_plot, line_plot, scatter_plot, strip_plot
 from cfd2gray.pages.curves import training_plots
@@ -73,7 +73,7 @@ def clips(described: Sequence[Mapping[str, Any]]) -> Section | None:
 
 
 def measures(result: Mapping[str, Any]) -> Section:
-    """One tab per measure: interval plot and table over strata, model, baselines and ceilings."""
+    """One tab per measure: interval plot and table over strata, model, baselines and yardsticks."""
     rows = output_rows(result)
     tabs = [
         (f"measure-{name}", shown.title, _measure_panel(rows, name, shown))
@@ -91,8 +91,8 @@ def measures(result: Mapping[str, Any]) -> Section:
 
 
 def kind_of(key: str) -> str:
-    """Style of a row: the headline output, a ceiling, or plain."""
-    return "model" if key == "composited" else "ceiling" if key in CEILINGS else "plain"
+    """Style of a row: the headline output, a yardstick, or plain."""
+    return "model" if key == "composited" else "yardstick" if key in YARDSTICKS else "plain"
 
 
 def dot(key: str, label: str, values: Mapping[str, Any], stratum: str, shown: Measure) -> Dot:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cfd2gray.evaluation.report.findings import findings
-from cfd2gray.evaluation.results import CEILINGS, MODEL_OUTPUTS, patients_text
+from cfd2gray.evaluation.results import MODEL_OUTPUTS, YARDSTICKS, patients_text
 from cfd2gray.pages.numbers import plus_minus
 
 TERMINAL_STRATA = {"frame": "frame", "sector": "sector", "box": "box", "flow": "flow", "flow_eroded": "inner flow"}
@@ -19,11 +19,11 @@ _MARKS = {"good": "[green]+[/]", "note": "[cyan]-[/]", "warning": "[yellow]![/]"
 
 
 def output_rows(result: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
-    """``(key, display name, measures)`` of the model's outputs, the baselines and the ceilings, in table order."""
+    """``(key, display name, measures)`` of the model's outputs, the baselines and the yardsticks, in table order."""
     rows = [("composited", OUTPUT_NAMES["composited"], result)]
     rows += [(name, OUTPUT_NAMES[name], result[name]) for name in MODEL_OUTPUTS[1:] if name in result]
     baselines = result.get("baselines", {})
-    order = [name for name in baselines if name not in CEILINGS] + [name for name in CEILINGS if name in baselines]
+    order = [name for name in baselines if name not in YARDSTICKS] + [name for name in YARDSTICKS if name in baselines]
     return rows + [(name, name.replace("_", " "), baselines[name]) for name in order]
 
 

@@ -60,7 +60,7 @@ def _f1_table(facts: Mapping[str, Any]) -> Table:
 
 
 def _controls_table(facts: Mapping[str, Any]) -> Table:
-    """The same heads on the model's translation, on what takes no model, and on the ceilings."""
+    """The same heads on the model's translation, on what takes no model, and on the yardsticks."""
     f1, dice = facts.get("f1_controls", {}), facts.get("dice_controls", {})
     rows = [("model", "model", facts.get("f1_synthetic"), facts)]
     rows += [(name, kind_of(name), f1.get(name), dice.get(name, {})) for name in f1 or dice]

@@ -53,7 +53,7 @@ class ClipSet:
     strata: np.ndarray | None = None
     """uint8 ``[N, T, H, W]`` bit flags of the schema."""
     controls: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    """Name of a baseline or ceiling -> its uint8 ``[N, T, H, W]``, beside ``synthetic``."""
+    """Name of a baseline or yardstick -> its uint8 ``[N, T, H, W]``, beside ``synthetic``."""
 
     def __post_init__(self) -> None:
         n = len(self.real)
@@ -131,7 +131,7 @@ class ClipCollector:
             patients=tuple(patient for _, patient, _ in self._rows),
             clip_ids=tuple(clip for clip, _, _ in self._rows),
             strata=joined["strata"],
-            # A ceiling that only some clips have would be one of other clips.
+            # A yardstick that only some clips have would be one of other clips.
             controls={n: np.stack(clips) for n, clips in self._controls.items() if len(clips) == len(self._rows)},
         )
 

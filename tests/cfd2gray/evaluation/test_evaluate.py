@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import skimage.metrics
 
-from cfd2gray.evaluation.baselines import BASELINES, local_speckle_ceiling
+from cfd2gray.evaluation.baselines import BASELINES, redrawn_speckle
 from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
 from cfd2gray.evaluation.report.findings import findings
 from cfd2gray.evaluation.report.tables import print_result
@@ -176,13 +176,13 @@ def test_temporal_median_takes_what_was_seen_and_inpaints_the_rest():
     np.testing.assert_allclose(out[:, 8, 8], grey[:, 0, 0], atol=1)
 
 
-def test_speckle_ceiling_changes_hidden_pixels_only_and_reaches_the_table():
+def test_speckle_yardstick_changes_hidden_pixels_only_and_reaches_the_table():
     clip = synthetic.clip(0)
     redraws = np.random.default_rng(0).integers(0, 255, (3, *clip["grey"].shape[:3])).astype(np.uint8)
-    ceiling = local_speckle_ceiling(clip["grey"][..., 0], redraws, clip["hidden"])
+    yardstick = redrawn_speckle(clip["grey"][..., 0], redraws, clip["hidden"])
     hidden = clip["hidden"] > 0
-    np.testing.assert_array_equal(ceiling["speckle_redraw"][hidden], redraws[0][hidden])
-    np.testing.assert_array_equal(ceiling["speckle_mean"][~hidden], clip["grey"][..., 0][~hidden])
+    np.testing.assert_array_equal(yardstick["speckle_redraw"][hidden], redraws[0][hidden])
+    np.testing.assert_array_equal(yardstick["speckle_mean"][~hidden], clip["grey"][..., 0][~hidden])
     asked = []
 
     def redraw(index):
@@ -196,7 +196,7 @@ def test_speckle_ceiling_changes_hidden_pixels_only_and_reaches_the_table():
     assert result["baselines"]["speckle_mean"]["ssim"]["n"]["flow"] == 2, "the clip without draws is left out"
     assert any("new speckle" in finding["text"] for finding in findings(result))
     with pytest.raises(ValueError, match="redraws must be"):
-        local_speckle_ceiling(clip["grey"][..., 0], redraws[:, :2], clip["hidden"])
+        redrawn_speckle(clip["grey"][..., 0], redraws[:, :2], clip["hidden"])
 
 
 def test_first_lines_say_what_failed(evaluated):

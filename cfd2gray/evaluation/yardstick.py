@@ -1,7 +1,7 @@
-"""The local-speckle ceiling of simulated clips: the same anatomy, simulated again with speckle that no model can know.
+"""The redrawn speckle of simulated clips: the same anatomy, simulated again with speckle that no model can know.
 
-What a perfect translator could score is less than 1, because speckle under the colour cannot be recovered. The simulator
-can say how much less; of an acquired clip nobody can.
+What right anatomy alone scores is less than 1. The simulator can say how much less; of an acquired clip nobody can. It is no
+upper bound: where tissue that colour hides is seen in other frames, its speckle can be recovered by following it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The local-speckle ceiling: simulated clips drawn again, and nothing drawn that would not be the same clip."""
+"""The redrawn speckle: simulated clips drawn again, and nothing drawn that would not be the same clip."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from cfd2gray.evaluation.ceiling import redraw_from, redraws
+from cfd2gray.evaluation.yardstick import redraw_from, redraws
 from data_pipeline.loading.transforms import ToExample
 from data_pipeline.simulation.simulator import SimulationOptions, simulate_pair
 from tests.data_pipeline.tiny_pairs import InMemory
