@@ -2,19 +2,17 @@
 
     cfd2gray simulate --clips 7500 --painted 0.25 --size 192 --frames 56 -o records
     cfd2gray train --config pretrained --config.data.dir=records --workdir runs/first
-    cfd2gray train --config pretrained:further --config.init=runs/first --config.data.dir=records --workdir runs/further
-    cfd2gray train --config pretrained:wide --config.init=runs/further --config.data.dir=more --workdir runs/default   # a GPU
-    cfd2gray train --config pretrained:streaming --config.init=runs/further --config.data.dir=records --workdir runs/streaming
+    cfd2gray train --config pretrained:further --config.init=runs/first --config.data.dir=records --workdir runs/default
+    cfd2gray train --config pretrained:streaming --config.init=runs/default --config.data.dir=records --workdir runs/streaming
 
-The second leg starts the learning rate anew (warm restart; Loshchilov & Hutter 2017); the third sees larger and longer windows,
-twelve frames with both critics all along; the fourth teaches the network to do without later frames. ``MODEL_CARD.md`` says on
-what the legs were trained, how long, and what they reached.
+The second leg starts the learning rate anew (warm restart; Loshchilov & Hutter 2017); the third teaches the network to do
+without later frames. ``MODEL_CARD.md`` says on what the legs were trained, how long, and what they reached.
 """
 
 import ml_collections
 from cfd2gray.configs import default
 
-LEGS = ("first", "further", "wide", "streaming")
+LEGS = ("first", "further", "streaming")
 
 
 def get_config(leg: str = "first") -> ml_collections.ConfigDict:
@@ -51,14 +49,6 @@ def get_config(leg: str = "first") -> ml_collections.ConfigDict:
         config.init = "pretrained"
         config.train.steps, config.train.warmup_anatomy, config.train.warmup = 7_500, 6_900, 200
         config.train.learning_rate, config.train.discriminator_rate = 7e-4, 4e-4
-    elif leg == "wide":
-        config.init = "pretrained"
-        config.data.frames, config.data.size, config.data.batch_size = 42, 128, 16
-        config.data.num_workers = 14
-        config.model.dtype = "bfloat16"
-        config.train.steps, config.train.warmup_anatomy, config.train.warmup = 3_200, 0, 100
-        config.train.learning_rate, config.train.discriminator_rate = 6e-4, 4e-4
-        config.eval.every = 0
     else:
         config.init = "pretrained"
         config.model.causal = True
