@@ -15,8 +15,8 @@ def add_commands(add: AddCommand) -> None:
     sub = add(
         "serve",
         run_serve,
-        "a DICOMweb service: clips come in, their translations go to an archive or back",
-        "serve --dicomweb --token-file token --forward http://127.0.0.1:8042/dicom-web --mode clinical",
+        "a DICOMweb service: clips come in, translations go on or back",
+        "serve --dicomweb --token-file token --audit audit.jsonl",
     )
     sub.add_argument("--dicomweb", action="store_true", required=True, help="take DICOM by STOW-RS (POST /studies)")
     about = "what senders must say (Authorization: Bearer); made, for you alone, when it is not there"

@@ -113,10 +113,11 @@ def _video(frames: np.ndarray, codec: Codec) -> np.ndarray:
     """Through the encoder's and the decoder's own contexts: no container, one thread, so the same bytes every time."""
     encoder_name, decoder_name, _, _ = _VIDEO[codec.name]
     count, height, width, channels = frames.shape
-    # 4:2:0 needs even sides (x265 writes past its memory unless they are whole blocks), and whole macroblocks behave
-    # better with a replicated than with a black margin.
-    unit = 32 if codec.name == "hevc" else 2
-    padded = np.pad(frames, ((0, 0), (0, -height % unit), (0, -width % unit), (0, 0)), mode="edge")
+    # 4:2:0 needs even sides, and whole macroblocks behave better with a replicated than with a black margin. x265 writes past
+    # its memory unless sides are whole blocks, and on pictures below two of its largest blocks gives other bytes every time.
+    unit, least = (32, 128) if codec.name == "hevc" else (2, 0)
+    margins = [(0, max(-side % unit, least - side)) for side in (height, width)]
+    padded = np.pad(frames, ((0, 0), *margins, (0, 0)), mode="edge")
     if channels == 1:
         padded = padded.repeat(3, 3)
     encoder = av.CodecContext.create(encoder_name, "w")
