@@ -8,13 +8,14 @@ import contextlib
 import logging
 import os
 import pathlib
+import stat
 import sys
 from collections.abc import Sequence
 
 from cfd2gray import __version__
 from cfd2gray.commands import archive, bench, card, export, judge, learn, readers, serve, simulate, start, translate
 from cfd2gray.commands.parsers import PROG, CommandParser, adder
-from cfd2gray.exit_codes import EXIT_INTERRUPTED, EXIT_MISTAKE, exit_code, leave_note
+from cfd2gray.exit_codes import EXIT_INTERRUPTED, EXIT_MISTAKE, EXIT_UNHEARD, exit_code, leave_note
 from data_pipeline.mistakes import Mistake, named_mistakes
 from data_pipeline.storage import only_here
 
@@ -22,10 +23,12 @@ from data_pipeline.storage import only_here
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 some inputs failed, others as in `cfd2gray.exit_codes`."""
     try:
-        return leave_note(_run(argv))
+        code = _run(argv)
+        return EXIT_UNHEARD if _unheard() else leave_note(code)
     except SystemExit as error:  # argparse
         if isinstance(error.code, int):
             leave_note(error.code)
+        _unheard()
         raise
 
 
@@ -52,11 +55,29 @@ def _run(argv: Sequence[str] | None) -> int:
         print(f"{PROG} {args.command}: needs {error.name}, which is not installed; pip install {PROG}", file=sys.stderr)
         return EXIT_MISTAKE
     except (Mistake, OSError) as error:
+        if isinstance(error, BrokenPipeError) and _unheard(said=True):
+            return EXIT_UNHEARD
         if args.debug:
             raise
         text = " ".join(str(error).split())
         print(f"{PROG} {args.command}: {text or type(error).__name__}", file=sys.stderr)
         return exit_code(error)
+
+
+def _unheard(*, said: bool = False) -> bool:
+    """Whether who was to read standard output has gone; then what is left to say goes nowhere.
+
+    Args:
+      said: something of it failed already, which an unbuffered stream does not try again.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        said = True
+    if not said or not stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _stay_here(args: argparse.Namespace) -> None:

@@ -34,6 +34,7 @@ def translate_example(translator: Translator, out: pathlib.Path) -> dict[str, An
         "next, on clips of your own:\n"
         "  cfd2gray translate CLIP -o grey.dcm            # or .mp4 .mkv .avi .gif .npy\n"
         "  cfd2gray translate FOLDER -o greyscale         # every clip below it\n"
+        "  cfd2gray view CLIP                             # both side by side, in your browser\n"
         "  cfd2gray translate CLIP --explain seen.png     # what is taken for colour"
     )
     return facts

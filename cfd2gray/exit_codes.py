@@ -12,6 +12,8 @@ EXIT_IO = 74
 """Storage or network did not answer, or a disk is full: starting again may help (EX_IOERR)."""
 EXIT_STOPPED = 75
 """Asked to stop, and the state is saved: starting again goes on from there (EX_TEMPFAIL)."""
+EXIT_UNHEARD = 141
+"""Nobody reads on (``| head``): what a program that SIGPIPE ends gives."""
 EXIT_INTERRUPTED = 130
 """A second Ctrl-C: ended at once."""
 

@@ -21,6 +21,7 @@ def get_config() -> ml_collections.ConfigDict:
     # (source, weight) pairs mixed by weight: "records" (data.dir), "simulation" and "painted" (made while training).
     data.mixture = (("records", 1.0),)
     data.simulated_clips = 20_000  # clips per epoch of the on-the-fly sources
+    data.simulated_size = 0  # px of these, to be cropped and resized like records; 0: data.size
     data.views = ()  # only clips of these views are used; empty: all
     # Only clips with this kind of target: "shared" (the B-mode under the colour), "restored" (a dedicated one) or "any".
     data.targets = "any"
@@ -48,6 +49,8 @@ def get_config() -> ml_collections.ConfigDict:
     augment.jpeg_probability = 0.3  # share of clips whose input is recompressed
     augment.jpeg_quality = (60, 95)  # libjpeg quality range
     augment.max_dilation = 3  # px by which the hidden mask grows at most, in half of the clips
+    augment.hold_probability = 0.0  # share of clips whose colour stays where it was: real jets hide for many frames
+    augment.max_hold = 32  # frames that it stays at most; log-uniform
 
     # --- model --------------------------------------------------------------------------------------------------
     config.model = model = ml_collections.ConfigDict()

@@ -16,6 +16,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.init = "pretrained"
     # The simulated quarter keeps what the weights know of views that the archive does not hold.
     config.data.mixture = (("records", 0.75), ("simulation", 0.25))
+    config.data.simulated_size = (
+        2 * config.data.size
+    )  # crops then enlarge speckle, codecs and outlines as records of 192 px do
     config.train.steps, config.train.warmup_anatomy, config.train.warmup = 4_000, 500, 100
     config.train.learning_rate, config.train.discriminator_rate = 2e-4, 2e-4
     config.eval.every, config.eval.clips = 500, 32

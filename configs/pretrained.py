@@ -2,17 +2,20 @@
 
     cfd2gray simulate --clips 7500 --painted 0.25 --size 192 --frames 56 -o records
     cfd2gray train --config pretrained --config.data.dir=records --workdir runs/first
-    cfd2gray train --config pretrained:further --config.init=runs/first --config.data.dir=records --workdir runs/default
-    cfd2gray train --config pretrained:streaming --config.init=runs/default --config.data.dir=records --workdir runs/streaming
+    cfd2gray train --config pretrained:further --config.init=runs/first --config.data.dir=records --workdir runs/second
+    cfd2gray train --config pretrained:longer --config.init=runs/second --config.data.dir=records --workdir runs/longer
+    cfd2gray train --config pretrained:streaming --config.init=runs/second --config.data.dir=records --workdir runs/streaming
 
-The second leg starts the learning rate anew (warm restart; Loshchilov & Hutter 2017); the third teaches the network to do
+The second leg starts the learning rate anew (warm restart; Loshchilov & Hutter 2017). The longer one, on a GPU, takes larger
+windows and batches with both critics all along and was stopped after 1,804 steps; the default weights are the mean of those
+before and after it (``cfd2gray export --checkpoint runs/second --mean longer.safetensors``). The last teaches the network to do
 without later frames. ``MODEL_CARD.md`` says on what the legs were trained, how long, and what they reached.
 """
 
 import ml_collections
 from cfd2gray.configs import default
 
-LEGS = ("first", "further", "streaming")
+LEGS = ("first", "further", "longer", "streaming")
 
 
 def get_config(leg: str = "first") -> ml_collections.ConfigDict:
@@ -49,6 +52,11 @@ def get_config(leg: str = "first") -> ml_collections.ConfigDict:
         config.init = "pretrained"
         config.train.steps, config.train.warmup_anatomy, config.train.warmup = 7_500, 6_900, 200
         config.train.learning_rate, config.train.discriminator_rate = 7e-4, 4e-4
+    elif leg == "longer":
+        config.init = "pretrained"
+        config.data.frames, config.data.size, config.data.batch_size = 42, 128, 16
+        config.train.steps, config.train.warmup_anatomy, config.train.warmup = 3_200, 0, 100
+        config.train.learning_rate, config.train.discriminator_rate = 6e-4, 4e-4
     else:
         config.init = "pretrained"
         config.model.causal = True

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 
@@ -22,7 +22,25 @@ def each(work: Callable[..., Any], *items: Iterable[Any]) -> list[Any]:
     return list(_pool(os.getpid(), threads).map(lambda job: work(*job), jobs))
 
 
+T = TypeVar("T")
+
+
+def ahead(items: Iterator[T]) -> Generator[T, None, None]:
+    """The same, the next one always in the making by a thread of its own while one is used."""
+    end: Any = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
+        coming = thread.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(next, items, end)
+            yield item
+
+
+def later(work: Callable[[], T]) -> Callable[[], T]:
+    """What gives the result of ``work()``, which is begun at once, or when it is asked for where there is one core."""
+    return _pool(os.getpid(), 1, "later").submit(work).result if cv2.getNumThreads() > 1 else functools.cache(work)
+
+
 @functools.cache
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+def _pool(process: int, threads: int, name: str = "frames") -> ThreadPoolExecutor:
     """Of one process: threads do not outlive a fork."""
-    return ThreadPoolExecutor(threads, thread_name_prefix=f"frames-{process}")
+    return ThreadPoolExecutor(threads, thread_name_prefix=f"{name}-{process}")

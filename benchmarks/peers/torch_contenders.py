@@ -16,7 +16,7 @@ from torch import Tensor
 from cfd2gray.models.generator import GeneratorSpec
 from cfd2gray.training.state import TrainSpec, load_vgg
 from cfd2gray.weights.pretrained import flat_params
-from data_pipeline.schema import SECTOR
+from data_pipeline.schema import BOX, SECTOR
 
 Built = tuple[Callable[[], Any], dict[str, Any]]
 
@@ -72,9 +72,10 @@ def step_of(spec: TrainSpec, vgg: Any, *, compiled: bool = False, frames: Tensor
 
 
 def step_inputs(batch: dict[str, np.ndarray]) -> tuple[Tensor, ...]:
-    """``cfd [N, T, 3, H, W]``, ``hidden``, ``truth``, ``sector [N, T, H, W]`` on the device, as the step takes them."""
+    """``cfd [N, T, 3, H, W]``, ``hidden``, ``truth``, ``sector``, ``box [N, T, H, W]``, as the step takes them."""
     cfd = torch.from_numpy(batch["cfd"]).movedim(-1, 2).contiguous().float() / 255.0
-    planes = (batch["hidden"], batch["grey"][..., 0] / np.float32(255), (batch["strata"] & SECTOR) > 0)
+    strata = ((batch["strata"] & stratum) > 0 for stratum in (SECTOR, BOX))
+    planes = (batch["hidden"], batch["grey"][..., 0] / np.float32(255), *strata)
     return tuple(x.to(_device()) for x in (cfd, *(torch.from_numpy(np.asarray(p, np.float32)) for p in planes)))
 
 

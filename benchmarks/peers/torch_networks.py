@@ -17,6 +17,11 @@ from cfd2gray.models.vgg import LAYERS, VGG
 LUMA = (0.299, 0.587, 0.114)
 
 
+def luma(cfd: Tensor) -> Tensor:
+    """``[N, T, 3, H, W] -> [N, T, H, W]``."""
+    return LUMA[0] * cfd[:, :, 0] + LUMA[1] * cfd[:, :, 1] + LUMA[2] * cfd[:, :, 2]
+
+
 def act(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.1)
 
@@ -208,7 +213,7 @@ class Generator(nn.Module):
         self.anatomy, self.denoise = Anatomy(spec), Denoise(spec)
 
     def forward(self, cfd: Tensor, hidden: Tensor, margin: int) -> tuple[Tensor, Tensor, Tensor]:
-        grey = LUMA[0] * cfd[:, :, 0] + LUMA[1] * cfd[:, :, 1] + LUMA[2] * cfd[:, :, 2]
+        grey = luma(cfd)
         seen = hidden < 0.5
         past, past_trust = last_sight(grey, seen, self.spec.margin)
         future, future_trust = (x.flip(1) for x in last_sight(grey.flip(1), seen.flip(1), self.spec.margin))

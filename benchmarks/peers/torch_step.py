@@ -6,7 +6,7 @@ import copy
 
 import torch
 import torch.nn.functional as F
-from cfd2gray.benchmarks.peers.torch_networks import Discriminator, Generator, Vgg
+from cfd2gray.benchmarks.peers.torch_networks import Discriminator, Generator, Vgg, luma
 from torch import Tensor
 
 from cfd2gray.losses.total import LossSpec
@@ -45,6 +45,19 @@ def _magnitude(x: Tensor, epsilon: float) -> Tensor:
     return torch.sqrt(x**2 + epsilon**2) - epsilon
 
 
+def _either(weights: Tensor) -> Tensor:
+    return torch.maximum(weights[:, 1:], weights[:, :-1])
+
+
+def _blend(hidden: Tensor, box: Tensor, feather: int) -> Tensor:
+    """How much of a picture ``[N, T, H, W]`` is synthesised, as `translation.composite.blend_weights`."""
+    weights = grown = (hidden > 0).float()
+    for k in range(1, feather + 1):
+        grown = F.max_pool2d(grown, 3, 1, 1)
+        weights = torch.maximum(weights, grown * (1.0 - k / (feather + 1.0)))
+    return weights * ((box > 0) | (hidden > 0))
+
+
 def _texture(predicted: Tensor, truth: Tensor, weights: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """``[N, T, H, W]`` -> texture and shimmer terms."""
 
@@ -59,7 +72,7 @@ def _texture(predicted: Tensor, truth: Tensor, weights: Tensor, epsilon: float) 
 
     still = _magnitude(strengths(fine(predicted)) - strengths(fine(truth)), epsilon).sum(0)
     change = _magnitude(strengths(predicted.diff(dim=1)) - strengths(truth.diff(dim=1)), epsilon).sum(0)
-    return (weights * still).mean(), (weights[:, 1:] * change).mean()
+    return (weights * still).mean(), (_either(weights) * change).mean()
 
 
 class Step:
@@ -87,8 +100,9 @@ class Step:
         self.discriminator_opt = adam(discriminator, spec.discriminator_rate, spec.beta1_discriminator)
 
     def terms(
-        self, loss: LossSpec, out: tuple[Tensor, ...], truth: Tensor, hidden: Tensor, sector: Tensor
-    ) -> dict[str, Tensor]:
+        self, loss: LossSpec, out: tuple[Tensor, ...], shown: tuple[Tensor, Tensor], truth: Tensor, hidden: Tensor,
+        sector: Tensor,
+    ) -> dict[str, Tensor]:  # fmt: skip
         """The terms that need neither VGG nor the discriminator, unweighted."""
         anatomy, grey, log_scale = out
         weights = 0.05 + sector + loss.hidden_gain * hidden
@@ -98,11 +112,11 @@ class Step:
         def charbonnier(x: Tensor) -> Tensor:
             return (weights * _magnitude(x - truth, eps)).mean()
 
-        flat = (x.flatten(0, 1)[:, None] for x in (grey, truth))
+        flat = (x.flatten(0, 1)[:, None] for x in shown)
         similarity = ssim_map(*flat).reshape(grey.shape)
         error, bounded = (grey.detach() - truth).abs(), log_scale.clamp(-7.0, 1.0)
-        texture, shimmer = _texture(grey, truth, weights, eps)
-        change = _magnitude(grey.diff(dim=1) - truth.diff(dim=1), eps) * weights[:, 1:]
+        texture, shimmer = _texture(*shown, weights, eps)
+        change = _magnitude(shown[0].diff(dim=1) - shown[1].diff(dim=1), eps) * _either(weights)
         return {
             "pixel_anatomy": charbonnier(anatomy),
             "pixel": charbonnier(grey),
@@ -126,20 +140,22 @@ class Step:
             total = total + ((a - b).abs().mean((1, 2, 3)) / (b.mean() + 1e-6)).mean()
         return total / len(found)
 
-    def __call__(self, cfd: Tensor, hidden: Tensor, truth: Tensor, sector: Tensor) -> dict[str, Tensor]:
+    def __call__(self, cfd: Tensor, hidden: Tensor, truth: Tensor, sector: Tensor, box: Tensor) -> dict[str, Tensor]:
         """``cfd [N, T, 3, H, W]``, the others ``[N, T, H, W]``, with the margin's frames; returns the terms."""
         spec, loss = self.spec, self.spec.loss
         with torch.autocast(cfd.device.type, self.dtype, enabled=self.dtype != torch.float32):
             out = self._generate(cfd, hidden, spec.margin)
             kept = slice(spec.margin, cfd.shape[1] - spec.margin)
-            cfd, hidden, truth, sector = (x[:, kept] for x in (cfd, hidden, truth, sector))
+            cfd, hidden, truth, sector, box = (x[:, kept] for x in (cfd, hidden, truth, sector, box))
             out = tuple(x.float() for x in out)
-            terms = self._terms(loss, out, truth, hidden, sector)
-            terms["perceptual"] = self.perceptual(out[1], truth)
+            blend, seen = _blend(hidden, box, spec.feather), luma(cfd)
+            shown, real_shown = (seen + blend * (x - seen) for x in (out[1], truth))
+            terms = self._terms(loss, out, (shown, real_shown), truth, hidden, sector)
+            terms["perceptual"] = self.perceptual(shown, real_shown)
             # One pass over the fake for both players: its graph is walked once to the picture, once to the parameters.
             grey = out[1].detach().requires_grad_()
-            fake = self._judge(cfd, hidden, grey).float()
-            real = self._judge(cfd, hidden, truth).float()
+            fake = self._judge(cfd, hidden, seen + blend * (grey - seen)).float()
+            real = self._judge(cfd, hidden, real_shown).float()
         n, t, h, w = fake.shape
         patches = hidden.reshape(n, t, h, hidden.shape[2] // h, w, hidden.shape[3] // w).amax((3, 5)).clamp(min=0.05)
         game = (patches * (F.relu(1.0 - real) + F.relu(1.0 + fake))).sum() / patches.sum()

@@ -23,7 +23,7 @@ def add_commands(add: AddCommand) -> None:
     _add_archive(sub)
     sub.add_argument("-o", "--out", type=pathlib.Path, help="folder for census.csv, .json and .html")
     sub.add_argument("--part", type=_part, metavar="K/N", help="look only at the K-th of N shares, on this machine")
-    about = "write which file is what, for you alone: paths, kinds, certainty, use; beside it a page of links"
+    about = "write which file is what, for you alone: paths, kinds and how sure, use; beside it a page of links"
     sub.add_argument("--private-list", type=pathlib.Path, metavar="CSV", help=about)
     about = (
         "also sheets of small pictures for each kind, and of the unsure (census-KIND.png); names may be legible on them"
@@ -126,7 +126,7 @@ def _jobs(args: argparse.Namespace, key: bytes, *, out: str | None = None) -> Se
     follow = args.follow_links
     listing = list_archive(args.archive, dataset=args.dataset, views=views, leave_out=out, follow_links=follow)
     for why, path in listing.passed_over:
-        _teller(args)(None, f"{path}: {why}", None)
+        _teller(args)(path, why, None)
     if listing.counts:
         print(f"passed over: {listed_counts(listing.counts)}", file=sys.stderr)
     limits = Limits(follow_symlinks=follow)
@@ -151,9 +151,9 @@ def _teller(args: argparse.Namespace) -> Callable[[Any, str, BaseException | Non
     return functools.partial(_tell, args.verbose)
 
 
-def _tell(verbose: bool, _: Any, code: str, error: BaseException | None) -> None:
+def _tell(verbose: bool, what: Any, code: str, error: BaseException | None) -> None:
     if verbose:
-        print(str(error or code), file=sys.stderr)
+        print(str(error or (f"{what}: {code}" if isinstance(what, str) else code)), file=sys.stderr)
 
 
 def _exit_code(counts: Mapping[str, int]) -> int:
@@ -319,13 +319,13 @@ def run_census(args: argparse.Namespace) -> int:
         options=options, on_error=_teller(args), **_manner(args),
     )  # fmt: skip
     if args.part:
-        print(
-            f"part {args.part[0]} of {args.part[1]} is looked at; when all are, the same command without --part joins them"
-        )
+        print("part {} of {} is looked at; when all are, the same command without --part joins them".format(*args.part))
         return 0
     console = rich.console.Console()
     console.print(census_tables.terminal_table(found))
     console.print(census_tables.headline(found))
+    if found.passed_over:
+        print(f"passed over: {listed_counts(found.passed_over)}", file=sys.stderr)
     if args.out:
         census_tables.write_csv(found, args.out / "census.csv")
         census_tables.write_json(found, args.out / "census.json")

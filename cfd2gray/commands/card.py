@@ -16,6 +16,8 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument("--simulated", type=int, default=40, help="simulated clips per size")
     sub.add_argument("--paintings", type=int, default=8, help="paintings of the real echo per size and target")
     sub.add_argument("--masses", type=int, default=24, help="simulated clips with a mass under colour")
+    about = "clips with colour flow of your own: their flow is laid over the real echo, where the truth is known"
+    sub.add_argument("--real-colour", type=pathlib.Path, metavar="FOLDER", help=about)
     sub.add_argument("--workdir", metavar="RUN", help="the training run, for its curves")
     sub.add_argument("--commit", default="", help="written on the page")
     sub.add_argument(
@@ -34,7 +36,9 @@ def run_card(args: argparse.Namespace) -> int:
     use_compile_cache()
     device_per_core(most=8)  # each holds a clip at every size
     curves = training_picture(read_history(args.workdir)) if args.workdir else ""
-    options = CardOptions(simulated=args.simulated, paintings=args.paintings, masses=args.masses)
+    options = CardOptions(
+        simulated=args.simulated, paintings=args.paintings, masses=args.masses, real_colour=args.real_colour
+    )
     card = judge(chosen_weights(args), options=options)
     page = write_card(args.out, card, title=args.title, commit=args.commit, curves=curves)
     write_result(args, {"page": str(page), "masses": card.masses})

@@ -21,6 +21,9 @@ def add_commands(add: AddCommand) -> None:
     which.add_argument("--screen-parser", action="store_true", help=about)
     sub.add_argument("-o", "--out", type=pathlib.Path, metavar="FILE", help="weights file to write")
     sub.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the weights file")
+    sub.add_argument(
+        "--mean", metavar="FILE", help="write the mean of these weights and the others, of the same network"
+    )
     about = "also write the graphs of --out beside it: with them it is used without JAX"
     sub.add_argument("--graphs", action="store_true", help=about)
     about = "write an ONNX graph with its weights inside, checked against JAX; see docs/onnx.md"
@@ -32,7 +35,7 @@ def add_commands(add: AddCommand) -> None:
 def run_export(args: argparse.Namespace) -> int:
     if args.screen_parser:
         return _export_parser(args)
-    from cfd2gray.weights.pretrained import available, load_pretrained, load_weights, save_weights
+    from cfd2gray.weights.pretrained import available, load_pretrained, load_weights, mean_weights, save_weights
 
     if not args.out and not args.onnx:
         raise ValueError("nothing to write: give -o FILE.safetensors, --onnx FILE.onnx or both")
@@ -45,6 +48,10 @@ def run_export(args: argparse.Namespace) -> int:
         weights = checkpoint_weights(args.checkpoint)
     else:
         weights = load_pretrained(name) if name in available() else load_weights(pathlib.Path(name))
+    if args.mean:
+        weights = mean_weights(
+            weights, load_pretrained(args.mean) if args.mean in available() else load_weights(args.mean)
+        )
     written = {}
     if args.out:
         digest = save_weights(args.out, weights, dtype=args.dtype)
@@ -67,8 +74,8 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 def _export_parser(args: argparse.Namespace) -> int:
+    from cfd2gray.models.ops import OPSET
     from cfd2gray.parsing.export import write_shipped
-    from cfd2gray.parsing.ops import OPSET
 
     if args.onnx is None or args.out or args.graphs or args.live:
         raise ValueError("the screen parser is exported with --onnx FILE.onnx and nothing else")

@@ -51,7 +51,7 @@ def _add_extras(sub: argparse.ArgumentParser) -> None:
     group = sub.add_argument_group("do translated clips work as real ones? (heads are trained on the train split)")
     about = "classify and segment real and translated clips: F1, Dice, equivalence"
     group.add_argument("--downstream", action="store_true", help=about)
-    about = "learning curves with few greyscale patients, alone and with translated clips; e.g. 10,20,40 patients"
+    about = "learning curves with few greyscale patients, alone and with translations; e.g. 10,20,40 of half of those scored"
     group.add_argument("--recovery", metavar="N,N", default="", help=about)
     about = "can a classifier tell translated from real, and would a label leak through?"
     group.add_argument("--audit", action="store_true", help=about)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from cfd2gray.translation.composite import blend_weights, composite
 from data_pipeline import pixels
 
 TELEA_RADIUS = 3
@@ -52,28 +53,28 @@ def _telea(frame: np.ndarray, holes: np.ndarray) -> np.ndarray:
     return cv2.inpaint(np.ascontiguousarray(frame), holes.astype(np.uint8), TELEA_RADIUS, cv2.INPAINT_TELEA)
 
 
-def redrawn_speckle(grey: np.ndarray, redraws: np.ndarray, hidden: np.ndarray) -> dict[str, np.ndarray]:
-    """The right anatomy with other speckle: a yardstick for a translation that knows one and not the other.
+def redrawn_speckle(
+    untouched: np.ndarray, redraws: np.ndarray, hidden: np.ndarray, box: np.ndarray, *, feather: int
+) -> dict[str, np.ndarray]:
+    """The right anatomy with other speckle, put together like a result: a yardstick for a translation that knows one and not
+    the other.
 
     No upper bound: a translation that finds the same tissue in another frame knows its speckle too.
 
     Args:
-      grey: the truth, uint8 ``[T, H, W]``.
+      untouched: luma of the input, uint8 ``[T, H, W]``.
       redraws: uint8 ``[K, T, H, W]``, the same anatomy simulated with K other draws of speckle.
-      hidden: uint8 or bool ``[T, H, W]``; outside of it the truth stays.
+      hidden, box: uint8 ``[T, H, W]``, and feather, px: as in `composite.blend_weights`.
 
     Returns:
       ``speckle_redraw`` (the first draw) and ``speckle_mean`` (the mean of all draws), uint8 ``[T, H, W]``. The mean
       scores higher on SSIM although no real image looks like it: that is the reward SSIM gives to blur.
     """
-    if redraws.ndim != 4 or redraws.shape[1:] != grey.shape:
-        raise ValueError(f"redraws must be [K, *{list(grey.shape)}] like the truth, got {list(redraws.shape)}")
-    mean = np.round(redraws.mean(axis=0, dtype=np.float32)).astype(np.uint8)
-    holes = hidden > 0
-    return {
-        "speckle_redraw": np.where(holes, redraws[0], grey),
-        "speckle_mean": np.where(holes, mean, grey),
-    }
+    if redraws.ndim != 4 or redraws.shape[1:] != untouched.shape:
+        raise ValueError(f"redraws must be [K, *{list(untouched.shape)}] like the clip, got {list(redraws.shape)}")
+    weights, base = blend_weights(hidden, box, feather=feather), untouched.astype(np.float32)
+    drawn = {"speckle_redraw": redraws[0], "speckle_mean": redraws.mean(axis=0, dtype=np.float32)}
+    return {name: np.round(composite(base, made, weights)).astype(np.uint8) for name, made in drawn.items()}
 
 
 BASELINES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {

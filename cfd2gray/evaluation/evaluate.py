@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cfd2gray.evaluation.baselines import BASELINES, redrawn_speckle
+from cfd2gray.evaluation.baselines import BASELINES, luma, redrawn_speckle
 from cfd2gray.evaluation.report.gallery import Gallery
 from cfd2gray.evaluation.results import GROUP_FACTS, YARDSTICKS, assemble
 from cfd2gray.evaluation.step import Predict, as_uint8, identity_scores, make_eval_step, score, without_colour
@@ -24,7 +24,7 @@ from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.metrics.confidence import reliability, sparsification
 from cfd2gray.metrics.perceptual import PerceptualNet
 from cfd2gray.runtimes.confidence import TOLERANCE
-from data_pipeline.schema import BATCH_KEYS, DOMAINS, VIEWS
+from data_pipeline.schema import BATCH_KEYS, BOX, DOMAINS, VIEWS
 
 Ids = Callable[[int], tuple]
 """``index -> (clip_id, patient_id)`` or ``(clip_id, patient_id, facts)`` with a mapping of further facts: ``kind``,
@@ -52,6 +52,8 @@ class EvaluateOptions:
     """Number of clips that must be scored; fewer or more is an error, so that nothing is lost silently."""
     redraw: Redraw | None = None
     """Adds the redrawn speckle for those clips whose truth can be drawn again (`yardstick.redraw_from`)."""
+    feather: int = 0
+    """px over which it is blended into the input, as the model's results are."""
     net: PerceptualNet | None = None
     """Given, feature distances are scored as well: ``vgg_distance``, and ``lpips`` with its linear weights."""
     net_frames: int = 1
@@ -164,7 +166,7 @@ def _score(
     """The model's outputs, the baselines and the yardsticks, all scored alike."""
     out = step(arrays)
     scores = dict(out["scores"])
-    yardsticks, unknown = _yardsticks(host, options.redraw)
+    yardsticks, unknown = _yardsticks(host, options.redraw, options.feather)
     controls = _baselines(host, options.baselines) | yardsticks
     for name, frames in controls.items():
         placed = jax.device_put(frames.astype(np.float32)[..., None] / 255, arrays["grey"].sharding)
@@ -215,15 +217,23 @@ def _baselines(host: Mapping[str, np.ndarray], names: tuple[str, ...]) -> dict[s
     return {name: np.stack([BASELINES[name](c, h) for c, h in zip(host["cfd"], host["hidden"])]) for name in names}
 
 
-def _yardsticks(host: Mapping[str, np.ndarray], redraw: Redraw | None) -> tuple[dict[str, np.ndarray], set[int]]:
+def _yardsticks(
+    host: Mapping[str, np.ndarray], redraw: Redraw | None, feather: int
+) -> tuple[dict[str, np.ndarray], set[int]]:
     """uint8 ``[N, T, H, W]`` per yardstick, and the places in the batch whose truth cannot be drawn again."""
-    truth, hidden, n = host["grey"][..., 0], host["hidden"], len(host["grey"])
+    truth, n = host["grey"][..., 0], len(host["grey"])
     # Padding repeats clips that were drawn already, and is not scored.
     drawn = [redraw(int(host["index"][i])) if redraw and host["mask"][i] > 0 else None for i in range(n)]
     unknown = {i for i in range(n) if drawn[i] is None}
     if len(unknown) == n:
         return {}, unknown
-    found = [redrawn_speckle(truth[i], truth[i][None] if i in unknown else drawn[i], hidden[i]) for i in range(n)]
+    found = [
+        redrawn_speckle(
+            luma(host["cfd"][i], host["hidden"][i]), truth[i][None] if i in unknown else drawn[i], host["hidden"][i],
+            host["strata"][i] & BOX, feather=feather,
+        )
+        for i in range(n)
+    ]  # fmt: skip
     return {name: np.stack([clip[name] for clip in found]) for name in YARDSTICKS}, unknown
 
 

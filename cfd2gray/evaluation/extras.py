@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cfd2gray.evaluation.evaluate import Ids
-from cfd2gray.evaluation.step import Predict
 from cfd2gray.evaluation.tasks.audit import AuditOptions, audit_label, audit_origin_within, audit_translation
 from cfd2gray.evaluation.tasks.downstream import (
     ClipCollector,
@@ -77,8 +75,7 @@ class Extras:
     @property
     def needs_training_clips(self) -> bool:
         """Are real clips of other patients needed, to train heads on?"""
-        own_models = self.classifier and (self.segmenter or not self.downstream)
-        return bool(self.recovery or (self.downstream and not own_models))
+        return bool(self.downstream and not (self.classifier and self.segmenter))
 
     def collector(self) -> ClipCollector:
         """Gathers clips for our heads at their working size, for the user's models and labels as they are."""
@@ -88,7 +85,7 @@ class Extras:
 
 def run_extras(
     test: ClipSet,
-    training_clips: Callable[[bool], ClipSet] | None,
+    training_clips: Callable[[], ClipSet] | None,
     *,
     extras: Extras,
     bootstrap: Bootstrap,
@@ -97,7 +94,7 @@ def run_extras(
 
     Args:
       test: clips scored, with translations.
-      training_clips: given whether translations are needed, makes the set to train heads on.
+      training_clips: makes the set to train heads on.
       extras: what to run.
       bootstrap: of all intervals.
     """
@@ -107,7 +104,7 @@ def run_extras(
     if extras.needs_training_clips:
         if training_clips is None:
             raise ValueError("training heads needs a training split; pack one, or bring models of your own")
-        train = _labelled(training_clips(bool(extras.recovery)), extras)
+        train = _labelled(training_clips(), extras)
         check_disjoint(train, test)
         if train.class_names != test.class_names:
             raise ValueError(
@@ -124,9 +121,7 @@ def run_extras(
             segmenter=load_model(extras.segmenter) if extras.segmenter else None,
         )
     if extras.recovery:
-        result["recovery"] = recovery(
-            train, test, patients=extras.recovery, training=extras.training, bootstrap=bootstrap
-        )
+        result["recovery"] = recovery(test, patients=extras.recovery, training=extras.training, bootstrap=bootstrap)
     if extras.audit:
         training = dataclasses.replace(extras.training, steps=max(50, extras.training.steps // 6))
         options = AuditOptions(training=training, bootstrap=bootstrap)
@@ -150,14 +145,13 @@ def _labelled(clips: ClipSet, extras: Extras) -> ClipSet:
 
 
 def collect_training_clips(
-    predict: Predict, batches: Callable[[], Iterable[Mapping[str, Any]]], ids: Ids, *, extras: Extras
-) -> Callable[[bool], ClipSet]:
-    """What `run_extras` asks for its training clips with; they are read, and translated, only when asked for."""
+    batches: Callable[[], Iterable[Mapping[str, Any]]], ids: Ids, *, extras: Extras
+) -> Callable[[], ClipSet]:
+    """What `run_extras` asks for its training clips with; they are read only when asked for."""
 
-    @functools.cache
-    def make(translated: bool) -> ClipSet:
+    def make() -> ClipSet:
         collector = extras.collector()
-        translate_to([collector], predict if translated else untranslated, batches(), ids)
+        translate_to([collector], untranslated, batches(), ids)
         return collector.clip_set()
 
     return make

@@ -74,7 +74,8 @@ def evaluate_weights(
       out_dir: Made when missing; the two files are replaced.
       split: ``train``, ``val`` or ``test``.
       workdir: The training run, for its curves in the report.
-      extras: Downstream tasks, data recovery, shortcut audit; heads are trained on the ``train`` split.
+      extras: Downstream tasks, data recovery, shortcut audit; heads are trained on the ``train`` split, those of
+        recovery on a half of the patients scored.
       net: For feature distances, instead of the embedded VGG; see `feature_net`.
 
     Returns:
@@ -82,8 +83,11 @@ def evaluate_weights(
     """
     extras = extras or Extras()
     extras.check()
-    if extras.needs_training_clips and split == "train":
-        raise ValueError("heads are trained on the train split, so downstream tasks need another one; give val or test")
+    if (extras.needs_training_clips or extras.recovery) and split == "train":
+        raise ValueError(
+            "heads and networks are trained on the train split, so downstream tasks and recovery need another one; "
+            "give val or test"
+        )
     mesh = make_mesh()
     source = build_source(config, split)
     predict = predictor(weights, mesh)
@@ -102,7 +106,7 @@ def evaluate_weights(
             observers=[collector] if extras.any else [],
         )
     if extras.any:
-        training_clips = _training_clips(config, predict, mesh, extras) if extras.needs_training_clips else None
+        training_clips = _training_clips(config, mesh, extras) if extras.needs_training_clips else None
         result |= run_extras(collector.clip_set(), training_clips, extras=extras, bootstrap=options.bootstrap)
     out_dir = pathlib.Path(out_dir)
     write_result(out_dir / "evaluation.json", result)
@@ -127,6 +131,7 @@ def _options(
         bootstrap=Bootstrap(resamples=config.eval.bootstrap),
         expected_clips=len(source),
         redraw=redraw_from(source, count=draws, frames=config.eval.frames, size=config.data.size),
+        feather=weights.settings["feather"],
         net=jax.device_put(net or feature_net(), replicated(mesh)) if net_frames else None,
         net_frames=net_frames,
         settings={
@@ -148,10 +153,10 @@ def predictor(weights: GeneratorWeights, mesh: Mesh) -> Predict:
     return functools.partial(predict, jax.device_put(weights.params, replicated(mesh)))
 
 
-def _training_clips(config: ml_collections.ConfigDict, predict: Any, mesh: Mesh, extras: Extras) -> Any:
+def _training_clips(config: ml_collections.ConfigDict, mesh: Mesh, extras: Extras) -> Any:
     source = build_source(config, "train")
     ids: Ids = functools.partial(clip_facts, source)
-    return collect_training_clips(predict, lambda: evaluation_batches(config, source, mesh), ids, extras=extras)
+    return collect_training_clips(lambda: evaluation_batches(config, source, mesh), ids, extras=extras)
 
 
 def build_reader_study(

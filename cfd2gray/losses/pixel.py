@@ -23,6 +23,12 @@ def pixel_weights(hidden: Array, sector: Array, *, hidden_gain: float) -> Array:
     return weights / jnp.mean(weights, axis=(1, 2, 3, 4), keepdims=True)
 
 
+def weights_of_changes(weights: Array) -> Array:
+    """``[N, T, ...] -> [N, T - 1, ...]``: a change counts as much as the heavier of its two frames, so that colour that comes
+    and colour that goes are learned alike, as the flicker measure counts them."""
+    return jnp.maximum(weights[:, 1:], weights[:, :-1])
+
+
 def _clip_mean(values: Array, mask: Array) -> Array:
     """Mean over each clip's elements, then over the clips that ``mask [N]`` keeps."""
     per_clip = jnp.mean(values, axis=tuple(range(1, values.ndim)))

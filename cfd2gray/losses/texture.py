@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from cfd2gray.losses.magnitude import magnitude
+from cfd2gray.losses.pixel import weights_of_changes
 
 Array = jax.Array
 
@@ -28,7 +29,9 @@ def shimmer_error(predicted: Array, truth: Array, weights: Array, mask: Array, *
     """`texture_error` of the change from frame to frame instead of fine detail; 0 when there is one frame."""
     if predicted.shape[1] < 2:
         return jnp.zeros(())
-    return _mean_difference(jnp.diff(predicted, axis=1), jnp.diff(truth, axis=1), weights[:, 1:], mask, epsilon)
+    return _mean_difference(
+        jnp.diff(predicted, axis=1), jnp.diff(truth, axis=1), weights_of_changes(weights), mask, epsilon
+    )
 
 
 def _mean_difference(predicted: Array, truth: Array, weights: Array, mask: Array, epsilon: float) -> Array:

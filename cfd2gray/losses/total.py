@@ -45,13 +45,24 @@ class LossSpec:
 
 
 def reconstruction_terms(
-    spec: LossSpec, out: Translation, inputs: Mapping[str, Array], vgg: VGG | None, key: Array, *, dtype: jnp.dtype
+    spec: LossSpec,
+    out: Translation,
+    shown: tuple[Array, Array],
+    inputs: Mapping[str, Array],
+    vgg: VGG | None,
+    key: Array,
+    *,
+    dtype: jnp.dtype,
 ) -> dict[str, Array]:
     """Every term but the adversarial one, unweighted.
+
+    Grey level by grey level the generator answers for the whole picture; how that looks is judged on what is shown, where
+    its output lies among visible pixels.
 
     Args:
       spec: Weights and settings.
       out: The generator's output.
+      shown: What becomes of its grey and of truth, each ``[N, T, H, W, 1]``, see `training.step`.
       inputs: ``truth``, ``hidden``, ``sector`` ``[N, T, H, W, 1]`` float and ``mask [N]``.
       vgg: Frozen VGG16, needed when ``spec.perceptual`` is not 0.
       key: Random key for the choice of frames that VGG sees.
@@ -65,19 +76,19 @@ def reconstruction_terms(
     if spec.pixel:
         terms["pixel"] = pixel.charbonnier(out.grey, truth, weights, mask, epsilon=epsilon)
     if spec.structure:
-        terms["structure"] = pixel.structure(out.grey, truth, weights, mask)
+        terms["structure"] = pixel.structure(*shown, weights, mask)
     if spec.perceptual:
-        fake, real = perceptual.choose_frames(key, (out.grey, truth), count=spec.perceptual_frames)
+        fake, real = perceptual.choose_frames(key, shown, count=spec.perceptual_frames)
         counts = jnp.repeat(mask, fake.shape[0] // mask.shape[0])
         terms["perceptual"] = perceptual.perceptual_error(
             vgg, fake, real, counts, layers=spec.perceptual_layers, dtype=dtype
         )
     if spec.temporal:
-        terms["temporal"] = temporal.change_error(out.grey, truth, weights, mask, epsilon=epsilon)
+        terms["temporal"] = temporal.change_error(*shown, weights, mask, epsilon=epsilon)
     if spec.texture:
-        terms["texture"] = texture.texture_error(out.grey, truth, weights, mask, epsilon=epsilon)
+        terms["texture"] = texture.texture_error(*shown, weights, mask, epsilon=epsilon)
     if spec.shimmer:
-        terms["shimmer"] = texture.shimmer_error(out.grey, truth, weights, mask, epsilon=epsilon)
+        terms["shimmer"] = texture.shimmer_error(*shown, weights, mask, epsilon=epsilon)
     if spec.confidence:
         terms["confidence"] = pixel.laplace_likelihood(out.log_scale, out.grey, truth, weights, mask)
     return terms

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from data_pipeline.schema import SECTOR
+from data_pipeline.schema import BOX, SECTOR
 
 Array = jax.Array
 
@@ -16,14 +16,15 @@ def to_inputs(batch: Mapping[str, Array]) -> dict[str, Array]:
     """Normalise a batch (`data_pipeline.schema.BATCH_KEYS`).
 
     Returns:
-      float32 ``cfd [N, T, H, W, 3]``, ``truth``, ``hidden``, ``sector [N, T, H, W, 1]`` in [0, 1] and ``mask [N]``.
+      float32 ``cfd [N, T, H, W, 3]``, ``truth``, ``hidden``, ``sector``, ``box [N, T, H, W, 1]`` in [0, 1] and ``mask [N]``.
     """
-    sector = (batch["strata"] & SECTOR) > 0
+    sector, box = ((batch["strata"] & stratum) > 0 for stratum in (SECTOR, BOX))
     return {
         "cfd": batch["cfd"].astype(jnp.float32) / 255.0,
         "truth": batch["grey"].astype(jnp.float32) / 255.0,
         "hidden": batch["hidden"].astype(jnp.float32)[..., None],
         "sector": sector.astype(jnp.float32)[..., None],
+        "box": box.astype(jnp.float32)[..., None],
         "mask": batch["mask"].astype(jnp.float32),
     }
 

@@ -69,10 +69,10 @@ def _shown(count: int) -> str:
 def _files(own: list[tuple[str, CensusRow]]) -> Table:
     rows = [
         ("", [Cell(text=place, link=place if is_remote(place) else Path(os.path.abspath(place)).as_uri()), row.clip[:8],
-              row.kind, row.view, str(row.n_frames), f"{row.score:.2f}"])
+              census_tables.named(row.kind), row.view, str(row.n_frames), f"{row.score:.2f}"])
         for place, row in sorted(own, key=lambda one: -one[1].score)[:MAX_FILES]
     ]  # fmt: skip
-    return Table(head=("file", "picture", "kind", "view", "frames", "certainty"), rows=rows, sortable=True)
+    return Table(head=("file", "picture", "kind", "view", "frames", "how sure of the kind"), rows=rows, sortable=True)
 
 
 def sections(census: Census) -> list[Section]:
@@ -93,8 +93,9 @@ def sections(census: Census) -> list[Section]:
     counts += [("Unreadable, and why", ("reason", "files"), summary["unreadable"])] if summary["unreadable"] else []
     counts += [("Passed over", ("reason", "number"), summary["passed_over"])] if summary["passed_over"] else []
     counts += [("Stills, and what they show", ("shows", "files"), summary["stills"])] if summary["stills"] else []
+    called = census_tables.named
     panels = [
-        Panel(blocks=[Table(title=name, head=head, rows=[("", [key, str(n)]) for key, n in table.items()])])
+        Panel(blocks=[Table(title=name, head=head, rows=[("", [called(key), str(n)]) for key, n in table.items()])])
         for name, head, table in counts
     ]
     return [

@@ -57,12 +57,16 @@ class Player:
         return target
 
     def open(self) -> None:
-        """Show it in the web browser, from a temporary file that its owner alone can read."""
+        """Show it in the web browser, from a temporary file that its owner alone can read and that stays there.
+
+        Deleting it would take it from a browser that is still starting, or from who opens it by hand.
+        """
         handle, name = tempfile.mkstemp(prefix="cfd2gray-", suffix=".html")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(self.page)
-        if not webbrowser.open(pathlib.Path(name).as_uri()):
-            print(f"no web browser here; the page is {name}")
+        shown = webbrowser.open(pathlib.Path(name).as_uri())
+        where = "the page" if shown else "no web browser here; open the page"
+        print(f"{where} {name}: it shows the clip and stays there; delete it when you have seen it")
 
 
 def clip_player(

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from cfd2gray.models.ops import Params
 from cfd2gray.parsing.network import apply, to_onnx
-from cfd2gray.parsing.ops import Params
 from data_pipeline.files import atomic_path
 from data_pipeline.screen.parser.features import CHANNELS
 from data_pipeline.screen.parser.network import WEIGHTS

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from cfd2gray.parsing.ops import Jax, Onnx, Params, Shapes
+from cfd2gray.models.ops import Jax, Onnx, Params, Shapes
 from data_pipeline.screen.parser.features import CHANNELS
 
 PLANES = ("sector", "flow", "outline", "overlay")
@@ -18,7 +18,7 @@ WIDTHS = (24, 48, 64, 64)
 
 
 def forward(ops: Any, features: Any, seen: Any) -> tuple[Any, Any, Any]:
-    """Logits of planes, shares of planes where ``seen``, logits of the whole. ``ops``: one of `parsing.ops`."""
+    """Logits of planes, shares of planes where ``seen``, logits of the whole. ``ops``: one of `models.ops`."""
     a, d = WIDTHS[0], WIDTHS[-1]
     levels = list(enumerate(zip(WIDTHS, WIDTHS[1:])))
     x, skips = ops.conv("stem", ops.to_depth(features), 4 * CHANNELS, a), []

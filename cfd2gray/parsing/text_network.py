@@ -9,15 +9,15 @@ from typing import Any
 
 import jax
 
+from cfd2gray.models.ops import Jax, Onnx, Params, Shapes
 from cfd2gray.parsing.export import command
-from cfd2gray.parsing.ops import Jax, Onnx, Params, Shapes
 from data_pipeline.screen.burned_text import CHANNELS
 
 WIDTHS = (16, 24, 32)
 
 
 def forward(ops: Any, x: Any) -> Any:
-    """Logits on half the grid of ``x``, of which sides are multiples of 8. ``ops``: one of `parsing.ops`."""
+    """Logits on half the grid of ``x``, of which sides are multiples of 8. ``ops``: one of `models.ops`."""
     a, b, c = WIDTHS
     fine = ops.block("down0", ops.conv("stem", ops.to_depth(x), 4 * CHANNELS, a), a)
     middle = ops.block("down1", ops.conv("reduce0", fine, a, b, stride=2), b)

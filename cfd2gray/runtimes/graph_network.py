@@ -136,6 +136,22 @@ class OpenVino:
             return self._ready[key]
 
 
+class OpenVinoAnySize:
+    """OpenVINO on the CPU for a small graph and inputs of many sizes: each call is one core's work, as many run at once."""
+
+    def __init__(self, graph: pathlib.Path):
+        core, cores = _silent_openvino().Core(), len(os.sched_getaffinity(0))
+        options = {"NUM_STREAMS": cores, "INFERENCE_NUM_THREADS": cores}
+        self._model, self._local = core.compile_model(str(graph), "CPU", options), threading.local()
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        own = self._local.__dict__
+        if "request" not in own:
+            own["request"] = self._model.create_infer_request()
+        results = own["request"].infer(inputs, share_inputs=True)
+        return {name: array for output, array in results.items() for name in output.names}
+
+
 class OnnxRuntime:
     """ONNX Runtime on the CPU, float32, any size of input."""
 

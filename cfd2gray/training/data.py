@@ -58,8 +58,8 @@ def _generated(kind: str) -> Callable[[ml_collections.ConfigDict, str], RecordSo
             split=split,
             length=config.data.simulated_clips,
             views=tuple(config.data.views) or VIEWS[1:],
-            height=config.data.size,
-            width=config.data.size,
+            height=config.data.simulated_size or config.data.size,
+            width=config.data.simulated_size or config.data.size,
             frames=config.data.frames * config.augment.max_stride,
         )
 

@@ -19,10 +19,15 @@ class Diverged(Mistake):
 
 
 def describe(metrics: Mapping[str, float], *, clips_left: int) -> str:
-    """One short line for a person; ``clips_left`` are still to be trained on at the speed so far."""
+    """One short line for a person; ``clips_left`` are still to be trained on at the speed so far.
+
+    The error that it names can be pictured; the objective can be negative and means nothing by itself (`metrics.jsonl`).
+    """
     seconds = round(clips_left / metrics["speed/clips_per_s"])
+    error = metrics.get("loss/pixel", metrics.get("loss/pixel_anatomy"))
+    shown = f"loss {metrics['loss/total']:.4f}" if error is None else f"error {255 * error:.1f} grey levels"
     return (
-        f"loss {metrics['loss/total']:.4f}  {metrics['speed/clips_per_s']:.2f} clips/s  "
+        f"{shown}  {metrics['speed/clips_per_s']:.2f} clips/s  "
         f"data-wait {metrics['speed/data_wait_percent']:.0f} %  {datetime.timedelta(seconds=seconds)} left"
     )
 

@@ -48,6 +48,7 @@ class TrainSpec:
     generator: GeneratorSpec
     discriminator: DiscriminatorSpec
     loss: LossSpec
+    feather: int
     ema: float
     margin: int
     accumulate: int
@@ -91,11 +92,12 @@ class TrainSpec:
         if not config.checkpoint.every and not config.checkpoint.minutes:
             raise ValueError("checkpoint.every and checkpoint.minutes are both 0: a run must be saved now and then")
         loss_fields = {field.name: loss[field.name] for field in dataclasses.fields(LossSpec)}
-        own = {field.name for field in dataclasses.fields(cls)} - {"generator", "discriminator", "loss"}
+        own = {field.name for field in dataclasses.fields(cls)} - {"generator", "discriminator", "loss", "feather"}
         return cls(
             generator=GeneratorSpec(**config.model),
             discriminator=DiscriminatorSpec(**config.discriminator, dtype=config.model.dtype),
             loss=LossSpec(**loss_fields),
+            feather=config.translate.feather,
             **{name: train[name] for name in own},
         )
 

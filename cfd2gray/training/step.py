@@ -20,11 +20,13 @@ from cfd2gray.losses import adversarial
 from cfd2gray.losses.total import reconstruction_terms, weighted_sum
 from cfd2gray.mesh import AXES, batch_sharding, replicated
 from cfd2gray.models.discriminator import Discriminator
+from cfd2gray.models.fill import luma
 from cfd2gray.models.generator import Generator, Translation
 from cfd2gray.models.inputs import to_inputs, without_margin
 from cfd2gray.models.pure import graph_of
 from cfd2gray.models.vgg import VGG
 from cfd2gray.training.state import TrainSpec, TrainState, optimizers
+from cfd2gray.translation.composite import blend_weights, composite
 
 Array = jax.Array
 Step = Callable[[TrainState, Mapping[str, Array], VGG], tuple[TrainState, dict[str, Array]]]
@@ -42,6 +44,8 @@ def _gradients(
     cfd, hidden, truth = inputs["cfd"], inputs["hidden"], inputs["truth"]
     generator, discriminator = graph_of(Generator, spec.generator), graph_of(Discriminator, spec.discriminator)
     dtype = jnp.dtype(spec.generator.dtype)
+    blend = blend_weights(hidden[..., 0], inputs["box"][..., 0], feather=spec.feather)[..., None]
+    real_shown = composite(luma(cfd), truth, blend)
 
     def translate(params: Any) -> Translation:
         return nnx.merge(generator, params)(whole["cfd"], whole["hidden"], margin=spec.margin)
@@ -49,7 +53,8 @@ def _gradients(
     out, pull_generator = jax.vjp(translate, state.generator)
 
     def reconstruction(out: Translation) -> tuple[Array, dict[str, Array]]:
-        terms = reconstruction_terms(spec.loss, out, inputs, vgg, key, dtype=dtype)
+        shown = composite(luma(cfd), out.grey, blend), real_shown
+        terms = reconstruction_terms(spec.loss, out, shown, inputs, vgg, key, dtype=dtype)
         return weighted_sum(spec.loss, terms), terms
 
     (total, terms), cotangent = jax.value_and_grad(reconstruction, has_aux=True)(out)
@@ -60,7 +65,7 @@ def _gradients(
         kind = spec.loss.adversarial_kind
 
         def judge(params: Any, grey: Array) -> Array:
-            return nnx.merge(discriminator, params)(cfd, hidden, grey)
+            return nnx.merge(discriminator, params)(cfd, hidden, composite(luma(cfd), grey, blend))
 
         fake, pull_fake = jax.vjp(judge, state.discriminator, out.grey)
         real, pull_real = jax.vjp(lambda params: judge(params, truth), state.discriminator)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -10,7 +12,9 @@ from cfd2gray.translation.speckle import Speckle
 from cfd2gray.translation.view import View
 from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.geometry import Fan, Geometry
+from data_pipeline.screen.analysis import FlowAnalysis
 from data_pipeline.screen.fan_fit import squeezed_fan
+from data_pipeline.threads import later
 
 COVERED = 0.9
 """Intersection over union of the sector and the fitted fan from which its beams are believed."""
@@ -18,11 +22,11 @@ COVERED = 0.9
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Area:
-    """One sector (bool [H, W]), what the network sees of it, and where missing detail comes from."""
+    """One sector (bool [H, W]), what the network sees of it, and where missing detail comes from, once it is asked for."""
 
     sector: np.ndarray
     view: View
-    speckle: Speckle | None
+    speckle: Callable[[], Speckle | None]
 
 
 def areas_of(
@@ -44,8 +48,8 @@ def areas_of(
     for part, view in View.of_each_sector(touched, sector, weights):
         strength = float(view.scale < 1.0) if texture is None else texture
         beams = beams_of(part, geometry) if strength else None
-        speckle = Speckle.of(touched & part, part, beams, frames, strength=strength)
-        found.append(Area(sector=part, view=view, speckle=speckle))
+        sources = functools.partial(Speckle.of, touched & part, part, beams, frames, strength=strength)
+        found.append(Area(sector=part, view=view, speckle=later(sources)))
     return found
 
 
@@ -58,3 +62,8 @@ def beams_of(sector: np.ndarray, geometry: Geometry) -> tuple[Fan, float] | None
     elif geometry.kind == "linear":
         return None
     return squeezed_fan(sector)
+
+
+def only_in(part: np.ndarray, analysis: FlowAnalysis) -> FlowAnalysis:
+    """The analysis of one of several sectors (bool [H, W])."""
+    return dataclasses.replace(analysis, sector=part, strata=analysis.strata * part.astype(np.uint8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import pathlib
@@ -24,6 +25,8 @@ from data_pipeline.pixels import luma
 from data_pipeline.readers import ClipStream, read_clip
 from data_pipeline.readers.stream import check_signal
 from data_pipeline.schema import ClipInfo
+from data_pipeline.screen.kind import in_words
+from data_pipeline.threads import ahead
 
 __all__ = ["HELD_BYTES", "OUTPUTS", "Look", "Output", "luma_clip", "translate_file"]
 
@@ -73,20 +76,22 @@ def translate_file(
     target = pathlib.Path(target)
     if target.exists():
         raise ValueError(f"{target} exists and is not overwritten; remove it or name another file")
-    with output.open(source) as stream:
-        samples, pieces = _pieces(translator, stream, output)
+    with contextlib.ExitStack() as used:
+        stream = used.enter_context(output.open(source))
+        samples, made = _pieces(translator, stream, output)
+        pieces = used.enter_context(contextlib.closing(ahead(made)))
         first = next(pieces)
         refuse_unfit(first.analysis, source)
         info = stream.info
         if first.analysis.unsure:
             tell(
-                f"not sure that this is {first.analysis.kind} (certainty {first.analysis.score:.2f}: "
-                f"{first.analysis.reason}); look at it with --explain, say what it is with --kind or --box"
+                f"only {in_words(first.analysis.kind, first.analysis.score)} ({first.analysis.reason}); "
+                "look at it with --explain, say what it is with --kind or --box"
             )
         if only_colour and not first.coloured:
             return describe_result(translator.weights, info, first) | {"written": False}
         cleaning = Cleaning.of(samples, first.analysis) if output.cleans else None
-        shares, hidden, seen, texture = [], [], None, 0.0
+        shares, hidden, seen, texture, detail = [], [], None, 0.0, ""
         with result_files(
             target, info, stream.header, shape=first.grey.shape[1:], sector=first.analysis.sector,
             synthetic=first.coloured, weights=translator.weights, output=output, cleaning=cleaning, tell=tell,
@@ -94,7 +99,7 @@ def translate_file(
             for piece in itertools.chain([first], pieces):
                 shares.append(piece.synthesised)
                 hidden.append(hidden[-1] if piece.analysis is seen else piece.hidden_share)
-                seen, texture = piece.analysis, max(texture, piece.texture)
+                seen, texture, detail = piece.analysis, max(texture, piece.texture), max(detail, piece.detail)
                 if not output.whole_frame:
                     refuse_covered(float(np.mean(hidden)), source)
                 if look is not None and len(shares) == 1:
@@ -104,7 +109,7 @@ def translate_file(
                 for frame in piece.confidence:
                     add_confidence(np.rint(255.0 * frame).astype(np.uint8))
         keep_sector(output.remember, stream, first.analysis, output.said)
-        total = dataclasses.replace(first, synthesised=np.concatenate(shares), texture=texture)
+        total = dataclasses.replace(first, synthesised=np.concatenate(shares), texture=texture, detail=detail)
         facts = describe_result(translator.weights, stream.info, total, output.recipe)
         facts |= {"cleaned": cleaning is not None, "text_may_remain": cleaning is None or cleaning.doubtful}
         if "recipe" in facts and (kept := facts["recipe"]["sector_kept"]) < 1 - MOST_CUT:

@@ -57,7 +57,8 @@ def translate_pieces(
 ) -> Iterator[Translated]:
     """The clip of ``stream`` in pieces, in order, one after the other the same as all at once.
 
-    The box is taken to stand still over the whole clip. The first piece tells the kind of clip by its ``analysis``.
+    The box is taken to stand still over the whole clip. The first piece tells the kind of clip by its ``analysis``, whose
+    strata are those of all frames that were looked at together with a piece.
 
     Args:
       samples: what `sampled` gave, when it is known already; otherwise the clip is decoded once more.
@@ -87,8 +88,8 @@ def translate_pieces(
             pieces = translator.pieces(
                 held[:count], analysis=analysis, whole_frame=whole_frame, areas=areas, confidence=confidence, only=only
             )
-            for part, found in pieces:
-                own = dataclasses.replace(analysis, strata=analysis.strata[part])
+            own = dataclasses.replace(analysis, strata=analysis.strata[only])
+            for _, found in pieces:
                 yield dataclasses.replace(found, analysis=own)
             del analysis, pieces, found, own
         if last:

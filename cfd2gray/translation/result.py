@@ -6,6 +6,7 @@ import dataclasses
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,12 +40,13 @@ class Translated:
     """What became of a clip; arrays ``[T, H, W]`` at the input's size.
 
     Attributes:
-      grey: uint8, the greyscale clip.
+      grey: uint8, the greyscale clip, with what stands on the screen; `Result.save` blackens that, if not asked to keep it.
       confidence: float32 in [0, 1]: probability that the pixel lies within 10 % of full scale of the truth; 1 where the
         input was passed through.
       synthesised: float32 ``[T]``: share of each frame that is not the input's luma.
       analysis: What was found in the input.
       texture: Share of the missing speckle that was drawn; see `speckle`.
+      detail: SHA-256 of the network that brought detail of other frames, see `detail`; empty where none was asked.
     """
 
     grey: np.ndarray
@@ -52,6 +54,7 @@ class Translated:
     synthesised: np.ndarray
     analysis: FlowAnalysis
     texture: float = dataclasses.field(default=0.0, kw_only=True)
+    detail: str = dataclasses.field(default="", kw_only=True)
 
     @classmethod
     def untouched(cls, frames: np.ndarray, analysis: FlowAnalysis, *, confidence: bool) -> Translated:
@@ -264,9 +267,25 @@ def describe_result(
         "texture": result.texture,
         "model": weights.name,
         "weights_sha256": weights.digest,
+        "detail_sha256": result.detail,
         "software": f"cfd2gray {cfd2gray.__version__}",
         "source_sha256": info.source_digest,
         # Without colour there is nothing to do: what came in goes out.
         "input_flags": [*info.flags, *(["no_flow"] if not result.coloured else [])],
     }
     return facts if recipe is None else facts | recipe_facts(recipe, info, result.analysis.sector)
+
+
+def joined(results: Sequence[tuple[np.ndarray, Translated]], analysis: FlowAnalysis, only: slice) -> Translated:
+    """Each sector (bool [H, W]) from its own translation."""
+    (_, first), *others = results
+    grey, confidence = first.grey[only], first.confidence[only]
+    for part, result in others:
+        np.copyto(grey, result.grey[only], where=part)
+        if confidence.size:
+            np.copyto(confidence, result.confidence[only], where=part)
+    synthesised = np.sum([result.synthesised[only] for _, result in results], axis=0)
+    texture, detail = (max(getattr(result, name) for _, result in results) for name in ("texture", "detail"))
+    return Translated(
+        grey=grey, confidence=confidence, synthesised=synthesised, analysis=analysis, texture=texture, detail=detail
+    )

@@ -11,6 +11,8 @@ import numpy as np
 from cfd2gray.runtimes.network import Advance, Network
 from cfd2gray.translation.areas import Area, areas_of
 from cfd2gray.translation.composite import blend_weights, composite
+from cfd2gray.translation.detail import add_detail
+from cfd2gray.translation.motion import Follower, Sight
 from cfd2gray.translation.view import COLOURED, View
 from data_pipeline.schema import BOX
 from data_pipeline.screen.analysis import LiveMasks
@@ -23,12 +25,20 @@ LAG = 12
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Sector:
+    """One sector with colour: its network, which remembers, and its hidden pixels followed, where its result is enlarged."""
+
+    area: Area
+    advance: Advance
+    follower: Follower | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Decision:
-    """What a stream was taken for, and each of its sectors with colour with a network of its own; without any nothing is
-    translated."""
+    """What a stream was taken for, and its sectors with colour; without any nothing is translated."""
 
     masks: LiveMasks
-    areas: tuple[tuple[Area, Advance], ...] = ()
+    sectors: tuple[_Sector, ...] = ()
 
 
 class Stream:
@@ -42,7 +52,7 @@ class Stream:
       network: A causal one.
       size: Height and width of the frames to come: the network is made ready for them before the first one.
       example: uint8 ``[T, H, W, 3]`` RGB.
-      texture: See `translator.Translator`.
+      texture, detail: See `translator.Translator`.
 
     Raises:
       ValueError: For weights of a network that sees the future.
@@ -55,6 +65,7 @@ class Stream:
         size: tuple[int, int] | None = None,
         example: np.ndarray | None = None,
         texture: float | None = None,
+        detail: bool = True,
     ):
         weights = network.weights
         if not weights.spec.causal:
@@ -62,7 +73,7 @@ class Stream:
                 f"{weights.name}: this network looks at later frames, so it cannot stream; train one with "
                 "--config.model.causal=True (--config.init=RUN starts it from these weights)"
             )
-        self._network, self._texture = network, texture
+        self._network, self._texture, self._detail = network, texture, detail
         self._decision: _Decision | None = None
         self._recent: list[np.ndarray] = []
         self._reviewed = False
@@ -90,16 +101,19 @@ class Stream:
             strata = self._decision.masks.strata(frame)
         untouched = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         masks, result = self._decision.masks, untouched.copy()
-        hidden = hidden_mask(strata[None], frame[None], tint=masks.tint) if self._decision.areas else None
-        for area, advance in self._decision.areas:
-            view, mine = area.view, hidden * area.sector
-            grey = advance(*view.shrink(frame[None], mine, sector=area.sector))
+        hidden = hidden_mask(strata[None], frame[None], tint=masks.tint) if self._decision.sectors else None
+        for sector in self._decision.sectors:
+            area, view, mine = sector.area, sector.area.view, hidden * sector.area.sector
+            grey = sector.advance(*view.shrink(frame[None], mine, sector=area.sector))
             y, x = view.rows, view.columns
             feather = max(1, round(self._network.weights.settings["feather"] / view.scale))
             weights = blend_weights(mine[:, y, x], strata[None, y, x] & BOX, feather=feather)
             merged = composite(untouched[None, y, x].astype(np.float32), 255.0 * view.enlarge(grey), weights)
-            if area.speckle is not None:
-                area.speckle.draw(merged, untouched[None], weights, view)
+            if sector.follower is not None:
+                past = Sight(*(found[None] for found in sector.follower.push(untouched[y, x], mine[0, y, x])))
+                add_detail(merged, mine[:, y, x], past, past.none(), runtime=self._network.runtime)
+            if (speckle := area.speckle()) is not None:
+                speckle.draw(merged, untouched[None], weights, view)
             np.copyto(result[y, x], np.rint(np.clip(merged[0], 0, 255)).astype(np.uint8), where=area.sector[y, x])
         return result
 
@@ -118,7 +132,7 @@ class Stream:
             if self._coming is None:
                 self._decision = decision.result()
                 return True
-        elif not self._reviewed or not self._decision.areas:
+        elif not self._reviewed or not self._decision.sectors:
             self._recent.append(frame)
             if len(self._recent) == REVIEW:
                 self._coming = LAG, self._thread.submit(self._decided, np.stack(self._recent), self._decision)
@@ -137,9 +151,17 @@ class Stream:
             frames=frames,
             texture=self._texture,
         )
-        known = before.areas if before is not None else ()
-        if [area.view for area in areas] == [area.view for area, _ in known]:
-            return _Decision(masks=masks, areas=tuple((area, advance) for area, (_, advance) in zip(areas, known)))
+        known = before.sectors if before is not None else ()
+        if [area.view for area in areas] == [sector.area.view for sector in known]:
+            same = (dataclasses.replace(sector, area=area) for area, sector in zip(areas, known))
+            return _Decision(masks=masks, sectors=tuple(same))
         # What was remembered lies elsewhere.
-        lives = [self._network.live(area.view.height, area.view.width) for area in areas]
-        return _Decision(masks=masks, areas=tuple(zip(areas, lives)))
+        sectors = tuple(
+            _Sector(
+                area=area,
+                advance=self._network.live(area.view.height, area.view.width),
+                follower=Follower() if self._detail and area.view.scale < 1.0 else None,
+            )
+            for area in areas
+        )
+        return _Decision(masks=masks, sectors=sectors)

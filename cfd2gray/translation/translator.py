@@ -12,9 +12,11 @@ import numpy as np
 
 from cfd2gray.runtimes.choose import open_network
 from cfd2gray.runtimes.network import Network, Windows
-from cfd2gray.translation.areas import Area, areas_of
+from cfd2gray.translation.areas import Area, areas_of, only_in
 from cfd2gray.translation.composite import blend_weights, composite
-from cfd2gray.translation.result import Result, Translated, refuse_covered, refuse_unfit
+from cfd2gray.translation.detail import add_detail, digest
+from cfd2gray.translation.motion import Sight, sights
+from cfd2gray.translation.result import Result, Translated, joined, refuse_covered, refuse_unfit
 from cfd2gray.translation.square import analyse_square
 from cfd2gray.translation.stream import Stream
 from cfd2gray.translation.view import COLOURED
@@ -47,6 +49,8 @@ class Translator:
       texture: How much of the speckle that the network leaves out is drawn, 0 (what is to be expected: smooth, the highest
         SSIM) to 1 (as visible tissue has it); by default 1 where its result is enlarged, else 0. See `speckle`.
 
+      detail: Whether an enlarged result learns from other frames what the same tissue showed there; see `detail`.
+
     Raises:
       ValueError: For a runtime that is unknown or not installed, and for a texture beyond 0..1.
     """
@@ -58,11 +62,12 @@ class Translator:
         runtime: str = "auto",
         devices: Sequence[Any] | None = None,
         texture: float | None = None,
+        detail: bool = True,
     ):
         if texture is not None and not 0.0 <= texture <= 1.0:
             raise ValueError(f"texture must lie in 0..1, got {texture}")
         self._network = open_network(weights, runtime=runtime, devices=devices)
-        self.texture = texture
+        self.texture, self.detail = texture, detail
 
     @property
     def weights(self) -> GeneratorWeights:
@@ -98,12 +103,12 @@ class Translator:
 
     def workers(self) -> list[Translator]:
         """Translators with these weights that can work on different clips at the same time, each in a thread."""
-        return [Translator._of(network, self.texture) for network in self._network.workers()]
+        return [Translator._of(network, self.texture, self.detail) for network in self._network.workers()]
 
     @classmethod
-    def _of(cls, network: Network, texture: float | None = None) -> Translator:
+    def _of(cls, network: Network, texture: float | None = None, detail: bool = True) -> Translator:
         translator = cls.__new__(cls)
-        translator._network, translator.texture = network, texture
+        translator._network, translator.texture, translator.detail = network, texture, detail
         return translator
 
     def __repr__(self) -> str:
@@ -161,7 +166,7 @@ class Translator:
             refuse_covered(found.hidden_share, name)
         return Result(
             grey=found.grey, confidence=found.confidence, synthesised=found.synthesised, analysis=analysis,
-            texture=found.texture, clip=clip, weights=self.weights, whole_frame=whole_frame,
+            texture=found.texture, detail=found.detail, clip=clip, weights=self.weights, whole_frame=whole_frame,
         )  # fmt: skip
 
     def with_confidence(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -179,7 +184,7 @@ class Translator:
         Raises:
           ValueError: For weights of a network that looks at later frames.
         """
-        return Stream(self._network, size=size, example=example, texture=self.texture)
+        return Stream(self._network, size=size, example=example, texture=self.texture, detail=self.detail)
 
     def translate(
         self,
@@ -213,14 +218,14 @@ class Translator:
             analysis=analysis,
         )
         pieces = self.pieces(frames, analysis=analysis, whole_frame=whole_frame, areas=areas, confidence=confidence)
-        texture = 0.0
+        texture, detail = 0.0, ""
         for part, piece in pieces:
-            texture = max(texture, piece.texture)
+            texture, detail = max(texture, piece.texture), max(detail, piece.detail)
             result.grey[part], result.synthesised[part] = piece.grey, piece.synthesised
             if confidence:
                 result.confidence[part] = piece.confidence
             tell(part.indices(len(frames))[1])
-        return dataclasses.replace(result, texture=texture)
+        return dataclasses.replace(result, texture=texture, detail=detail)
 
     def pieces(
         self,
@@ -232,7 +237,7 @@ class Translator:
         confidence: bool = True,
         only: slice = slice(None),
     ) -> Iterator[tuple[slice, Translated]]:
-        """`translate` piece by piece, in order: the network works on the next piece while this one is used.
+        """`translate` by a few frames, in order: the network works on the next window while one is put in its place.
 
         Frames of which nothing is hidden cost nothing unless others look at them.
 
@@ -256,12 +261,12 @@ class Translator:
             if len(areas) > 1:
                 both = [
                     (area.sector, self.translate(
-                        frames, analysis=_only_in(area.sector, analysis), whole_frame=whole_frame, areas=[area],
+                        frames, analysis=only_in(area.sector, analysis), whole_frame=whole_frame, areas=[area],
                         confidence=confidence,
                     ))
                     for area in areas
                 ]  # fmt: skip
-                yield only, _joined(both, analysis, only)
+                yield only, joined(both, analysis, only)
                 return
             (area,), view = areas, areas[0].view
             wanted[:start] = wanted[stop:] = False
@@ -275,10 +280,20 @@ class Translator:
                         slice(at, part.start),
                         Translated.untouched(frames[at : part.start], analysis, confidence=confidence),
                     )
-                box = np.ones_like(hidden[part]) if whole_frame else (analysis.strata[part] & BOX)
-                found = tuple(array[: part.stop - part.start] for array in found)
-                pasted = self._pasted(frames[part], made[part], box, area, found, analysis, whole_frame, confidence)
-                yield part, pasted
+                seen = None
+                if self.detail and not whole_frame and view.scale < 1.0:
+                    y, x = view.rows, view.columns
+                    seen = sights(frames[:, y, x], hidden[:, y, x], only=part)
+                for at in range(part.start, part.stop, _PASTED):  # few at a time: they are large in float32
+                    few = slice(at, min(at + _PASTED, part.stop))
+                    own = slice(few.start - part.start, few.stop - part.start)
+                    pasted = self._pasted(
+                        frames[few], made[few], analysis.strata[few] & BOX, area,
+                        tuple(array[own] for array in found),
+                        seen and tuple(sight.part(own) for sight in seen),
+                        analysis, whole_frame, confidence,
+                    )  # fmt: skip
+                    yield few, pasted
                 at = part.stop
         if at < stop:
             yield slice(at, stop), Translated.untouched(frames[at:stop], analysis, confidence=confidence)
@@ -294,46 +309,31 @@ class Translator:
         box: np.ndarray,
         area: Area,
         found: tuple[np.ndarray, ...],
+        seen: tuple[Sight, Sight] | None,
         analysis: FlowAnalysis,
         whole_frame: bool,
         with_confidence: bool,
     ) -> Translated:
-        """What the network found for some frames in its place among their visible pixels."""
+        """What the network found for some frames in its place among their visible pixels; ``seen``: of their hidden
+        pixels elsewhere, if that is to be used."""
         result, view = Translated.untouched(frames, analysis, confidence=with_confidence), area.view
         y, x = view.rows, view.columns
         feather = 0 if whole_frame else max(1, round(self.weights.settings["feather"] / view.scale))
-        for first in range(0, len(frames), _PASTED):  # few at a time: they are large in float32
-            few = slice(first, first + _PASTED)
-            weights = blend_weights(made[few, y, x], box[few, y, x], feather=feather)
-            base = result.grey[few, y, x].astype(np.float32)
-            merged = composite(base, 255.0 * view.enlarge(found[0][few]), weights)
-            if area.speckle is not None:
-                area.speckle.draw(merged, result.grey[few], weights, view)
-            result.grey[few, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
-            if with_confidence:
-                result.confidence[few, y, x] = composite(np.ones_like(weights), view.enlarge(found[1][few]), weights)
-            result.synthesised[few] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / result.grey[0].size
-        if area.speckle is not None:
-            result = dataclasses.replace(result, texture=area.speckle.strength)
-        return result
-
-
-def _only_in(part: np.ndarray, analysis: FlowAnalysis) -> FlowAnalysis:
-    """The analysis of one of several sectors (bool [H, W])."""
-    return dataclasses.replace(analysis, sector=part, strata=analysis.strata * part.astype(np.uint8))
-
-
-def _joined(results: Sequence[tuple[np.ndarray, Translated]], analysis: FlowAnalysis, only: slice) -> Translated:
-    """Each sector (bool [H, W]) from its own translation."""
-    (_, first), *others = results
-    grey, confidence = first.grey[only], first.confidence[only]
-    for part, result in others:
-        np.copyto(grey, result.grey[only], where=part)
-        if confidence.size:
-            np.copyto(confidence, result.confidence[only], where=part)
-    synthesised = np.sum([result.synthesised[only] for _, result in results], axis=0)
-    texture = max(result.texture for _, result in results)
-    return Translated(grey=grey, confidence=confidence, synthesised=synthesised, analysis=analysis, texture=texture)
+        allowed = np.ones_like(made) if whole_frame else box
+        weights = blend_weights(made[:, y, x], allowed[:, y, x], feather=feather)
+        base = result.grey[:, y, x].astype(np.float32)
+        merged = composite(base, 255.0 * view.enlarge(found[0]), weights)
+        if seen is not None:
+            add_detail(merged, made[:, y, x], *seen, runtime=self.runtime)
+        speckle = area.speckle()
+        if speckle is not None:
+            speckle.draw(merged, result.grey, weights, view)
+        result.grey[:, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
+        if with_confidence:
+            result.confidence[:, y, x] = composite(np.ones_like(weights), view.enlarge(found[1]), weights)
+        result.synthesised[:] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / result.grey[0].size
+        drawn = 0.0 if speckle is None else speckle.strength
+        return dataclasses.replace(result, texture=drawn, detail="" if seen is None else digest())
 
 
 def _around(wanted: np.ndarray, radius: int) -> np.ndarray:

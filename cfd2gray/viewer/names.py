@@ -1,20 +1,9 @@
-"""What things are called on the page: names of strangers' files made harmless, and kinds of clips in words."""
+"""What things are called on the page: names of strangers' files made harmless."""
 
 from __future__ import annotations
 
 import unicodedata
 
-KINDS = {
-    "cfd": "colour flow",
-    "power": "power Doppler",
-    "bmode": "greyscale",
-    "tissue": "tissue Doppler",
-    "spectral": "a spectrum",
-    "mmode": "M-mode",
-    "quad": "a quad screen",
-    "other": "nothing known",
-}
-"""What a clip is (`FlowAnalysis.kind`), for people."""
 LONGEST = 120
 """Characters of a name that are shown."""
 

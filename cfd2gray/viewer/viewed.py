@@ -7,11 +7,12 @@ import pathlib
 from typing import Any
 
 from cfd2gray.viewer.corrections import Corrections, around, outline
-from cfd2gray.viewer.names import KINDS, shown_name
+from cfd2gray.viewer.names import shown_name
 from cfd2gray.viewer.work import Seen
 from data_pipeline.readers import IngestError
 from data_pipeline.readers.walk import Source
 from data_pipeline.schema import BOX
+from data_pipeline.screen.kind import CALLED
 
 BUSY = ("glancing", "waiting", "looking", "reading", "translating")
 MISSEEN = "If it was taken for the wrong kind, say what it is under Correct and translate again."
@@ -53,7 +54,7 @@ class Viewed:
         info, analysis = seen.clip.info, seen.analysis
         frames, height, width = seen.clip.frames.shape[:3]
         self.facts = {
-            "kind": analysis.kind, "called": KINDS.get(analysis.kind, analysis.kind), "reason": analysis.reason,
+            "kind": analysis.kind, "called": CALLED.get(analysis.kind, analysis.kind), "reason": analysis.reason,
             "certainty": round(float(analysis.score), 3), "unsure": bool(analysis.unsure),
             "frames": frames if whole else info.n_frames or frames, "height": height, "width": width,
             "fps": float(info.fps), "aspect": float(info.pixel_aspect), "format": info.format,

@@ -100,5 +100,5 @@ def translated(translator: Translator, clip: Clip, analysis: FlowAnalysis, tell:
     refuse_covered(found.hidden_share, "the clip")
     return Result(
         grey=found.grey, confidence=found.confidence, synthesised=found.synthesised, analysis=analysis, clip=clip,
-        weights=translator.weights, texture=found.texture,
+        weights=translator.weights, texture=found.texture, detail=found.detail,
     )  # fmt: skip

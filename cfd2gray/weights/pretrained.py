@@ -120,6 +120,23 @@ def _float32(tensor: dict[str, Any]) -> np.ndarray:
     return np.frombuffer(tensor["data"], np.float32).reshape(tensor["shape"])
 
 
+def mean_weights(a: GeneratorWeights, b: GeneratorWeights) -> GeneratorWeights:
+    """The mean of two legs of one training, named after both (Wortsman et al. 2022, model soups).
+
+    Raises:
+      ValueError: When they are weights of different networks.
+    """
+    first, second = flat_params(a.params), flat_params(b.params)
+    if {n: x.shape for n, x in first.items()} != {
+        n: x.shape for n, x in second.items()
+    } or a.spec.causal != b.spec.causal:
+        raise ValueError(
+            f"{a.name} and {b.name} are weights of different networks, which have no mean: {a.spec}, {b.spec}"
+        )
+    params = {name: (np.float32(x) + np.float32(second[name])) / np.float32(2.0) for name, x in first.items()}
+    return dataclasses.replace(a, params=_nested(params), name=f"{a.name}+{b.name}", digest="", file=None)
+
+
 def available() -> dict[str, dict[str, Any]]:
     """The weights inside the package: ``{name: {"file", "sha256", "about"}}``."""
     index = ASSETS / "pretrained.json"

@@ -134,7 +134,7 @@ def look_at(
         tasks = (_Task(item=items[place], clip=names[place]) for place in todo)
         for task, outcome in parallel.run_ordered(look, tasks, workers=workers, timeout=timeout, memory=memory):
             if outcome.code and on_error:
-                on_error(task.item.path, outcome.code, outcome.error)
+                on_error(task.item.shown, outcome.code, outcome.error)
             row, picture = outcome.result or (None, b"")
             seen.add(row or CensusRow(clip=task.clip, modality="unreadable", code=outcome.code), picture)
             bar.advance(shown)
@@ -153,7 +153,7 @@ class _Paths(Sequence[str]):
         return len(self.items)
 
     def __getitem__(self, place):
-        return self.items[place].path
+        return self.items[place].shown
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -183,10 +183,13 @@ def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> tuple[
     if isinstance(task.item, echoxflow.StreamItem):
         return _look_at_streams(task.clip, task.item), b""
     start, limits = time.process_time(), Limits(follow_symlinks=options.follow_links)
-    with open_clip(task.item.path, limits=limits, salvage=options.salvage, digest=False) as stream:
+    with (
+        task.item.local() as path,
+        open_clip(path, limits=limits, salvage=options.salvage, digest=False) as stream,
+    ):
         frames = np.stack(list(itertools.islice(stream, options.max_frames)))
-        check_signal(task.item.path, frames)
-        info = stream.info
+        check_signal(path, frames)
+        info, n_bytes = stream.info, _size(path)
     n_frames = max(len(frames), info.n_frames or 0) if len(frames) == options.max_frames else len(frames)
     found = analyse(frames, regions=info.regions, image_type=info.image_type)
     modality, score = found.kind, found.score
@@ -210,7 +213,7 @@ def _look(task: _Task, *, hasher: KeyedHasher, options: CensusOptions) -> tuple[
         fps=round(info.fps, 3),
         vendor=info.vendor,
         salvaged="truncated" in info.flags,
-        n_bytes=_size(task.item.path),
+        n_bytes=n_bytes,
         seconds=round(time.process_time() - start, 4),
         looked=len(frames),
         pictured=options.thumbnails,

@@ -24,6 +24,7 @@ from data_pipeline.census.rows import CensusRow, fields_of
 from data_pipeline.census.run import GREYSCALE, MODALITIES, TRANSLATABLE, Census
 from data_pipeline.files import atomic_path, private_path
 from data_pipeline.schema import VIEWS
+from data_pipeline.screen.kind import named
 
 STATES = ("both", "greyscale", "recoverable", "missing")
 """Of a patient and a view: greyscale and colour; greyscale; colour only, so that translation helps; neither."""
@@ -218,7 +219,7 @@ def terminal_table(census: Census) -> rich.table.Table:
     table = rich.table.Table(title=_counted(len(census.rows), "file"))
     table.add_column("view")
     for name in (*found, "unsure", "more clips", "more patients"):
-        table.add_column(name, justify="right")
+        table.add_column(named(name), justify="right")
     for view in VIEWS:
         rows = tuple(row for row in census.rows if row.view == view)
         if rows:

@@ -55,9 +55,13 @@ class AugmentOptions:
     jpeg_quality: tuple[int, int] = (60, 95)
     max_dilation: int = 3
     """``hidden`` grows by 1 .. ``max_dilation`` px in half of the clips (0: never)."""
+    hold_probability: float = 0.0
+    """Chance that colour stays where it was: what it hides is then seen rarely or never, as under real jets."""
+    max_hold: int = 32
+    """Frames that it stays at most; few and many are as likely (log-uniform)."""
 
     def __post_init__(self) -> None:
-        for name in ("crop", "flip", "reverse", "smooth", "jpeg"):
+        for name in ("crop", "flip", "reverse", "smooth", "jpeg", "hold"):
             _check_range(f"{name}_probability", getattr(self, f"{name}_probability"), 0.0, 1.0)
         _check_range("min_scale", self.min_scale, 0.1, 1.0)
         for name in ("gain", "gamma", "contrast"):
@@ -65,6 +69,7 @@ class AugmentOptions:
         _check_range("max_stride", self.max_stride, 1, 64)
         _check_range("max_smooth", self.max_smooth, 0.1, 8.0)
         _check_range("max_dilation", self.max_dilation, 0, 16)
+        _check_range("max_hold", self.max_hold, 1, 4096)
         low, high = self.jpeg_quality
         _check_range("jpeg_quality[0]", low, 1, high)
         _check_range("jpeg_quality[1]", high, low, 100)
@@ -183,8 +188,9 @@ class Augment(grain.transforms.RandomMap):
         subsampling = _SUBSAMPLING[int(rng.integers(len(_SUBSAMPLING)))]
         dilate, radius = rng.random() < 0.5, int(rng.integers(1, max(1, options.max_dilation) + 1))
         smooth, sigma = rng.random() < options.smooth_probability, rng.uniform(0.3, max(0.3, options.max_smooth))
+        hold, stays = rng.random() < options.hold_probability, options.max_hold ** rng.random()
 
-        out = dict(element)
+        out = dict(element := held(element, frames=round(stays)) if hold else element)
         # The B-mode settings of a scanner do not touch the colour map: paint keeps its colour.
         painted = (element["strata"] & (FLOW | OUTLINE)) != 0
         if smooth:
@@ -202,6 +208,19 @@ class Augment(grain.transforms.RandomMap):
             kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
             out["hidden"] = np.stack([cv2.dilate(frame, kernel) for frame in element["hidden"]])
         return out
+
+
+def held(example: dict[str, np.ndarray], *, frames: int) -> dict[str, np.ndarray]:
+    """An example whose colour stays for some frames after it was there, as a scanner's persistence has it."""
+    out = example | {name: example[name].copy() for name in ("cfd", "strata", "hidden")}
+    left = np.zeros(out["hidden"].shape[1:], np.int32)
+    for t, hidden in enumerate(example["hidden"]):
+        stays = (hidden == 0) & (left > 0)
+        out["cfd"][t][stays] = out["cfd"][t - 1][stays]
+        out["hidden"][t][stays] = 1
+        out["strata"][t][stays] |= FLOW
+        left = np.where(hidden > 0, frames, left - 1)
+    return out
 
 
 def window(n_frames: int, frames: int) -> slice | np.ndarray:

@@ -11,12 +11,13 @@ import csv
 import dataclasses
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from data_pipeline import storage
 from data_pipeline.readers import datasets
-from data_pipeline.readers.datasets.base import Item
-from data_pipeline.readers.walk import files_below, is_beside, is_numbered
+from data_pipeline.readers.datasets.base import Item, PackedItem
+from data_pipeline.readers.numbered import are_frames
+from data_pipeline.readers.walk import files_below, is_beside, opened
 from data_pipeline.schema import VIEWS
 
 Views = Mapping[str, Mapping[str, str]]
@@ -69,7 +70,14 @@ def list_archive(
         raise ValueError(f"{archive} is not a folder; give the top folder of the archive or data set")
     if not dataset:
         files, passed_over = files_below(archive, leave_out=leave_out, follow_links=follow_links)
-        items, unmatched = _told([Item(dataset="", path=file, patient="") for file in files], archive, views or {})
+        found = [
+            PackedItem(dataset="", path=file, patient="", member=source.member)
+            if source.member
+            else Item(dataset="", path=file, patient="")
+            for file in files
+            for source in opened(Path(file), PurePosixPath(os.path.basename(file)))
+        ]
+        items, unmatched = _told(found, archive, views or {})
         return Listing(items=items, passed_over=passed_over, unmatched=unmatched)
     name = datasets.checked_name(dataset)
     listed = list(datasets.items(name, archive))
@@ -83,7 +91,7 @@ def list_archive(
 
 
 def _list_bucket(archive: str, *, dataset: str, views: Views, leave_out: str | os.PathLike | None) -> Listing:
-    """The same of a bucket, whose names alone say what lies beside clips and what is a folder of frames."""
+    """The same of a bucket, whose names say what lies beside clips and what is a folder of frames; a zip stays one file."""
     if dataset:
         raise ValueError(f"a public data set is read from this machine only; copy {dataset} here from {archive}")
     own = f"{leave_out}." if leave_out is not None else None
@@ -95,7 +103,8 @@ def _list_bucket(archive: str, *, dataset: str, views: Views, leave_out: str | o
             folders.setdefault(file.place.rpartition("/")[0], []).append(file)
     files = []
     for folder, own_files in sorted(folders.items()):
-        if is_numbered(file.place.rpartition("/")[2] for file in own_files):
+        names = {file.place.rpartition("/")[2]: file.place for file in own_files}
+        if are_frames(list(names), lambda name, names=names: storage.open_binary(names[name])):
             files.append((folder, " ".join(file.version for file in own_files)))
         else:
             files += [(file.place, f"{file.size} {file.version}") for file in own_files]
@@ -159,4 +168,5 @@ def _told(items: list[Item], archive: str | Path, views: Views) -> tuple[tuple[I
 
 def _forms(item: Item, root: str) -> tuple[str, ...]:
     name = os.path.basename(item.path)
-    return item.path.removeprefix(root).replace(os.sep, "/"), name, os.path.splitext(name.removesuffix(".gz"))[0]
+    stem = os.path.splitext(name.removesuffix(".gz"))[0]
+    return *(place.removeprefix(root).replace(os.sep, "/") for place in (item.place, item.path)), name, stem

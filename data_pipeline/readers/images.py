@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.levels import Levels
 from data_pipeline.readers.limits import Limits
+from data_pipeline.readers.numbered import have_gaps
 from data_pipeline.readers.sniff import IMAGE_FORMATS, sniff_bytes
 from data_pipeline.readers.stream import ClipStream, sane_fps, with_rate_flags
 from data_pipeline.schema import ClipInfo
@@ -29,6 +30,9 @@ _ORIENTATION = 0x0112
 _IGNORED = (".json", ".txt", ".csv", ".xml", ".md", ".db", ".ini")
 """Files beside the frames that are no frames."""
 
+GAPS = "gaps_in_numbers"
+"""Flag of a clip of numbered frames some of whose numbers are missing."""
+
 
 def open_images(
     path: str | os.PathLike[str], *, limits: Limits, format: str, digest: str = "", fps: float | None = None
@@ -36,8 +40,9 @@ def open_images(
     """Open an image, a folder or a zip of images as a `ClipStream`.
 
     Pages of one TIFF (or GIF) are frames too. Members of a zip are read in memory, never extracted; symbolic links and names
-    that leave the archive are refused. Transparency is shown over black, a camera's orientation is followed, and deeper
-    samples are scaled alike in the whole clip (`levels.Levels`).
+    that leave the archive are refused. So are images in several folders of a zip, which are several clips, and images of
+    different size. Transparency is shown over black, a camera's orientation is followed, and deeper samples are scaled
+    alike in the whole clip (`levels.Levels`).
 
     Raises `IngestError`.
     """
@@ -63,7 +68,13 @@ def open_images(
     def planes() -> Iterator[np.ndarray]:
         for name in members:
             data = read(name)
-            _header(path, data, limits)
+            size = _header(path, data, limits)[:2]
+            if len(members) > 1 and size != (height, width):
+                raise IngestError(
+                    "unsupported_layout", path,
+                    f"pictures of {width}x{height} and {size[1]}x{size[0]} are not one clip; sort them into folders by size, "
+                    "or take each by itself (--no-sequences)",
+                )  # fmt: skip
             with Image.open(io.BytesIO(data), formats=_PILLOW) as image:
                 for page in range(n_frames if len(members) == 1 else 1):
                     if page:
@@ -77,7 +88,9 @@ def open_images(
         return levels.flags
 
     rate, source = sane_fps(fps, "given")
-    still = ("still",) if n_frames == 1 else ()
+    flags = ("still",) if n_frames == 1 else ()
+    if have_gaps(name.replace("\\", "/").rpartition("/")[2] for name in members):
+        flags += (GAPS,)
     info = ClipInfo(
         format="gif" if format == "gif" else "images",
         height=height,
@@ -86,7 +99,7 @@ def open_images(
         fps=rate,
         fps_source=source,
         lossy=first.startswith(b"\xff\xd8"),
-        flags=with_rate_flags(still, source),
+        flags=with_rate_flags(flags, source),
         source_digest=digest,
     )
     return ClipStream(path, info, frames, limits=limits)
@@ -123,7 +136,7 @@ def _folder(path: pathlib.Path, limits: Limits) -> tuple[list[str], Callable[[st
 
 
 def _zip(path: str | os.PathLike[str], limits: Limits) -> tuple[list[str], Callable[[str], bytes]]:
-    members, total = [], 0
+    members, folders, total = [], set(), 0
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             parts = pathlib.PurePosixPath(entry.filename.replace("\\", "/"))
@@ -137,8 +150,19 @@ def _zip(path: str | os.PathLike[str], limits: Limits) -> tuple[list[str], Calla
             if entry.is_dir() or parts.name.startswith(".") or parts.suffix.lower() in _IGNORED:
                 continue
             with archive.open(entry) as file:
-                if sniff_bytes(file.read(1024)) in IMAGE_FORMATS:
-                    members.append(entry.filename)
+                found = sniff_bytes(file.read(1024))
+            if found in IMAGE_FORMATS:
+                members.append(entry.filename)
+                folders.add(parts.parent)
+            elif found is not None:
+                raise IngestError(
+                    "unknown_format", path, f"a zip with {found} in it is not one clip; unpack it and name the file"
+                )
+    if len(folders) > 1:
+        raise IngestError(
+            "unsupported_layout", path,
+            f"holds pictures in {len(folders)} folders, which are {len(folders)} clips; unpack it and name one folder",
+        )  # fmt: skip
 
     def read(name: str) -> bytes:
         with zipfile.ZipFile(path) as archive:

@@ -14,6 +14,11 @@ from data_pipeline.readers.limits import Limits
 
 IMAGE_FORMATS = ("png", "jpeg", "bmp", "tiff")
 VIDEO_FORMATS = ("avi", "mp4", "mkv", "gif", "asf", "mpegts", "mpeg")
+READ = (
+    "DICOM, AVI, MP4, MOV, MKV, WebM, WMV, MPEG, GIF, PNG, JPEG, BMP, TIFF, NumPy, NIfTI, Analyze, MetaImage, NRRD, zea HDF5 "
+    "or a folder or zip of images"
+)
+"""What a person may give."""
 _META_KEYS = (b"ObjectType", b"NDims", b"Comment", b"ObjectSubType")
 """What a MetaImage header begins with."""
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima", "")
@@ -100,7 +105,7 @@ def _named_right(path: str | os.PathLike[str], suffix: str, found: str | None, h
         if foreign:
             raise IngestError(code, path, foreign)
         what = "no known signature in its first bytes" if head else "an empty file"
-        raise IngestError(code, path, f"{what}; expected DICOM, AVI, MP4, MOV, MKV, GIF, images, NumPy or NIfTI")
+        raise IngestError(code, path, f"{what}; expected {READ}")
     if suffix in (".dcm", ".dicom", ".ima") and not found.startswith("dicom"):
         raise IngestError("not_dicom", path, f"named like DICOM but holds {found}; rename it if that is meant")
     if suffix in _VIDEO_SUFFIXES and found not in VIDEO_FORMATS:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 import av
+import cv2
 import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import Colorspace, Interpolation
@@ -167,7 +168,8 @@ def frame_source(
     def frames() -> Generator[np.ndarray, None, tuple[str, ...]]:
         with _container(path, opener, demuxer) as container:
             stream = _video_stream(path, container)
-            stream.codec_context.thread_count = 1  # workers parallelise over clips
+            stream.codec_context.thread_count = max(1, cv2.getNumThreads())  # one in a worker process
+            stream.codec_context.thread_type = "SLICE"  # by frames, an error would come late
             seen = 0
             try:
                 for frame in container.decode(stream):

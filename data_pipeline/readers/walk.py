@@ -6,7 +6,6 @@ import collections
 import contextlib
 import dataclasses
 import os
-import re
 import shutil
 import stat
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import pydicom
 
 from data_pipeline.readers.errors import Guard, IngestError
-from data_pipeline.readers.sniff import IMAGE_FORMATS, sniff_bytes
+from data_pipeline.readers.numbered import are_frames, numbered
 
 _BESIDE = frozenset({
     ".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".xml", ".html", ".htm", ".pdf", ".doc", ".docx", ".xls", ".xlsx",
@@ -26,19 +25,17 @@ _BESIDE = frozenset({
 _BESIDE_NAMES = frozenset({"dicomdir", "readme", "license", "lockfile", "version", "autorun.inf", "thumbs.db"})
 _DATA_OF = {".raw": (".mhd",), ".zraw": (".mhd",), ".img": (".hdr",)}
 """Suffixes of pixels whose header lies beside them under another suffix."""
-_FEWEST = 3
-"""Numbered images of one size from which a folder is one clip."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """One clip: a file, a folder of frames, or a member of a zip archive."""
+    """One clip: a file, a folder of frames, or what of a zip archive is one."""
 
     path: Path
     name: PurePosixPath
     """Where it lies below what was given."""
     member: str = ""
-    """Name inside the archive at ``path``."""
+    """Name inside the archive at ``path``; that of a folder of frames ends in a slash."""
 
     @contextlib.contextmanager
     def local(self) -> Iterator[Path]:
@@ -46,15 +43,18 @@ class Source:
         if not self.member:
             yield self.path
             return
+        frames = self.member.endswith("/")
         with tempfile.TemporaryDirectory(prefix="cfd2gray-") as folder:
-            target = Path(folder, "clip" + PurePosixPath(self.member).suffix)
-            with (
-                Guard(self.path, doing="unpacking the archive"),
-                zipfile.ZipFile(self.path) as archive,
-                archive.open(self.member) as packed,
-                target.open("wb") as file,
-            ):
-                shutil.copyfileobj(packed, file)
+            target = Path(folder, "clip" + ("" if frames else PurePosixPath(self.member).suffix))
+            with Guard(self.path, doing="unpacking the archive"), zipfile.ZipFile(self.path) as archive:
+                unpacked = {target: self.member}
+                if frames:
+                    target.mkdir()
+                    own = _folders(self.path, archive)[PurePosixPath(self.member)]
+                    unpacked = {target / name: member for name, member in own.items()}
+                for file, member in unpacked.items():
+                    with archive.open(member) as packed, file.open("wb") as copy:
+                        shutil.copyfileobj(packed, copy)
             yield target
 
     def __str__(self) -> str:
@@ -85,10 +85,9 @@ def find_sources(inputs: Sequence[Path], *, follow_links: bool = False, sequence
     """The clips in files and folders.
 
     Args:
-      inputs: what a person named. A DICOMDIR stands for the files it lists, a zip for its members (one of nothing but
-        images is one clip).
+      inputs: what a person named. A DICOMDIR stands for the files it lists, a zip for the clips in it.
       follow_links: symbolic links too, as DataLad and git-annex archives are made of.
-      sequences: a folder of at least three consecutively numbered images of one kind is one clip.
+      sequences: a folder of numbered images of one kind, here or in a zip, is one clip (`numbered.are_frames`).
 
     Raises:
       ValueError: for a folder without a file.
@@ -103,11 +102,11 @@ def find_sources(inputs: Sequence[Path], *, follow_links: bool = False, sequence
             files, over = files_below(path, follow_links=follow_links, sequences=sequences)
             passed_over.update(why for why, _ in over)
             for file in map(Path, files):
-                found += _opened(file, PurePosixPath(file.relative_to(path).as_posix()))
+                found += opened(file, PurePosixPath(file.relative_to(path).as_posix()), sequences=sequences)
         elif path.name.upper() == "DICOMDIR" and path.is_file():
             found += [Source(path=file, name=PurePosixPath(name)) for file, name in _listed(path)]
         else:
-            found += _opened(path, PurePosixPath(path.name))
+            found += opened(path, PurePosixPath(path.name), sequences=sequences)
     return Found(tuple(found), passed_over)
 
 
@@ -177,39 +176,18 @@ def is_beside(path: Path) -> bool:
     return any(path.with_suffix(header).is_file() for header in _DATA_OF.get(suffix, ()))
 
 
-def is_numbered(names: Iterable[str]) -> bool:
-    """Whether files are by their names consecutively numbered images of one kind."""
-    matches = [re.fullmatch(r"(.*?)(\d+)(\.[A-Za-z]+)", name) for name in names]
-    if len(matches) < _FEWEST or not all(matches):
-        return False
-    numbers = sorted(int(match[2]) for match in matches if match)
-    kinds = {(match[1], match[3].lower()) for match in matches if match}
-    return len(kinds) == 1 and next(iter(kinds))[1] in _IMAGES and numbers[-1] - numbers[0] == len(numbers) - 1
-
-
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-
-
 def is_sequence(folder: Path) -> bool:
-    """Whether a folder's clips are nothing but consecutively numbered images of one kind."""
-    numbers, shapes = [], set()
+    """Whether a folder's clips are the frames of one: numbered pictures of one kind."""
+    names = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.startswith(".") or is_beside(Path(entry.path)):
                     continue
-                match = re.fullmatch(r"(.*?)(\d+)(\.[A-Za-z]+)", entry.name)
-                if not match or not entry.is_file():
+                if not numbered(entry.name) or not entry.is_file():
                     return False
-                numbers.append(int(match[2]))
-                shapes.add((match[1], match[3].lower()))
-                if len(shapes) > 1:
-                    return False
-        if len(numbers) < _FEWEST or max(numbers) - min(numbers) != len(numbers) - 1:
-            return False
-        first = next(p for p in folder.iterdir() if not p.name.startswith(".") and not is_beside(p))
-        with first.open("rb") as file:
-            return sniff_bytes(file.read(1024)) in IMAGE_FORMATS
+                names.append(entry.name)
+        return are_frames(names, lambda name: open(folder / name, "rb"))
     except OSError:
         return False
 
@@ -218,37 +196,46 @@ def _is_store(folder: Path) -> bool:
     return any(os.path.exists(folder / name) for name in (".zgroup", "zarr.json"))  # false where it may not be entered
 
 
-def _opened(path: Path, name: PurePosixPath) -> Iterator[Source]:
-    """The clip, or those in a zip archive that is more than one clip of images."""
-    members = _members(path) if path.suffix.lower() == ".zip" else []
+def opened(path: Path, name: PurePosixPath, *, sequences: bool = True) -> Iterator[Source]:
+    """The clip, or those in a zip archive: its files, and its folders of frames; see `find_sources`."""
+    members = _members(path, sequences) if path.suffix.lower() == ".zip" else []
     if not members:
         yield Source(path=path, name=name)
     for member in members:
         yield Source(path=path, name=name.with_suffix("") / PurePosixPath(member), member=member)
 
 
-def _members(path: Path) -> list[str]:
-    """Names of the clips in a zip archive; empty where it is one clip, or no archive after all."""
+def _members(path: Path, sequences: bool) -> list[str]:
+    """Names of the clips in a zip archive; empty where it is one of frames, or no archive after all."""
+    found = []
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            found = []
-            for entry in entries:
-                parts = PurePosixPath(entry.filename.replace("\\", "/"))
-                if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
-                    raise IngestError("unsafe_path", path, "a member's name leaves the archive; make the archive again")
-                hidden = any(part.startswith((".", "__MACOSX")) for part in parts.parts)
-                if not hidden and not stat.S_ISLNK(entry.external_attr >> 16) and not is_beside(Path(parts)):
-                    found.append(entry)
-            kinds = set()
-            for entry in found:
-                with archive.open(entry) as file:
-                    kinds.add(sniff_bytes(file.read(1024)))
-                if not kinds <= set(IMAGE_FORMATS):
-                    return sorted(entry.filename for entry in found)
+            folders = _folders(path, archive)
+            for folder, members in folders.items():
+                if sequences and are_frames(list(members), lambda name, members=members: archive.open(members[name])):
+                    if len(folders) == 1:
+                        return []
+                    found.append(f"{folder}/")
+                else:
+                    found += members.values()
     except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError):
         return []  # what is wrong with it shows when it is read
-    return []
+    return sorted(found)
+
+
+def _folders(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath, dict[str, str]]:
+    """Folder in a zip archive -> name -> member, of what may be a clip. Raises ``unsafe_path``."""
+    found: dict[PurePosixPath, dict[str, str]] = {}
+    for entry in archive.infolist():
+        parts = PurePosixPath(entry.filename.replace("\\", "/"))
+        if entry.is_dir() or not parts.parts:
+            continue
+        if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+            raise IngestError("unsafe_path", path, "a member's name leaves the archive; make the archive again")
+        hidden = any(part.startswith((".", "__MACOSX")) for part in parts.parts)
+        if not hidden and not stat.S_ISLNK(entry.external_attr >> 16) and not is_beside(Path(parts)):
+            found.setdefault(parts.parent, {})[parts.name] = entry.filename
+    return found
 
 
 def _listed(path: Path) -> Iterable[tuple[Path, str]]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from data_pipeline.schema import BOX, FLOW, OUTLINE
 from data_pipeline.screen.analysis import FlowAnalysis
+from data_pipeline.screen.kind import in_words
 
 COLOURS = {"sector": (255, 220, 0), "box": (0, 160, 255), "flow": (255, 0, 255), "outline": (0, 255, 0)}
 """RGB of what is drawn."""
@@ -36,7 +37,7 @@ def explain_picture(frames: np.ndarray, analysis: FlowAnalysis, *, moments: int 
     ]  # fmt: skip
     picture = np.concatenate(columns, axis=1)
     foot = np.zeros((40, picture.shape[1], 3), np.uint8)
-    words = f"{analysis.kind}, certainty {analysis.score:.2f}: {analysis.reason}"
+    words = f"{in_words(analysis.kind, analysis.score)}: {analysis.reason}"
     cv2.putText(foot, words, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
     x = 6
     for name, colour in COLOURS.items():

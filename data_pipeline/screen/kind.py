@@ -19,6 +19,30 @@ from data_pipeline.screen.parser.network import KINDS, Parse
 SURE = 0.7
 """Certainty below which a person had better look."""
 
+CALLED = {
+    "cfd": "colour flow",
+    "power": "power Doppler",
+    "bmode": "greyscale",
+    "tissue": "tissue Doppler",
+    "spectral": "a spectrum",
+    "mmode": "M-mode",
+    "quad": "a quad screen",
+    "other": "nothing known",
+}
+"""What a clip is (`Verdict.kind`), for people."""
+
+
+def named(kind: str) -> str:
+    """A kind with the words beside it where it is an abbreviation."""
+    return f"{CALLED[kind]} ({kind})" if kind in ("cfd", "bmode") else kind
+
+
+def in_words(kind: str, score: float) -> str:
+    """How sure it is that a clip is of its kind; not how good it is."""
+    name = named(kind)
+    return f"{100 * score:.0f} % sure that this is {CALLED.get(name, name)}"
+
+
 _COLOUR, _POWER = 0x0010, 0x0100
 """Bits of Image Type value 4: colour Doppler, colour power mode."""
 
@@ -188,7 +212,7 @@ def judge(
     flow = shares["cfd"] + shares["power"]
     described = (
         f"colour over {seen.share:.1%} of the sector in {seen.coloured_frames:.0%} of frames, red {seen.red:.0%}, "
-        f"blue {seen.blue:.0%}, outline {'seen' if seen.outlined else 'not seen'}"
+        f"blue {seen.blue:.0%}, {'a' if seen.outlined else 'no'} colour box drawn on the screen"
     )
     marks = seen.green > options.marks_green and not seen.variance
     if marks and flow > 0.5 and seen.share < options.brief:

@@ -7,8 +7,6 @@ import numpy as np
 
 from data_pipeline.simulation import steady
 
-cv2.setNumThreads(1)  # one clip, one core: workers give the parallelism, and sums keep one order
-
 
 def gaussian_blur(polar: np.ndarray, axial: float, lateral: float) -> np.ndarray:
     """Separable Gaussian of ``[n_r, n_t(, C)]`` with standard deviations in samples; 0 leaves that axis alone."""

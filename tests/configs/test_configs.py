@@ -9,6 +9,7 @@ from cfd2gray.launch.lowering import PROGRAMS, lower_train
 
 from cfd2gray.config import flatten, load_config, shipped_configs
 from cfd2gray.mesh import make_mesh
+from cfd2gray.training.data import build_source
 from cfd2gray.training.state import TrainSpec
 from cfd2gray.weights.pretrained import load_pretrained
 
@@ -53,7 +54,13 @@ def test_finetuning_starts_from_a_network_of_the_shipped_shape():
     assert spec == shipped
 
 
-@pytest.mark.parametrize("leg", ["first", "further", "streaming"])
+def test_simulated_clips_of_finetuning_are_as_large_as_the_records_that_were_cropped_in_training():
+    config = load_config("finetune", ["data.mixture=(('simulation', 1.0),)", "data.simulated_clips=9"])
+    source = build_source(config, "train")
+    assert (source.height, source.width) == (2 * config.data.size, 2 * config.data.size)
+
+
+@pytest.mark.parametrize("leg", ["first", "further", "longer", "streaming"])
 def test_the_legs_of_the_shipped_weights_go_on_from_each_other(leg):
     config = load_config(f"pretrained:{leg}")
     spec = TrainSpec.from_config(config)
@@ -63,5 +70,5 @@ def test_the_legs_of_the_shipped_weights_go_on_from_each_other(leg):
 
 
 def test_an_unknown_leg_is_named():
-    with pytest.raises(ValueError, match="first, further, streaming; got 'last'"):
+    with pytest.raises(ValueError, match="first, further, longer, streaming; got 'last'"):
         load_config("pretrained:last")

@@ -143,8 +143,9 @@ def test_results_wait_in_files(tmp_path):
 
 
 SCRIPT = """
-import time
+import signal, time
 from data_pipeline import parallel
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 def work(n):
     time.sleep(0.2)
     return n

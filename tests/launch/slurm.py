@@ -84,6 +84,7 @@ class Cluster:
             if facts["JobState"] in states:
                 return facts
             if facts["JobState"] == "PENDING" and facts["Reason"] == "BeginTime":
+                time.sleep(2)  # slurmd takes no credential of the second in which it revoked the one before
                 self.call("scontrol", "update", f"JobId={job}", "StartTime=now")
             time.sleep(0.5)
         raise AssertionError(f"job {job} is {self.facts(job)['JobState']} after {seconds} s, not {states}")

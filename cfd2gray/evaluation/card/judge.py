@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from jax.sharding import Mesh
 from cfd2gray.evaluation.baselines import BASELINES
 from cfd2gray.evaluation.card import sets as card_sets
 from cfd2gray.evaluation.card.as_translated import as_translated
+from cfd2gray.evaluation.card.real_colour import real_colour
 from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
 from cfd2gray.evaluation.report.gallery import Gallery, ReportClip
 from cfd2gray.evaluation.run import predictor
@@ -45,6 +47,8 @@ class CardOptions:
     simulated: int = 40
     paintings: int = 8
     masses: int = 24
+    real_colour: pathlib.Path | None = None
+    """Folder of colour clips whose flow is laid over the real echo; see `real_colour`."""
     bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
 
     def __post_init__(self) -> None:
@@ -106,17 +110,21 @@ def judge(weights: GeneratorWeights, *, options: CardOptions | None = None) -> C
             for shared in (True, False)
         ),
     ]
+    if options.real_colour is not None:
+        sets += [functools.partial(real_colour, options.real_colour, size=size) for size in card_sets.SIZES]
     as_users_see = as_translated(Translator(weights, texture=0.0))  # the expectation: SSIM is no judge of samples
-    results, clips, sizes = {}, {}, {}
+    results, clips, sizes, feather = {}, {}, {}, weights.settings["feather"]
     with progress_bar("parts") as bar:
         task = bar.add_task("judge", total=len(sets) + len(card_sets.OTHER_SIZES) + 2)
         for make in sets:
-            results_of, clips_of, name = _score(predict, make(), options, mesh)
+            results_of, clips_of, name = _score(predict, make(), options, mesh, feather)
             results[name], clips[name] = results_of, clips_of
             bar.advance(task)
         for size in card_sets.OTHER_SIZES:
             small = card_sets.painted_echo(size, paintings=max(1, options.paintings // 4), shared=True)
-            sizes[size], _, _ = _score(as_users_see, small, options, make_mesh(devices=jax.local_devices()[:1]))
+            sizes[size], _, _ = _score(
+                as_users_see, small, options, make_mesh(devices=jax.local_devices()[:1]), feather
+            )
             bar.advance(task)
         masses = _by_method(predict, card_sets.with_masses(card_sets.SIZES[0], clips=options.masses), mass_recall, mesh)
         bar.advance(task)
@@ -133,7 +141,7 @@ def judge(weights: GeneratorWeights, *, options: CardOptions | None = None) -> C
 
 
 def _score(
-    predict: Predict, clips: card_sets.CardSet, options: CardOptions, mesh: Mesh
+    predict: Predict, clips: card_sets.CardSet, options: CardOptions, mesh: Mesh, feather: int
 ) -> tuple[dict, list[ReportClip], str]:
     gallery, trust = Gallery(per_group=1), _TrustInFlow()
 
@@ -145,7 +153,11 @@ def _score(
         (to_mesh(batch, mesh) for batch in clips.batches(mesh.size)),
         clips.ids,
         options=EvaluateOptions(
-            bootstrap=options.bootstrap, expected_clips=len(clips.pairs), redraw=redraw, settings={"set": clips.about}
+            bootstrap=options.bootstrap,
+            expected_clips=len(clips.pairs),
+            redraw=redraw,
+            feather=feather,
+            settings={"set": clips.about},
         ),
         gallery=gallery,
         observers=[trust],

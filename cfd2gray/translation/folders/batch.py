@@ -23,6 +23,7 @@ from cfd2gray.translation.folders.private_map import PrivateMap, Row
 from cfd2gray.translation.translator import Translator
 from data_pipeline.parallel import progress_bar
 from data_pipeline.readers import IngestError
+from data_pipeline.readers.images import GAPS
 from data_pipeline.readers.walk import Source
 from data_pipeline.screen.deidentify import KeyedHasher, secret_key
 
@@ -30,8 +31,8 @@ __all__ = ["Batch", "translate_files"]
 
 IN_FLIGHT_BYTES = HELD_BYTES
 """Decoded bytes of the clips that are worked on at one time: the peak is about eight times that, and what JAX needs."""
-TRANSIENT = ("not_found", "too_large", "missing_dependency", "disk", "defect")
-"""Failures that another day or machine may not see: such files are always tried again."""
+TRANSIENT = ("not_found", "too_large", "missing_dependency", "disk", "defect", "refused")
+"""Failures that another day, machine or option may not see: such files are always tried again."""
 SIDECARS = "sidecars"
 """Folder of the side-cars where they may not lie beside the clips."""
 
@@ -73,12 +74,9 @@ def translate_files(
     if not plan.one and key_file is None:
         key_file = out.with_name(out.name + ".key")
     output = Output(format=plan.suffix, hasher=KeyedHasher(secret_key(key_file)), **options)
-    print(
-        "pixels: the sector only, without text" if output.cleans else "pixels: the whole screen, as it is", flush=True
-    )
-    if plan.one:
+    if key_file is None or plan.one:
         return _one(translator, plan.sources[0], out, output, batch)
-    return _Folder(translator, out, output, batch).run(plan.sources)
+    return _Folder(translator, out, output, batch, key_file).run(plan.sources)
 
 
 def _one(translator: Translator, source: Source, out: pathlib.Path, output: Output, batch: Batch) -> dict[str, Any]:
@@ -88,6 +86,9 @@ def _one(translator: Translator, source: Source, out: pathlib.Path, output: Outp
     for line in said:
         print(f"{out}: {line}", file=sys.stderr)
     print(_line(facts, out))
+    if facts.get("written", True):
+        for line in _pixels(output, [facts | {"output": str(out)}]):
+            print(line)
     return {"translated": [facts | {"output": str(out)}], "copied": [], "there": 0, "refused": [], "failed": []}
 
 
@@ -115,8 +116,10 @@ def _move(work: pathlib.Path, folder: pathlib.Path, name: str, *, beside: pathli
 class _Folder:
     """One run over many files."""
 
-    def __init__(self, translator: Translator, out: pathlib.Path, output: Output, batch: Batch) -> None:
-        self.out, self.output, self.batch = out, output, batch
+    def __init__(
+        self, translator: Translator, out: pathlib.Path, output: Output, batch: Batch, key: pathlib.Path
+    ) -> None:
+        self.out, self.output, self.batch, self.key = out, output, batch, key
         self.out.mkdir(parents=True, exist_ok=True)
         self.translators = translator.workers()
         self.weights = translator.weights.digest
@@ -164,6 +167,13 @@ class _Folder:
             with contextlib.suppress(OSError):
                 shutil.rmtree(self.out / UNFINISHED)
         print(self._summary(outcome, there, known))
+        written = [*outcome["translated"], *outcome["copied"]]
+        for line in [*_pixels(self.output, written), *_frames_told(written)] if written else ():
+            print(line)
+        if written or there:
+            print(
+                f"look: {self.out / 'index.html'}; which is which: {self.map.path}; keep {self.key}: names stay the same"
+            )
         return outcome | {"there": there, "refused_before": known, "failed": failed}
 
     def _summary(self, outcome: dict[str, list], there: int, known: int) -> str:
@@ -178,10 +188,7 @@ class _Folder:
         if known:
             parts.append(f"{known} refused before (--retry CODE, or --retry all)")
         written = there or outcome["translated"] or outcome["copied"]
-        where = (
-            f"{self.out} holds the results, {self.map.path} says which is which" if written else "nothing was written"
-        )
-        return f"{', '.join(parts)}; {where}"
+        return f"{', '.join(parts)}; {f'{self.out} holds the results' if written else 'nothing was written'}"
 
     def _guarded(self, number: int, source: Source) -> tuple[str, dict[str, Any]]:
         """One file; whatever goes wrong with it is its own affair."""
@@ -299,4 +306,36 @@ def _line(facts: dict[str, Any], out: pathlib.Path) -> str:
     what = share if facts["synthesised_share"] else "no colour found: passed through unchanged"
     if facts.get("written", True) is False:
         what = "no colour found: nothing was written"
-    return f"{out}: {facts['frames']} frames {facts['width']}x{facts['height']}, {what}"
+    told = "".join(f"\n{line}" for line in _frames_told([facts]))
+    return f"{out}: {facts['frames']} frames {facts['width']}x{facts['height']}, {what}{told}"
+
+
+def _pixels(output: Output, written: Sequence[dict[str, Any]]) -> list[str]:
+    """What of the screen is in the results, and which of them may still show text."""
+    if not output.cleans:
+        return ["the whole screen was kept, with any name that stands on it (--clean blackens it)"]
+    lines = ["the ultrasound sector was kept, the screen around it and text made black (--keep-screen keeps all)"]
+    doubtful = [facts["output"] for facts in written if facts["text_may_remain"]]
+    if doubtful:
+        names = ", ".join(doubtful[:3]) + (", ..." if len(doubtful) > 3 else "")
+        lines.append(f"{len(doubtful)} may still hold text: see {names}")
+    return lines
+
+
+def _frames_told(found: Sequence[dict[str, Any]]) -> list[str]:
+    """What is not certain of how frames follow each other: a rate that is nobody's word, numbers that are missing."""
+    lines = []
+    rates = [facts["fps"] for facts in found if facts["fps_source"] == "assumed" and facts["frames"] > 1]
+    gaps = sum(GAPS in facts["input_flags"] for facts in found)
+    one = len(found) == 1
+    if rates:
+        whose = (
+            "the source names no frame rate"
+            if one
+            else f"{len(rates)} of the sources name{'s' * (len(rates) == 1)} no frame rate"
+        )
+        lines.append(f"{whose}: {rates[0]:g} per second was assumed (--fps says what it was)")
+    if gaps:
+        whose = "pictures were taken" if one else f"in {gaps} of them pictures were taken"
+        lines.append(f"{whose} for one clip although numbers are missing (--no-sequences: each by itself)")
+    return lines

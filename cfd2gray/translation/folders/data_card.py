@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 import cfd2gray
+from cfd2gray.translation.detail import digest
 from cfd2gray.translation.folders.plan import Batch
 from cfd2gray.translation.folders.private_map import Row
 from cfd2gray.translation.output.result_files import Output
@@ -75,7 +76,9 @@ def _card(rows: Sequence[Row], made_by: Sequence[str], removed: Sequence[str], o
         f"| left out: no colour was found, only colour was asked for | {left_out} |",
         *(f"| refused: `{code}` | {number} |" for code, number in sorted(refused.items())),
         "",
-        "Two sources with the same contents are one clip.",
+        "Two sources with the same contents are one clip. Whose a clip is, only DICOM says: any other source (video, pictures,",
+        "arrays) counts as a patient of its own, whoever it shows. Splits into training and test sets must be made by someone",
+        "who knows.",
         "",
         "## How much is synthetic",
         "",
@@ -118,12 +121,13 @@ def _share_table(shares: Sequence[float]) -> list[str]:
 
 def _made_by(translator: Translator, output: Output) -> str:
     weights, texture = translator.weights, translator.texture
+    detail = f", detail of other frames where it was enlarged: SHA-256 `{digest()}`" if translator.detail else ""
     speckle = "1 where the network's result was enlarged, else 0" if texture is None else f"{texture:g}"
     whole = ", the whole sector written by the network" if output.whole_frame else ""
     made_for = "" if output.recipe is None else f", for {output.recipe.name} ({output.recipe.code})"
     return (
         f"{_MADE_BY}`{weights.name}`, SHA-256 `{weights.digest}`, cfd2gray {cfd2gray.__version__}, "
-        f"texture (speckle drawn where colour was): {speckle}{whole}{made_for}"
+        f"texture (speckle drawn where colour was): {speckle}{detail}{whole}{made_for}"
     )
 
 

@@ -13,7 +13,7 @@ from cfd2gray.pages.page import NOT_FOR_DIAGNOSIS, render
 from cfd2gray.translation.files import Look
 from cfd2gray.translation.folders.private_map import Row
 from data_pipeline.files import atomic_path
-from data_pipeline.screen.kind import SURE
+from data_pipeline.screen.kind import CALLED, SURE, in_words
 
 THUMBNAILS = ".thumbnails"
 """Folder of the pictures, below the results."""
@@ -50,9 +50,9 @@ def _card(row: Row) -> dict[str, object]:
         "link": quote(row.output),
         "picture": quote(f"{THUMBNAILS}/{row.output}.jpg"),
         "state": row.state,
-        "kind": row.kind,
+        "kind": CALLED.get(row.kind, row.kind),
         "share": f"{100 * float(row.share or 0):.1f}",
-        "certainty": row.certainty,
+        "sure": in_words(row.kind, certainty),
         "percent": f"{100 * certainty:.0f}",
         "unsure": certainty < SURE,
         "reason": row.reason,

@@ -72,7 +72,7 @@ def plan_files(
         raise ValueError(f"nothing to translate: {', '.join(map(_shown, inputs))} holds no clip")
     one = named in OUTPUTS
     if one and len(found.sources) > 1:
-        raise ValueError(f"{len(found.sources)} inputs need a folder as --out, got the file name {out}")
+        raise ValueError(_several(inputs, found.sources, out))
     if one and format and f".{format.lstrip('.')}" != named:
         raise ValueError(f"--format {format} contradicts the file name {out}; leave one of them out")
     suffix = named if one else f".{(format or 'dcm').lstrip('.')}"
@@ -89,6 +89,15 @@ def _check_recipe(recipe: Recipe, format: str | None, named: str, batch: Batch) 
         raise ValueError(
             f"--for {recipe.name} puts all clips into one folder, where names may clash; leave --keep-names out"
         )
+
+
+def _several(inputs: Sequence[pathlib.Path], sources: Sequence[Source], out: pathlib.Path) -> str:
+    what = f"{_shown(inputs[0])} holds" if len(inputs) == 1 else "these are"
+    names = ", ".join(_shown(pathlib.Path(source.name)) for source in sources[:3])
+    return (
+        f"{what} {len(sources)} clips ({names}{', ...' if len(sources) > 3 else ''}) and {out} is one file; name a folder "
+        f"for them (-o {out.with_suffix('')} --format {out.suffix}), or one of the clips"
+    )
 
 
 def _shown(path: pathlib.Path) -> str:

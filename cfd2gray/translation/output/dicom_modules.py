@@ -46,6 +46,7 @@ class Statement:
         source; for use inside the hospital that owns them.
       hasher: keyed pseudonyms, research mode.
       seed: what the new UIDs are derived from, so that the same source gives the same file again; empty: drawn.
+      source_digest: of the source, for the pseudonym of a file that names no patient; empty: drawn.
       synthetic: something was synthesised; otherwise it is the greyscale copy of a clip without colour.
       cleaned: pixels outside the sector and text were removed.
       burned_in: text may still be legible in the pixels.
@@ -59,6 +60,7 @@ class Statement:
     mode: str = "research"
     hasher: KeyedHasher | None = None
     seed: str = ""
+    source_digest: str = ""
     synthetic: bool = True
     cleaned: bool = True
     burned_in: bool = False
@@ -119,7 +121,8 @@ def _identify(ds: Dataset, source: Dataset | None, said: Statement) -> None:
     else:
         patient = str(get(source, "PatientID", "")).strip() if source is not None else ""
         study = str(get(source, "StudyInstanceUID", "")) if source is not None else ""
-        pseudonym = hasher.patient(patient) if patient else "SYNTHETIC"
+        # Clips of nobody known are not of one patient: each source file has a pseudonym of its own.
+        pseudonym = hasher.patient(patient or f"source {said.source_digest or said.new_uid('patient')}")
         ds.PatientID = pseudonym
         ds.PatientName = pseudonym
         ds.StudyInstanceUID = hasher.uid(study) if study else said.new_uid("study")

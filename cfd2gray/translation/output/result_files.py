@@ -19,6 +19,7 @@ from cfd2gray.translation.output.recipes import Recipe, prepared, written_info
 from cfd2gray.translation.output.video import CODECS, described, growing_video
 from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.readers import ClipStream, Limits, open_clip
+from data_pipeline.readers.stream import sane_fps
 from data_pipeline.schema import ClipInfo
 from data_pipeline.screen.analysis import NOTHING
 from data_pipeline.screen.deidentify import KeyedHasher
@@ -41,6 +42,7 @@ class Output:
       clean: black outside the sector and over text found in it, in every format. None: in research mode.
       encoding: of DICOM, one of `dicom_out.ENCODINGS`.
       corner_mark: draw a visible mark into videos.
+      fps: frames per second of a source that names no rate; of any other it is refused.
       salvage: translate the whole frames of a truncated file.
       follow_links: read symbolic links.
       any_modality: read DICOM captures of other modalities than US.
@@ -56,6 +58,7 @@ class Output:
     clean: bool | None = None
     encoding: str = "explicit"
     corner_mark: bool = False
+    fps: float | None = None
     salvage: bool = False
     follow_links: bool = False
     any_modality: bool = False
@@ -70,6 +73,8 @@ class Output:
             raise ValueError(f"encoding must be one of {', '.join(ENCODINGS)}, got {self.encoding!r}")
         if self.encoding != "explicit" and self.format != ".dcm":
             raise ValueError(f"only DICOM is written as {self.encoding}, got the format {self.format}")
+        if self.fps is not None and sane_fps(self.fps, "given")[1] != "given":
+            raise ValueError(f"fps is 1 to 400 frames per second, got {self.fps:g}")
         if self.recipe is not None:
             self._check_recipe(self.recipe)
 
@@ -91,9 +96,21 @@ class Output:
         return self.mode == "research" if self.clean is None else self.clean
 
     def open(self, source: pathlib.Path, *, digest: bool = True) -> ClipStream:
-        """The clip to be translated."""
+        """The clip to be translated. Raises ValueError where its frame rate is known and another is given."""
         limits = dataclasses.replace(LIMITS, follow_symlinks=self.follow_links)
-        return open_clip(source, limits=limits, salvage=self.salvage, any_modality=self.any_modality, digest=digest)
+        stream = open_clip(source, limits=limits, salvage=self.salvage, any_modality=self.any_modality, digest=digest)
+        if self.fps is None:
+            return stream
+        info = stream.info
+        if info.fps_source != "assumed":
+            stream.close()
+            raise ValueError(
+                f"--fps {self.fps:g} is for sources that name no frame rate, this one says {info.fps:g} "
+                f"({info.fps_source}); leave --fps out"
+            )
+        flags = tuple(flag for flag in info.flags if flag != "assumed_fps")
+        stream.info = dataclasses.replace(info, fps=self.fps, fps_source="given", flags=flags)
+        return stream
 
 
 @contextlib.contextmanager
@@ -136,6 +153,7 @@ def result_files(
                 mode=output.mode,
                 hasher=output.hasher,
                 seed=f"{info.source_digest}{'w' if output.whole_frame else ''}" if info.source_digest else "",
+                source_digest=info.source_digest,
                 synthetic=synthetic,
                 cleaned=cleaning is not None,
                 burned_in=cleaning is None or cleaning.doubtful,

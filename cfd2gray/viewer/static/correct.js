@@ -37,7 +37,7 @@ export class Correct {
     this.clip = clip;
     byId("command").textContent = clip.command;
     byId("mask-file").hidden = !clip.said.strokes.length;
-    byId("found-kind").textContent = clip.kind ? ` (${clip.called}, certainty ${clip.certainty.toFixed(2)})` : "";
+    byId("found-kind").textContent = clip.kind ? ` (${clip.called}: ${Math.round(100 * clip.certainty)} % sure)` : "";
     if (fresh) {
       this.use(null);
       this.draft = copied(clip.said);

@@ -96,7 +96,7 @@ export class Gallery {
       inside.style.width = `${100 * clip.certainty}%`;
       inside.className = clip.unsure ? "low" : "";
       bar.append(inside);
-      lines.push(bar, line(`${clip.called}, certainty ${clip.certainty.toFixed(2)}${clip.unsure ? ": look at it" : ""}`, clip.unsure ? "unsure" : ""));
+      lines.push(bar, line(`${clip.called}: ${Math.round(100 * clip.certainty)} % sure${clip.unsure ? ": look at it" : ""}`, clip.unsure ? "unsure" : ""));
     }
     if (busy) lines.push(line(busy));
     if (clip.error) lines.push(line(clip.error, "unsure"));

@@ -72,7 +72,7 @@ async function refresh() {
   document.title = `${clip.name} \u00b7 cfd2gray`;
   byId("clip-name").textContent = clip.name;
   byId("clip-facts").textContent = clip.kind === undefined ? "" : [
-    `${clip.called}, certainty ${clip.certainty.toFixed(2)}: ${clip.reason}`, `${clip.frames} frames ${clip.width}\u00d7${clip.height}, ${clip.fps.toFixed(0)} per second`,
+    `${Math.round(100 * clip.certainty)} % sure that this is ${clip.called}: ${clip.reason}`, `${clip.frames} frames ${clip.width}\u00d7${clip.height}, ${clip.fps.toFixed(0)} per second`,
     clip.synthesised !== undefined && (clip.coloured ? `${(100 * clip.synthesised).toFixed(1)} % synthesised` : "no colour, a copy")].filter(Boolean).join(" \u00b7 ");
   byId("marks").hidden = !(clip.folder && settings.marks);
   for (const button of document.querySelectorAll("#marks [data-mark]")) button.setAttribute("aria-pressed", String(button.dataset.mark === clip.mark));

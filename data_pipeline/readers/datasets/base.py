@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import os
@@ -12,6 +13,7 @@ from typing import Any
 from data_pipeline.readers import read_clip
 from data_pipeline.readers.errors import Guard, IngestError
 from data_pipeline.readers.limits import Limits
+from data_pipeline.readers.walk import Source
 from data_pipeline.schema import Clip, ClipInfo, Identity
 
 _LIMITS = Limits()
@@ -53,9 +55,20 @@ class Item:
         """Where the clip lies: the file, and what of it where several clips lie in one."""
         return self.path
 
+    @property
+    def shown(self) -> str:
+        """Where it lies, for the person whose it is."""
+        return self.path
+
+    @contextlib.contextmanager
+    def local(self) -> Iterator[str]:
+        """What can be opened; out of an archive it is unpacked for as long as it is needed."""
+        yield self.path
+
     def read(self, *, limits: Limits = _LIMITS, salvage: bool = False) -> Clip:
         """Decode the clip and put what the set's table says into its info. Raises `IngestError`."""
-        clip = read_clip(self.path, limits=limits, salvage=salvage)
+        with self.local() as path:
+            clip = read_clip(path, limits=limits, salvage=salvage)
         return Clip(frames=clip.frames, info=self.told(clip.info))
 
     def told(self, info: ClipInfo) -> ClipInfo:
@@ -79,6 +92,26 @@ class Item:
     def name(self) -> str:
         """File name without its suffixes."""
         return pathlib.Path(self.path).name.split(".")[0]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class PackedItem(Item):
+    """What of a zip archive at ``path`` is one clip. A class of its own: jobs are known by how their items are written."""
+
+    member: str
+    """See `walk.Source`."""
+
+    @property
+    def place(self) -> str:
+        return f"{self.path}:{self.member}"
+
+    shown = place
+
+    @contextlib.contextmanager
+    def local(self) -> Iterator[str]:
+        path = pathlib.Path(self.path)
+        with Source(path=path, name=pathlib.PurePosixPath(path.name), member=self.member).local() as unpacked:
+            yield str(unpacked)
 
 
 def table(path: pathlib.Path, *, required: Iterable[str], delimiter: str = ",") -> Iterator[dict[str, str]]:

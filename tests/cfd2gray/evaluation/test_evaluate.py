@@ -15,7 +15,8 @@ from cfd2gray.evaluation.report.tables import print_result
 from cfd2gray.evaluation.results import colour_bin, write_result
 from cfd2gray.metrics.accumulate import Bootstrap
 from cfd2gray.metrics.strata import STRATA
-from data_pipeline.schema import FLOW
+from cfd2gray.translation.composite import blend_weights
+from data_pipeline.schema import BOX, FLOW
 from tests.cfd2gray.evaluation import synthetic
 
 FAST = EvaluateOptions(baselines=("luma",), bootstrap=Bootstrap(resamples=200))
@@ -179,10 +180,13 @@ def test_temporal_median_takes_what_was_seen_and_inpaints_the_rest():
 def test_speckle_yardstick_changes_hidden_pixels_only_and_reaches_the_table():
     clip = synthetic.clip(0)
     redraws = np.random.default_rng(0).integers(0, 255, (3, *clip["grey"].shape[:3])).astype(np.uint8)
-    yardstick = redrawn_speckle(clip["grey"][..., 0], redraws, clip["hidden"])
+    given = (clip["hidden"], clip["strata"] & BOX)
+    yardstick = redrawn_speckle(clip["grey"][..., 0], redraws, *given, feather=2)
     hidden = clip["hidden"] > 0
     np.testing.assert_array_equal(yardstick["speckle_redraw"][hidden], redraws[0][hidden])
-    np.testing.assert_array_equal(yardstick["speckle_mean"][~hidden], clip["grey"][..., 0][~hidden])
+    near = blend_weights(*given, feather=2) > 0
+    assert near.sum() > hidden.sum(), "blended in like a result"
+    np.testing.assert_array_equal(yardstick["speckle_mean"][~near], clip["grey"][..., 0][~near])
     asked = []
 
     def redraw(index):
@@ -196,7 +200,7 @@ def test_speckle_yardstick_changes_hidden_pixels_only_and_reaches_the_table():
     assert result["baselines"]["speckle_mean"]["ssim"]["n"]["flow"] == 2, "the clip without draws is left out"
     assert any("new speckle" in finding["text"] for finding in findings(result))
     with pytest.raises(ValueError, match="redraws must be"):
-        redrawn_speckle(clip["grey"][..., 0], redraws[:, :2], clip["hidden"])
+        redrawn_speckle(clip["grey"][..., 0], redraws[:, :2], *given, feather=2)
 
 
 def test_first_lines_say_what_failed(evaluated):

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cfd2gray.losses import adversarial, pixel, temporal, texture
+from cfd2gray.losses import adversarial, perceptual, pixel, temporal, texture
+from cfd2gray.models.vgg import features
+from cfd2gray.weights.vgg_convert import load_embedded
 
 SHAPE = (2, 4, 24, 24, 1)
 BOTH = jnp.ones(2)
@@ -50,6 +52,20 @@ def test_the_likelihood_is_best_at_the_found_error_and_leaves_the_image_alone():
     best = float(loss(np.log(0.05)))
     assert best < float(loss(np.log(0.04))) and best < float(loss(np.log(0.06)))
     assert not jnp.any(jax.grad(lambda image: loss(-3.0, image))(a))
+
+
+def test_the_perceptual_term_equals_numpy_and_pulls_at_the_prediction_alone():
+    fake, real = (clip[:, 0] for clip in _clips())
+    vgg, layers, counts = load_embedded(), ("relu1_2", "relu2_2"), jnp.asarray([1.0, 0.0])
+    a, b = (features(vgg, image, layers) for image in (fake, real))
+    expected = np.mean([np.abs(a[k][0] - b[k][0]).mean() / np.asarray(b[k]).mean() for k in layers])
+
+    def term(x, y):
+        return perceptual.perceptual_error(vgg, x, y, counts, layers=layers)
+
+    assert float(term(fake, real)) == pytest.approx(expected, rel=1e-4) and float(term(real, real)) == 0.0
+    pull, none = jax.grad(term, argnums=(0, 1))(fake, real)
+    assert jnp.any(pull[0]) and not jnp.any(pull[1]) and not jnp.any(none)
 
 
 def test_change_error_forgives_an_offset_and_finds_a_frozen_clip():
@@ -144,3 +160,16 @@ def test_adversarial_games_equal_their_formulas(kind):
 def test_an_unknown_game_is_refused():
     with pytest.raises(ValueError, match="wasserstein"):
         adversarial.check_kind("wasserstein")
+
+
+@pytest.mark.parametrize("term", [temporal.change_error, texture.shimmer_error])
+def test_colour_that_goes_counts_as_much_as_colour_that_comes(term):
+    rng = np.random.default_rng(3)
+    truth = jnp.asarray(rng.uniform(size=(1, 2, 24, 24, 1)), jnp.float32)
+    predicted = truth.at[:, 1, 8:16, 8:16].add(0.3)
+    weights = jnp.ones_like(truth).at[:, 0, 8:16, 8:16].set(9.0)
+    args = (predicted, truth, weights, jnp.ones(1))
+    back = tuple(x[:, ::-1] if x.ndim == 5 else x for x in args)
+    forth = float(term(*args, epsilon=EPSILON))
+    assert forth == pytest.approx(float(term(*back, epsilon=EPSILON)), rel=1e-5)
+    assert forth > 1.5 * float(term(predicted, truth, jnp.ones_like(truth), jnp.ones(1), epsilon=EPSILON))

@@ -15,7 +15,7 @@ from cfd2gray.config import flatten, load_config
 from cfd2gray.models.generator import Generator
 from cfd2gray.models.pure import fresh_params
 from cfd2gray.training import loop
-from cfd2gray.training.meter import Diverged
+from cfd2gray.training.meter import Diverged, describe
 from cfd2gray.training.state import TrainSpec
 from cfd2gray.training.writer import read_history
 from cfd2gray.weights.find import checkpoint_weights, find_checkpoint, restore_average
@@ -175,3 +175,12 @@ def test_metrics_are_json_lines_with_speed(unbroken):
     lines = [json.loads(line) for line in (unbroken / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 7))
     assert all({"speed/clips_per_s", "speed/data_wait_percent", "loss/pixel"} <= set(line) for line in lines)
+
+
+def test_a_step_is_told_in_grey_levels_and_not_by_an_objective_that_may_be_negative():
+    read = {"loss/total": -0.05, "loss/pixel": 0.02, "speed/clips_per_s": 2.0, "speed/data_wait_percent": 3.0}
+    assert describe(read, clips_left=14).startswith(
+        "error 5.1 grey levels  2.00 clips/s"
+    ) and "0:00:07 left" in describe(read, clips_left=14)
+    del read["loss/pixel"]
+    assert describe(read, clips_left=14).startswith("loss -0.0500")

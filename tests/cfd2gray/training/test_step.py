@@ -8,10 +8,11 @@ import pytest
 from cfd2gray.mesh import batch_sharding, make_mesh
 from cfd2gray.training.state import TrainSpec, create_state
 from cfd2gray.training.step import make_train_step
+from cfd2gray.weights.vgg_convert import load_embedded
 from tests.cfd2gray.tiny import make_batch, tiny_config
 
 
-def _run(*, data: int, fsdp: int, steps: int = 2, overrides: tuple[str, ...] = (), with_critics: bool = True):
+def _run(*, data: int, fsdp: int, steps: int = 2, overrides: tuple[str, ...] = (), with_critics: bool = True, vgg=None):
     config = tiny_config(*overrides)
     spec = TrainSpec.from_config(config)
     mesh = make_mesh(data=data, fsdp=fsdp, devices=jax.devices()[: data * fsdp])
@@ -21,7 +22,7 @@ def _run(*, data: int, fsdp: int, steps: int = 2, overrides: tuple[str, ...] = (
     history = []
     for number in range(steps):
         batch = jax.device_put(make_batch(seed=number), batch_sharding(mesh))
-        state, metrics = step(state, batch, None)
+        state, metrics = step(state, batch, vgg)
         history.append({name: float(value) for name, value in metrics.items()})
     return state, history
 
@@ -44,8 +45,20 @@ def test_one_device_and_eight_make_the_same_steps(one_device, data, fsdp):
             # Parts of either sign cancel in these two: their parts are of size 3.
             absolute = 3e-5 if name in ("loss/confidence", "loss/adversarial") else 1e-6
             assert found[name] == pytest.approx(expected[name], rel=1e-5, abs=absolute), name
-    for old, new in zip(jax.tree.leaves(one_device[0].generator), jax.tree.leaves(state.generator)):
-        np.testing.assert_allclose(new, old, atol=2e-4)
+    # Adam's step has the rate's length whichever sign a gradient of nothing but rounding has: such parameters are few.
+    both = zip(*map(jax.tree.leaves, (one_device[0].generator, state.generator)))
+    apart = [np.abs(np.asarray(old) - np.asarray(new)).ravel() for old, new in both]
+    assert np.mean(np.concatenate(apart) > 1e-6) < 0.01
+
+
+def test_every_term_at_once_is_the_same_on_one_device_and_eight():
+    """With VGG, which sees a frame of each clip, and the terms of texture, which the small configuration leaves out."""
+    terms = ("loss.perceptual=0.1", "loss.texture=0.5", "loss.shimmer=0.5", "loss.perceptual_layers=('relu1_2',)")
+    (_, (one,)), (_, (eight,)) = (
+        _run(data=data, fsdp=1, steps=1, overrides=(*CALM, *terms), vgg=load_embedded()) for data in (1, 8)
+    )
+    assert {f"loss/{term}" for term in ("perceptual", "texture", "shimmer", "adversarial")} <= set(one)
+    assert eight == {name: pytest.approx(value, rel=2e-5, abs=3e-5) for name, value in one.items()}
 
 
 def test_fsdp_really_splits_parameters_and_optimizer_state():

@@ -60,7 +60,7 @@ def test_a_new_folder_is_made_mapped_and_gone_on_with(translator, archive, tmp_p
     assert (len(found["translated"]), len(found["copied"]) + found["there"], len(found["refused"])) == (2, 2, 1)
     said = capsys.readouterr().out
     assert "2 translated" in said and "had no colour" in said and "1 refused" in said
-    assert "pixels: the sector only, without text" in said
+    assert "the ultrasound sector was kept" in said and "--keep-screen" in said
     table = rows(out)
     assert len(table) == 5 and stat.S_IMODE(os.stat(f"{out}.map.csv").st_mode) == 0o600
     assert stat.S_IMODE(os.stat(f"{out}.key").st_mode) == 0o600
@@ -96,6 +96,7 @@ def test_the_page_shows_the_least_certain_first_and_no_name(translator, archive,
     ]
     places = [page.index(f">{name}<") for name in dict.fromkeys(names)]
     assert places == sorted(places) and "Miller" not in page
+    assert "% sure that this is colour flow" in page and "certainty 0" not in page and "outline not" not in page
     for row in rows(out).values():
         if row["output"]:
             picture = cv2.imread(str(out / ".thumbnails" / f"{row['output']}.jpg"))

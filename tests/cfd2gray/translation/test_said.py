@@ -48,11 +48,13 @@ def test_a_picture_explains_what_was_seen(clip, tmp_path, capsys):
     np.save(tmp_path / "clip.npy", clip.cfd)
     command = ["translate", str(tmp_path / "clip.npy"), "--explain", str(tmp_path / "seen.png")]
     assert cli.main(command) == 0
-    assert "cfd, certainty" in capsys.readouterr().out
+    assert "% sure that this is colour flow (cfd): " in capsys.readouterr().out
     picture = cv2.imread(str(tmp_path / "seen.png"))[..., ::-1]
     assert picture.shape[0] == 2 * 160 + 40 and (np.abs(picture.astype(int) - (255, 0, 255)).sum(-1) < 200).sum() > 50
     assert cli.main(command) == 2 and sorted(p.name for p in tmp_path.iterdir()) == ["clip.npy", "seen.png"]
     assert cli.main(["translate", str(tmp_path / "clip.npy")]) == 2
+    assert cli.main([*command[:-1], str(tmp_path / "new.png"), "-o", str(tmp_path / "grey.npy")]) == 2
+    assert "--explain draws what was seen" in capsys.readouterr().err and not (tmp_path / "new.png").exists()
 
 
 def test_a_mask_that_is_said_is_what_is_hidden_and_nothing_else(clip, tmp_path):

@@ -102,7 +102,7 @@ def test_each_plane_of_a_biplane_stream_has_a_network_of_its_own():
     gap = np.zeros((6, 192, 48, 3), np.uint8)
     wide = np.concatenate([pair.cfd, gap, pair.cfd], axis=2)
     stream = make_translator(causal=True).stream(example=wide)
-    views = [area.view for area, _ in stream._decision.areas]
+    views = [sector.area.view for sector in stream._decision.sectors]
     assert len(views) == 2 and all(view.columns.stop - view.columns.start < 200 for view in views)
     live, plain = np.stack([stream.push(frame) for frame in wide]), pixels.luma(wide)
     for columns in (slice(0, 192), slice(240, 432)):

@@ -254,7 +254,7 @@ def test_the_gallery_sorts_marks_and_says_why_a_clip_is_refused(fresh, archive):
     assert HOSTILE in names and names[-1] == "noise.npy"
     assert "expected DICOM" in fresh.script("return [...document.querySelectorAll('.card-clip')].at(-1).textContent")
     lines = fresh.script("return [...document.querySelectorAll('.about span')].map((line) => line.textContent)")
-    certainties = [float(line.split("certainty ")[1][:4]) for line in lines if "certainty " in line]
+    certainties = [int(line.split(": ")[1].split(" % sure")[0]) for line in lines if " % sure" in line]
     assert certainties == sorted(certainties)
     fresh.click(".card-clip [data-mark=reject]")
     fresh.wait("document.querySelector('.card-clip.reject')")
@@ -329,6 +329,7 @@ def test_everything_is_done_by_keyboard_alone(fresh):
     assert fresh.script("return getComputedStyle(document.activeElement).outlineStyle") != "none"
     fresh.key("\ue007")  # Enter
     fresh.wait(f"location.hash.includes('clip') && {SHOWN}", seconds=240)
+    fresh.wait("!document.querySelector('[data-format=mp4]').disabled", seconds=240)
     for css in ("#play", "#frame", "#zoom", "[data-layer]", "#correct summary", "[data-format=mp4]"):
         tabbed_to(fresh, css)
     fresh.script("document.querySelector('#play').focus()")

@@ -11,6 +11,7 @@ from data_pipeline.loading.transforms import (
     Sample,
     ToExample,
     grey_curve,
+    held,
     whole_square,
     window,
 )
@@ -198,6 +199,24 @@ def test_jpeg_touches_the_input_only_and_dilation_grows_hidden():
     smooth = dict(example, cfd=np.full_like(example["cfd"], 90) + np.uint8([10, 0, 60]))
     error = np.abs(Augment(options).random_map(smooth, rng())["cfd"].astype(int) - smooth["cfd"]).max()
     assert error <= 4  # channels stay in their order
+
+
+def test_held_colour_stays_for_some_frames_and_hides_what_it_covers():
+    example = ToExample(6, 16).map(make_pair(1, height=16, width=16, frames=6))
+    hidden = np.zeros_like(example["hidden"])
+    hidden[1, 4:8, 4:8] = 1
+    example |= {"hidden": hidden, "strata": np.where(hidden, example["strata"] | schema.FLOW, schema.SECTOR)}
+    changed = held(example, frames=2)
+    np.testing.assert_array_equal(changed["hidden"].any(axis=(1, 2)), [False, True, True, True, False, False])
+    for t in (2, 3):
+        np.testing.assert_array_equal(changed["hidden"][t], hidden[1])
+        np.testing.assert_array_equal(changed["cfd"][t, 4:8, 4:8], example["cfd"][1, 4:8, 4:8])
+        np.testing.assert_array_equal((changed["strata"][t] & schema.FLOW) > 0, hidden[1])
+    outside = changed["hidden"] == example["hidden"]
+    np.testing.assert_array_equal(changed["cfd"][outside], example["cfd"][outside])
+    np.testing.assert_array_equal(changed["grey"], example["grey"])
+    always = Augment(dataclasses.replace(NO_AUGMENTATION, hold_probability=1.0, max_hold=6))
+    assert any(always.random_map(example, rng(seed))["hidden"].sum() > hidden.sum() for seed in range(4))
 
 
 def test_no_augmentation_is_the_identity():

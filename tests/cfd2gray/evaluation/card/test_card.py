@@ -12,14 +12,16 @@ from cfd2gray.evaluation.card import sets as card_sets
 from cfd2gray.evaluation.card.as_translated import as_translated
 from cfd2gray.evaluation.card.judge import Card, CardOptions
 from cfd2gray.evaluation.card.page import markdown, write_card
+from cfd2gray.evaluation.card.real_colour import real_colour
 from cfd2gray.evaluation.tasks.lumen import LumenErrors, lumen_errors
 from cfd2gray.evaluation.tasks.mass_recall import mass_recall
 from cfd2gray.pages.curves import training_picture
 from cfd2gray.translation.translator import Translator
 from cfd2gray.weights.pretrained import load_pretrained
 from data_pipeline.pixels import luma
-from data_pipeline.schema import BOX, FLOW, LABELS, SECTOR
+from data_pipeline.schema import BOX, FLOW, LABELS, OUTLINE, SECTOR
 from data_pipeline.screen.hidden import hidden_mask
+from data_pipeline.simulation.simulator import simulate_pair
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -146,3 +148,21 @@ def test_page_has_a_table_per_set_and_a_picture(evaluated, tmp_path):
 def test_an_empty_card_is_refused():
     with pytest.raises(ValueError, match="paintings must be at least 1"):
         CardOptions(paintings=0)
+
+
+def test_flow_of_a_real_clip_hides_the_echo_and_nothing_else_changes(tmp_path):
+    clip = simulate_pair("A4C", 3, height=200, width=240, frames=5, split="test")
+    (tmp_path / "clips").mkdir()
+    np.save(tmp_path / "clips" / "a.npy", clip.cfd)
+    np.save(tmp_path / "clips" / "grey.npy", np.repeat(clip.grey, 3, axis=-1))
+    made = real_colour(tmp_path / "clips", size=64)
+    (pair,) = made.pairs
+    hidden = (pair.strata & (FLOW | OUTLINE)) > 0
+    assert 0.005 < hidden.mean() < 0.4 and not (hidden & ~((pair.strata & SECTOR) > 0)).any()
+    np.testing.assert_array_equal(luma(pair.cfd)[~hidden], pair.grey[..., 0][~hidden])
+    coloured = np.ptp(pair.cfd.astype(int), axis=-1)[(pair.strata & FLOW) > 0]
+    assert np.median(coloured) > 40, "it is colour that is laid over it"
+    np.testing.assert_array_equal(pair.strata[0], pair.strata[8])  # forth and back
+    assert made.examples[0]["cfd"].shape[:3] == (card_sets.FRAMES, 64, 64)
+    with pytest.raises(ValueError, match="no clip with colour flow"):
+        real_colour(tmp_path / "clips" / "grey.npy", size=64)

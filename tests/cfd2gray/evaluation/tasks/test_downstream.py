@@ -8,6 +8,7 @@ import sklearn.metrics
 
 from cfd2gray.evaluation.equivalence import compare_f1, confusion_by_patient, macro_f1
 from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
+from cfd2gray.evaluation.tasks import recovery as recovery_module
 from cfd2gray.evaluation.tasks.downstream import (
     ClipCollector,
     DownstreamOptions,
@@ -98,13 +99,28 @@ def test_few_noisy_patients_are_not_called_equivalent():
 
 
 def test_recovery_gains_from_translated_clips_where_grey_is_scarce():
-    train, test = shapes.clip_set(36, seed=1, prefix="a"), shapes.clip_set(15, seed=2, prefix="b")
-    curves = recovery(train, test, patients=[2], training=shapes.QUICK, bootstrap=Bootstrap(resamples=200))
+    clips = shapes.clip_set(36, seed=1)
+    curves = recovery(clips, patients=[2], training=shapes.QUICK, bootstrap=Bootstrap(resamples=200))
     assert curves["arms"]["with_translated"][0]["f1"] > curves["arms"]["greyscale_alone"][0]["f1"] - 0.05
-    assert curves["arms"]["with_acquired"][0]["n_clips"] == 36
+    assert curves["arms"]["with_acquired"][0]["n_clips"] == 18, "the other half tests"
     assert curves["arms"]["greyscale_alone"][0]["n_clips"] == 4
-    with pytest.raises(ValueError, match=r"2\.\.17"):
-        recovery(train, test, patients=[18], training=shapes.QUICK, bootstrap=Bootstrap())
+    with pytest.raises(ValueError, match=r"2\.\.8, fewer than half of the 18"):
+        recovery(clips, patients=[9], training=shapes.QUICK, bootstrap=Bootstrap())
+
+
+def test_recovery_never_tests_on_patients_that_trained_it(monkeypatch):
+    clips, seen = shapes.clip_set(36, seed=1), []
+    of = {clip.tobytes(): patient for clip, patient in zip(clips.real, clips.patients)}
+    of |= {clip.tobytes(): patient for clip, patient in zip(clips.synthetic, clips.patients)}
+    monkeypatch.setattr(recovery_module, "fit_classifier", lambda shown, *_, **__: seen.append([shown]))
+    monkeypatch.setattr(
+        recovery_module, "classify", lambda _, shown, **__: seen[-1].append(shown) or np.zeros((len(shown), 3))
+    )
+    recovery(clips, patients=[3], training=shapes.QUICK, bootstrap=Bootstrap(resamples=0))
+    names = [[{of[clip.tobytes()] for clip in part} for part in parts] for parts in seen]
+    assert len(names) == 6 and not any(trained & tested for trained, tested in names)
+    tested = [tested for _, tested in names]
+    assert tested[0] | tested[1] == set(clips.patients) and not tested[0] & tested[1]
 
 
 def test_collector_gathers_translations_and_leaves_padding_out():
