@@ -94,7 +94,8 @@ def translate_file(
         shares, hidden, seen, texture, detail = [], [], None, 0.0, ""
         with result_files(
             target, info, stream.header, shape=first.grey.shape[1:], sector=first.analysis.sector,
-            synthetic=first.coloured, weights=translator.weights, output=output, cleaning=cleaning, tell=tell,
+            synthetic=first.coloured, weights=translator.weights, settings=translator.settings + output.said.in_short,
+            output=output, cleaning=cleaning, tell=tell,
         ) as (add, add_confidence):  # fmt: skip
             for piece in itertools.chain([first], pieces):
                 shares.append(piece.synthesised)

@@ -99,11 +99,13 @@ class Result(Translated):
       clip: The input.
       weights: What translated it.
       whole_frame: The network wrote the whole sector.
+      settings: What the pixels depend on beside, see `Translator.settings`, and what a person said.
     """
 
     clip: Clip
     weights: GeneratorWeights
     whole_frame: bool = False
+    settings: str = ""
 
     def player(self, *, keep_screen: bool = False, max_frames: int = 96, max_side: int = 360) -> Player:
         """Colour, greyscale and how far to trust it, playing side by side: one HTML page with everything inside.
@@ -190,7 +192,7 @@ class Result(Translated):
         target.parent.mkdir(parents=True, exist_ok=True)
         with result_files(
             target, self.clip.info, self.clip.header, shape=self.grey.shape[1:], sector=self.analysis.sector,
-            synthetic=self.coloured, weights=self.weights, output=output, cleaning=cleaning,
+            synthetic=self.coloured, weights=self.weights, settings=self.settings, output=output, cleaning=cleaning,
         ) as (add, add_confidence):  # fmt: skip
             for frame in self.grey:
                 add(frame if cleaning is None else cleaning(frame))

@@ -111,6 +111,12 @@ class Translator:
         translator._network, translator.texture, translator.detail = network, texture, detail
         return translator
 
+    @property
+    def settings(self) -> str:
+        """What its pixels depend on beside the weights, for headers."""
+        drawn = "by size" if self.texture is None else f"{self.texture:g}"
+        return f"texture {drawn}" + (f", detail of other frames sha256 {digest()}" if self.detail else "")
+
     def __repr__(self) -> str:
         return f"Translator({self.weights.name!r}, runtime={self.runtime!r})"
 
@@ -167,6 +173,7 @@ class Translator:
         return Result(
             grey=found.grey, confidence=found.confidence, synthesised=found.synthesised, analysis=analysis,
             texture=found.texture, detail=found.detail, clip=clip, weights=self.weights, whole_frame=whole_frame,
+            settings=self.settings + said.in_short,
         )  # fmt: skip
 
     def with_confidence(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -276,10 +283,8 @@ class Translator:
             for window, found in self._network.windows(*small, wanted, confidence=confidence):
                 part = slice(window.start, min(window.stop, stop))
                 if at < part.start:
-                    yield (
-                        slice(at, part.start),
-                        Translated.untouched(frames[at : part.start], analysis, confidence=confidence),
-                    )
+                    before = slice(at, part.start)
+                    yield before, Translated.untouched(frames[before], analysis, confidence=confidence)
                 seen = None
                 if self.detail and not whole_frame and view.scale < 1.0:
                     y, x = view.rows, view.columns

@@ -164,13 +164,18 @@ def batches_in(out: pathlib.Path) -> int:
     return len(list((out / "batches").glob("*.jsonl")))
 
 
+def undisturbed(what: str, folder: pathlib.Path, archive: pathlib.Path, workers: int) -> dict:
+    """What ``_pack``, ``_census`` or ``_loops`` took in a process of its own; its result is in ``whole_pack`` and so on."""
+    out = folder / f"whole{what}"
+    shutil.rmtree(out, ignore_errors=True)
+    subprocess.run([*COMMAND, what, str(archive), str(out), "--workers", str(workers)], check=True)
+    return json.loads(pathlib.Path(f"{out}.json").read_text())
+
+
 def rate(folder: pathlib.Path, archive: pathlib.Path, workers: int) -> dict:
     facts: dict = {}
     for what in ("_loops", "_census", "_pack"):
-        out = folder / f"whole{what}"
-        shutil.rmtree(out, ignore_errors=True)
-        subprocess.run([*COMMAND, what, str(archive), str(out), "--workers", str(workers)], check=True)
-        facts |= json.loads(pathlib.Path(f"{out}.json").read_text())
+        facts |= undisturbed(what, folder, archive, workers)
     for what, loop in (("pack", "loop"), ("census", "looking")):
         facts[f"{what}_to_plain_loop"] = round(cpu_of(facts[loop]) / cpu_of(facts[what]), 3)
     return facts
@@ -244,8 +249,10 @@ def main() -> None:
     archive = options.folder / f"dicoms-{options.entries}"
     if not archive.exists():
         dicoms(archive, options.entries)
-    facts = rate(options.folder, archive, options.workers)
-    if options.what == "drill":
+    if options.what == "rate":
+        facts = rate(options.folder, archive, options.workers)
+    else:
+        facts = undisturbed("_pack", options.folder, archive, options.workers)
         facts |= drill(options.folder, archive, options.kills, options.workers, facts["pack"]["wall_s"])
     print(json.dumps(facts, indent=1))
 

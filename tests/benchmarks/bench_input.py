@@ -26,6 +26,7 @@ from pathlib import Path
 
 import grain
 import numpy as np
+from array_record.python.array_record_module import ArrayRecordWriter
 
 from data_pipeline.loading import loader
 from data_pipeline.loading.batching import ReusingStack
@@ -75,7 +76,7 @@ def arrays(record: PairRecord) -> dict[str, np.ndarray]:
 class Epoch:
     """A source that repeats a few clips, so that Grain shuffles as many as a data set has."""
 
-    def __init__(self, source: ShardSource) -> None:
+    def __init__(self, source: ShardSource | ArrayRecords) -> None:
         self.source = source
 
     def __len__(self) -> int:
@@ -85,12 +86,34 @@ class Epoch:
         return self.source[int(index) % len(self.source)]
 
 
-def by_grain(directory: Path, *, threads: int, verify_crc: str = "once") -> Iterator[dict]:
-    source = Epoch(ShardSource(directory, "train", verify_crc=verify_crc))
+def by_grain(source: ShardSource | ArrayRecords, *, threads: int) -> Iterator[dict]:
     dataset = (
-        grain.MapDataset.source(source).seed(0).shuffle().repeat().map(arrays).batch(BATCH, batch_fn=ReusingStack())
+        grain.MapDataset.source(Epoch(source))
+        .seed(0)
+        .shuffle()
+        .repeat()
+        .map(arrays)
+        .batch(BATCH, batch_fn=ReusingStack())
     )
     return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
+
+
+class ArrayRecords:
+    """The same records in a file of ArrayRecord, one a group, uncompressed, through its own source."""
+
+    def __init__(self, directory: Path, file: Path) -> None:
+        if not file.exists():
+            source, writer = ShardSource(directory, "train"), ArrayRecordWriter(str(file), "group_size:1,uncompressed")
+            for number in range(len(source)):
+                writer.write(bytes(source.serialized(number)))
+            writer.close()
+        self.source = grain.sources.ArrayRecordDataSource([str(file)])
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> PairRecord:
+        return records.decode(self.source[index])
 
 
 def by_loop(directory: Path) -> Iterator[dict]:
@@ -208,9 +231,15 @@ def main() -> None:
                 sum(path.stat().st_size for path in raw.glob("*.tfrecord-?????")) / len(clips),
                 buffer_bytes=4 * BATCH * int(clip_bytes),
             ),
-            "grain raw": by_grain(raw, threads=options.threads),
-            "grain raw, crc always": by_grain(raw, threads=options.threads, verify_crc="always"),
-            "grain zstd": by_grain(zstd, threads=options.threads),
+            "grain raw": by_grain(ShardSource(raw), threads=options.threads),
+            "grain raw, crc always": by_grain(ShardSource(raw, verify_crc="always"), threads=options.threads),
+            "grain raw of ArrayRecord": by_grain(
+                ArrayRecords(raw, Path(folder) / "raw.array_record"), threads=options.threads
+            ),
+            "grain zstd": by_grain(ShardSource(zstd), threads=options.threads),
+            "grain zstd of ArrayRecord": by_grain(
+                ArrayRecords(zstd, Path(folder) / "zstd.array_record"), threads=options.threads
+            ),
             "plain loop raw": by_loop(raw),
             "loader raw, half the frames": by_loader(raw, frames=max(1, options.frames // 2), size=options.size),
         }

@@ -41,7 +41,7 @@ class Statement:
 
     Attributes:
       fps, frame_times, pixel_aspect: see `schema.ClipInfo`.
-      model_name, weights_digest, version: of the software.
+      model_name, weights_digest, version: of the software. settings: what pixels depend on beside; see `Translator.settings`.
       mode: ``research``: pseudonyms and new UIDs by ``hasher``, no dates. ``clinical``: same patient and study as the
         source; for use inside the hospital that owns them.
       hasher: keyed pseudonyms, research mode.
@@ -57,6 +57,7 @@ class Statement:
     model_name: str
     weights_digest: str
     version: str
+    settings: str = ""
     mode: str = "research"
     hasher: KeyedHasher | None = None
     seed: str = ""
@@ -70,7 +71,7 @@ class Statement:
 
     def new_uid(self, what: str) -> str:
         if self.seed and self.hasher is not None:
-            return self.hasher.uid(f"{what}\0{self.seed}\0{self.weights_digest}\0{self.version}")
+            return self.hasher.uid(f"{what}\0{self.seed}\0{self.weights_digest}\0{self.settings}\0{self.version}")
         return f"2.25.{uuid.uuid4().int}"
 
 
@@ -171,7 +172,7 @@ def _describe(ds: Dataset, source: Dataset | None, said: Statement) -> None:
     equipment.SoftwareVersions = said.version[:64]
     if dated:
         equipment.ContributionDateTime = now.strftime("%Y%m%d%H%M%S")
-    equipment.ContributionDescription = f"weights sha256 {said.weights_digest}"[:1024]
+    equipment.ContributionDescription = f"weights sha256 {said.weights_digest}, {said.settings}"[:1024]
     equipment.PurposeOfReferenceCodeSequence = [
         _code("109100", "DCM", "Synthesizing Equipment")
         if said.synthetic

@@ -123,6 +123,7 @@ def result_files(
     sector: np.ndarray,
     synthetic: bool,
     weights: GeneratorWeights,
+    settings: str,
     output: Output,
     cleaning: Cleaning | None,
     tell: Callable[[str], None] = lambda _: None,
@@ -134,7 +135,7 @@ def result_files(
       info, header: of the source; the header is a DICOM data set or ``None``.
       shape, sector: of every frame: ``(H, W)``, and bool [H, W].
       synthetic: something was synthesised; else it is a copy.
-      weights: what made it.
+      weights, settings: what made it, see `Translator.settings`.
       cleaning: what was blackened, for the marks that say so.
       tell: is given a line on what could not be carried over.
 
@@ -149,6 +150,7 @@ def result_files(
                 pixel_aspect=info.pixel_aspect,
                 model_name=weights.name,
                 weights_digest=weights.digest,
+                settings=settings,
                 version=cfd2gray.__version__,
                 mode=output.mode,
                 hasher=output.hasher,

@@ -10,8 +10,10 @@ import pydicom
 import pytest
 
 import cfd2gray
+from cfd2gray.translation.detail import digest
 from cfd2gray.translation.files import Output, translate_file
 from cfd2gray.translation.output.video import write_video
+from cfd2gray.translation.translator import Translator
 from data_pipeline.readers import IngestError, read_clip
 from data_pipeline.screen.deidentify import KeyedHasher
 from data_pipeline.simulation import export
@@ -65,6 +67,24 @@ def test_save_writes_the_bytes_of_the_command_line(translator, dicom, result, tm
 def test_a_saved_dicom_says_that_it_is_synthetic(result, tmp_path):
     result.save(tmp_path / "grey.dcm")
     assert pydicom.dcmread(tmp_path / "grey.dcm").SeriesDescription.startswith("SYNTHETIC")
+
+
+def test_what_pixels_depend_on_stands_in_the_dicom_and_makes_it_another_instance(translator, dicom, tmp_path):
+    def saved(name, translator=translator, **said):
+        translator.of_clip(dicom, **said).save(tmp_path / name, key_file=tmp_path / "key")
+        return pydicom.dcmread(tmp_path / name)
+
+    def told(ds):
+        return ds.ContributingEquipmentSequence[0].ContributionDescription
+
+    other = Translator(translator.weights, texture=0.5, detail=False)
+    first, again, drawn = saved("a.dcm"), saved("b.dcm"), saved("c.dcm", other)
+    corrected = saved("d.dcm", box="30,40,90,100")
+    assert first.SOPInstanceUID == again.SOPInstanceUID
+    assert len({ds.SOPInstanceUID for ds in (first, drawn, corrected)}) == 3
+    assert told(first) == f"weights sha256 {translator.weights.digest}, {translator.settings}"
+    assert translator.settings.endswith(f"detail of other frames sha256 {digest()}") and "by hand" in told(corrected)
+    assert told(drawn).endswith(", texture 0.5")
 
 
 def test_the_cell_shows_a_player_that_fetches_nothing(result):
