@@ -1,8 +1,8 @@
 """What drawn speckle does at the size of the screen: `python tests/benchmarks/native_speckle.py [--clips 4] [--real FOLDER]`.
 
 With true masks, on simulated test patients of 448 px and pydicom's real echo with held-out paint, at each texture: SSIM under
-colour, detail of three octaves and flicker against the truth, and how well "was this patch under colour?" can be told from
-detail at the patch's grey level (clips left out in turn; .5 cannot be told, `truth` is what the place alone gives away).
+colour, detail of three octaves and flicker against the truth, and how well "was this patch under colour?" can be told
+(`card.no_reference`; clips left out in turn; .5 cannot be told, `truth` is what the place alone gives away).
 Clips of a folder (a folder of images each) have no truth: detail is then that of visible tissue of the same grey level.
 """
 
@@ -14,9 +14,9 @@ import pathlib
 import cv2
 import numpy as np
 
+from cfd2gray.evaluation.card.no_reference import STILL, Patches, told_apart
 from cfd2gray.evaluation.card.sets import FIRST_SEED, real_echo
 from cfd2gray.metrics.ssim import ssim_map
-from cfd2gray.metrics.task import auc
 from cfd2gray.translation.speckle import octaves_of
 from cfd2gray.translation.translator import Translator
 from data_pipeline.pixels import grown
@@ -27,7 +27,7 @@ from data_pipeline.screen.hidden import hidden_mask
 from data_pipeline.simulation.painter import HELD_OUT, paint_pair
 from data_pipeline.simulation.simulator import simulate_pair
 
-FRAMES, PATCH = 16, 12
+FRAMES = 16
 TEXTURES = (0.0, 0.5, 1.0)
 
 
@@ -59,43 +59,6 @@ def from_images(folder: pathlib.Path):
     return frames, None, analyse(frames)
 
 
-def patches(clip: np.ndarray, hidden: np.ndarray, sector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log detail of three octaves and log level of patches, float [n, 4], and whether each was hidden, bool [n]."""
-    rows, flags = [], []
-    for frame, mask in zip(clip[::4], hidden[::4]):
-        level, octaves = octaves_of(frame.astype(np.float32))
-        planes = np.stack([*(octave**2 for octave in octaves), level], axis=-1)
-        covered, beside = mask > 0, sector & ~grown(mask, 4) & grown(mask, 60)
-        for y in range(0, frame.shape[0] - PATCH, PATCH):
-            for x in range(0, frame.shape[1] - PATCH, PATCH):
-                at = (slice(y, y + PATCH), slice(x, x + PATCH))
-                mean = planes[at].mean(axis=(0, 1))
-                if mean[3] > 8 and (covered[at].all() or beside[at].all()):
-                    rows.append(np.log(np.append(np.sqrt(mean[:3]) + 0.3, mean[3])))
-                    flags.append(covered[at].all())
-    return np.array(rows).reshape(-1, 4), np.array(flags, bool)
-
-
-def told_apart(clips: list[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Mean AUC over clips of a linear discriminant that was fitted to the others; NaN with fewer than two."""
-    clips = [(beside_level(rows, flags), flags) for rows, flags in clips if 20 < flags.sum() < len(flags) - 20]
-    found = []
-    for k, (rows, flags) in enumerate(clips):
-        others = [clip for index, clip in enumerate(clips) if index != k]
-        if not others:
-            continue
-        x, y = (np.concatenate(part) for part in zip(*others))
-        spread = np.cov(x[y].T) + np.cov(x[~y].T) + 1e-3 * np.eye(x.shape[1])
-        found.append(float(auc(rows @ np.linalg.solve(spread, x[y].mean(axis=0) - x[~y].mean(axis=0)), flags)))
-    return float(np.mean(found)) if found else float("nan")
-
-
-def beside_level(rows: np.ndarray, flags: np.ndarray) -> np.ndarray:
-    """Detail beyond what visible patches of that grey level have, float [n, 3]."""
-    design = np.stack([np.ones(len(rows)), rows[:, 3], rows[:, 3] ** 2], axis=1)
-    return rows[:, :3] - design @ np.linalg.lstsq(design[~flags], rows[~flags, :3], rcond=None)[0]
-
-
 def detail(shown: np.ndarray, truth: np.ndarray, hidden: np.ndarray) -> list[float]:
     """Ratios of detail by octave and of flicker, and SSIM, under colour."""
     ratios = []
@@ -125,15 +88,15 @@ def judge(name: str, clips: list) -> None:
                 shown = translator.translate(frames, analysis=analysis, confidence=False).grey
             if shown is None:
                 continue
-            seen = patches(shown, hidden, analysis.sector)
+            seen = Patches.of(shown, hidden, analysis.sector)
             told.append(seen)
             if truth is not None:
                 rows.append(detail(shown, truth, hidden))
             else:
-                beyond = beside_level(*seen)[seen[1]].mean(axis=0) if seen[1].sum() > 20 else np.full(3, np.nan)
-                rows.append([*np.exp(beyond), np.nan, np.nan])
+                rows.append([*seen.ratios[:4], np.nan] if seen.enough else [np.nan] * 5)
         if rows:
-            figures = [*np.nanmean(rows, axis=0), told_apart(told)]
+            apart = [np.mean(told_apart(told, columns) or np.nan) for columns in (STILL, slice(None))]
+            figures = [*np.nanmean(rows, axis=0), *apart]
             print(f"| {name} | {len(rows)} | {texture} | " + " | ".join(f"{f:.2f}" for f in figures) + " |", flush=True)
 
 
@@ -144,8 +107,10 @@ def main() -> None:
     parser.add_argument("--real", type=pathlib.Path, help="folder of clips, each a folder of images")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    print("| set | clips | texture | finest octave | second | third | flicker | SSIM under colour | AUC |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| set | clips | texture | finest octave | second | third | flicker | SSIM under colour | AUC | with change and grain |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     if "simulated" in options.sets:
         judge("simulated, 448 px", [simulated(k) for k in range(options.clips)])
     if "echo" in options.sets:

@@ -20,6 +20,7 @@ from jax.sharding import Mesh
 from cfd2gray.evaluation.baselines import BASELINES
 from cfd2gray.evaluation.card import sets as card_sets
 from cfd2gray.evaluation.card.as_translated import as_translated
+from cfd2gray.evaluation.card.no_reference import no_reference
 from cfd2gray.evaluation.card.real_colour import real_colour
 from cfd2gray.evaluation.evaluate import EvaluateOptions, evaluate
 from cfd2gray.evaluation.report.gallery import Gallery, ReportClip
@@ -48,7 +49,8 @@ class CardOptions:
     paintings: int = 8
     masses: int = 24
     real_colour: pathlib.Path | None = None
-    """Folder of colour clips whose flow is laid over the real echo; see `real_colour`."""
+    """Folder of colour clips: their flow is laid over the real echo (`real_colour`), and they are translated as they are
+    (`no_reference`)."""
     bootstrap: Bootstrap = dataclasses.field(default_factory=Bootstrap)
 
     def __post_init__(self) -> None:
@@ -83,13 +85,15 @@ class _TrustInFlow:
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """``results``: evaluation JSON per set; ``clips``: chosen ones per set; the rest as its name says."""
+    """``results``: evaluation JSON per set; ``clips``: chosen ones per set; ``no_truth``: of `no_reference`, empty where no
+    colour clips were given; the rest as its name says."""
 
     results: dict[str, dict[str, Any]]
     clips: dict[str, list[ReportClip]]
     masses: dict[str, Any]
     lumens: dict[str, Any]
     sizes: dict[int, dict[str, Any]]
+    no_truth: dict[str, Any]
     facts: dict[str, Any]
 
 
@@ -115,7 +119,7 @@ def judge(weights: GeneratorWeights, *, options: CardOptions | None = None) -> C
     as_users_see = as_translated(Translator(weights, texture=0.0))  # the expectation: SSIM is no judge of samples
     results, clips, sizes, feather = {}, {}, {}, weights.settings["feather"]
     with progress_bar("parts") as bar:
-        task = bar.add_task("judge", total=len(sets) + len(card_sets.OTHER_SIZES) + 2)
+        task = bar.add_task("judge", total=len(sets) + len(card_sets.OTHER_SIZES) + 3)
         for make in sets:
             results_of, clips_of, name = _score(predict, make(), options, mesh, feather)
             results[name], clips[name] = results_of, clips_of
@@ -132,12 +136,14 @@ def judge(weights: GeneratorWeights, *, options: CardOptions | None = None) -> C
             predict, card_sets.simulated(card_sets.SIZES[0], clips=options.simulated), lumen_errors, mesh
         )
         bar.advance(task)
+        no_truth = no_reference(Translator(weights), options.real_colour) if options.real_colour is not None else {}
+        bar.advance(task)
     facts = {
         "model": weights.name, "digest": weights.digest, "real_echo": card_sets.real_echo()[2],
         "parameters": int(sum(np.size(x) for x in jax.tree.leaves(weights.params))),
         "spec": dataclasses.asdict(weights.spec),
     }  # fmt: skip
-    return Card(results=results, clips=clips, masses=masses, lumens=lumens, sizes=sizes, facts=facts)
+    return Card(results=results, clips=clips, masses=masses, lumens=lumens, sizes=sizes, no_truth=no_truth, facts=facts)
 
 
 def _score(

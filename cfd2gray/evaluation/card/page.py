@@ -72,6 +72,8 @@ def markdown(card: Card, *, title: str, picture: str, commit: str = "") -> str:
         lines += ["", f"## {name[0].upper() + name[1:]}", "", *_set_table(result)]
     lines += ["", "## By domain", "", *_domain_table(card.results)]
     lines += ["", "## Other sizes", "", *_size_table(card.sizes)]
+    if card.no_truth.get("clips"):
+        lines += ["", "## Real colour flow as it is", "", *_no_truth_table(card.no_truth)]
     lines += ["", "## Masses under colour", "", *_mass_table(card.masses)]
     lines += ["", "## Chambers under colour", "", *_lumen_table(card.lumens)]
     return "\n".join(lines) + "\n"
@@ -144,6 +146,44 @@ def _size_table(sizes: Mapping[int, Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def _no_truth_table(no_truth: Mapping[str, Any]) -> list[str]:
+    head = [
+        "clip",
+        "px",
+        "patches",
+        "finest octave",
+        "second",
+        "third",
+        "change",
+        "grain down",
+        "across",
+        "seam",
+        "levels",
+    ]
+    rows = [
+        [str(k), f"{clip['height']}x{clip['width']}", str(clip["patches"]),
+         *(_number(value, digits=2) for value in (*clip["ratios"], clip["seam"])), f"{clip['levels']:.0f}"]
+        for k, clip in enumerate(no_truth["clips"], 1)
+    ]  # fmt: skip
+    told = [
+        f"{about} {_number(found['mean'], digits=2)} [{', '.join(_number(end, digits=2) for end in found['ci95'])}]"
+        for about, found in (
+            ("by one frame", no_truth["auc"]["frame"]),
+            ("with change and grain", no_truth["auc"]["clip"]),
+        )
+        if found["mean"] is not None
+    ]
+    about = (
+        "Colour clips that have no truth, at their own size, masks as found: detail, change to the next frame and size of "
+        "grain under colour over that of visible tissue of the same grey level beside it (1 is right); steps across the border "
+        "over those beside it; by how many grey levels what was under colour differs from what is beside it (blood is darker)."
+    )
+    told_in_words = (
+        f'AUC of "was this patch under colour?", clips left out in turn, .5 cannot be told: {", ".join(told)}.'
+    )
+    return [*markdown_table(head, rows), "", about, *(["", told_in_words] if told else [])]
+
+
 def _mass_table(masses: Mapping[str, Mapping[str, Any]]) -> list[str]:
     rows = [[name.replace("_", " "), f"{m['kept']:.2f}", f"{m['contrast']:.2f}"] for name, m in masses.items()]
     some = next(iter(masses.values()))
@@ -183,7 +223,14 @@ def _domain_table(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _numbers(card: Card) -> dict[str, Any]:
     sets = {name: _brief(result) for name, result in card.results.items()}
     sizes = {str(size): _brief(result) for size, result in card.sizes.items()}
-    return {"facts": card.facts, "sets": sets, "sizes": sizes, "masses": card.masses, "lumens": card.lumens}
+    return {
+        "facts": card.facts,
+        "sets": sets,
+        "sizes": sizes,
+        "masses": card.masses,
+        "lumens": card.lumens,
+        "no_truth": card.no_truth,
+    }
 
 
 def _brief(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -131,6 +131,20 @@ def test_page_has_a_table_per_set_and_a_picture(evaluated, tmp_path):
         masses={"truth": {"kept": 1.0, "contrast": 1.0, "frames": 3, "clips": 1}},
         lumens={"truth": {"invented": 0.0, "closed": None, "clips": 1}},
         sizes={96: result},
+        no_truth={
+            "clips": [
+                {
+                    "height": 300,
+                    "width": 400,
+                    "frames": 16,
+                    "patches": 321,
+                    "ratios": [0.9] * 6,
+                    "seam": 1.1,
+                    "levels": 7.4,
+                }
+            ],
+            "auc": {name: {"mean": 0.63, "ci95": [0.5, 0.7], "each": [0.63]} for name in ("frame", "clip")},
+        },
         facts={"model": "oracle", "digest": "0" * 64, "real_echo": "echo.dcm", "parameters": 10},
     )
     page = write_card(tmp_path, card, title="Some weights", commit="abc", curves="<svg/>")
@@ -140,6 +154,7 @@ def test_page_has_a_table_per_set_and_a_picture(evaluated, tmp_path):
         card, title="Some weights", picture="some_weights.jpg", commit="abc"
     )
     assert "## Simulated 32" in text and "| **model** |" in text and "| luma |" in text and "| 96 |" in text
+    assert "| 1 | 300x400 | 321 | .90 |" in text and "by one frame .63 [.50, .70]" in text
     assert f"{result['ssim']['flow']:.3f}".lstrip("0") in text
     assert "per_clip" not in json.loads((tmp_path / "some_weights.json").read_text())["sets"]["simulated 32"]
     assert cv2.imread(str(tmp_path / "some_weights.jpg")) is not None
