@@ -3,7 +3,9 @@
 import os
 import pathlib
 
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
+from tests.compiler import COMPILE_LESS, EIGHT_DEVICES
+
+os.environ["XLA_FLAGS"] = f"{EIGHT_DEVICES} {COMPILE_LESS} {os.environ.get('XLA_FLAGS', '')}".strip()
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 # What a test, another worker or a process that a test starts has compiled is not compiled again. An entry's key is the whole

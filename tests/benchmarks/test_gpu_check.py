@@ -12,6 +12,8 @@ from cfd2gray.benchmarks import gpu_check
 from cfd2gray.benchmarks.gpu.page import page
 from cfd2gray.benchmarks.gpu.stages import WORK
 
+from tests.compiler import COMPILE_LESS
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -27,9 +29,11 @@ def start(out, *arguments):
         "--small",
         *arguments,
     ]
-    flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     return subprocess.run(
-        [*command, "--minutes", "60", *arguments], capture_output=True, text=True, env=os.environ | {"XLA_FLAGS": flags}
+        [*command, "--minutes", "60", *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"XLA_FLAGS": COMPILE_LESS},
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from cfd2gray.cli import build_parser, main
 from tests.cfd2gray.tiny import pack_tiny, tiny_config
+from tests.compiler import COMPILE_LESS
 
 
 def run(capsys, *argv):
@@ -127,7 +128,9 @@ def test_training_evaluation_and_translation_run_without_tensorflow(tmp_path):
 
     def call(*argv):
         command = [sys.executable, "-c", WITHOUT_TENSORFLOW, *map(str, argv)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=400, env=os.environ | {"XLA_FLAGS": ""})
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=400, env=os.environ | {"XLA_FLAGS": COMPILE_LESS}
+        )
         assert done.returncode == 0, done.stderr[-2000:]
 
     run_dir = tmp_path / "run"

@@ -3,14 +3,15 @@ import os
 import pytest
 
 from tests.cfd2gray.tiny import pack_tiny
+from tests.compiler import COMPILE_LESS
 from tests.launch import runs
 
 
 @pytest.fixture(scope="session")
 def machine():
-    """Processes of one device, whose compiler does less and which leave a core to each other."""
+    """Processes of one device, which leave a core to each other."""
     saved = {name: os.environ.get(name) for name in ("XLA_FLAGS", "OMP_NUM_THREADS")}
-    os.environ["XLA_FLAGS"] = runs.COMPILE_LESS
+    os.environ["XLA_FLAGS"] = COMPILE_LESS
     os.environ["OMP_NUM_THREADS"] = "1"
     yield
     for name, value in saved.items():

@@ -17,9 +17,6 @@ from cfd2gray.config import flatten
 from cfd2gray.training.writer import read_history
 from tests.cfd2gray.tiny import tiny_config
 
-COMPILE_LESS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-"""XLA flags that make the compiler three times faster and the tiny network no slower."""
-
 SAME_CACHE = pathlib.Path(__file__).parent / "same_cache"
 
 SETTINGS = (

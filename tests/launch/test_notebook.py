@@ -10,6 +10,7 @@ import nbformat
 import pytest
 
 from tests.cfd2gray.tiny import _TINY
+from tests.compiler import COMPILE_LESS
 
 PATH = pathlib.Path(__file__).parents[2] / "launch" / "colab.ipynb"
 
@@ -36,7 +37,7 @@ def test_every_cell_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("CFD2GRAY_NOTEBOOK_STEPS", "2")
     monkeypatch.setenv("CFD2GRAY_NOTEBOOK_FOLDER", str(tmp_path / "notebook"))
     monkeypatch.setenv("CFD2GRAY_NOTEBOOK_OVERRIDES", " ".join(f"--config.{k}={v}" for k, v in small.items()))
-    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+    monkeypatch.setenv("XLA_FLAGS", COMPILE_LESS)
     notebook = nbformat.read(PATH, as_version=4)
     own = next(cell for cell in notebook.cells if cell.id == "own")
     own.source = "os.environ['CFD2GRAY_NOTEBOOK_OWN'] = str(CLIP)\n" + own.source

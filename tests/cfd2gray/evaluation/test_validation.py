@@ -95,7 +95,6 @@ print(json.dumps({"devices": mesh.size, "compiled": counts, "flops": flops, "sco
 def test_on_eight_devices_it_is_compiled_once_and_costs_little_beside_the_network(records):
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
         "PYTHONPATH": str(pathlib.Path(__file__).parents[3]),
     }
     done = subprocess.run([sys.executable, "-c", EIGHT, records], env=environment, capture_output=True, text=True)

@@ -11,6 +11,7 @@ import pytest
 from cfd2gray.exit_codes import EXIT_MISTAKE
 from cfd2gray.training.memory import check_memory, host_free_bytes, step_bytes
 from data_pipeline.mistakes import Mistake
+from tests.compiler import COMPILE_LESS
 
 MIB = 2**20
 
@@ -55,7 +56,7 @@ def test_a_training_that_cannot_fit_ends_before_its_first_step_with_the_remedy(t
     small = ["model.width=8", "model.levels=1", "model.denoise_width=8", "model.denoise_blocks=1", "loss.perceptual=0.0",
              "discriminator.width=8", "discriminator.levels=1", "model.fill_radius=1"]  # fmt: skip
     command = [sys.executable, "-c", code, "train", "--config", "tiny", "--workdir", str(tmp_path / "run")]
-    one = os.environ | {"XLA_FLAGS": ""}  # device, not the tests' eight
+    one = os.environ | {"XLA_FLAGS": COMPILE_LESS}  # device, not the tests' eight
     words = [*command, *(f"--config.{key}" for key in keys + small)]
     done = subprocess.run(words, capture_output=True, text=True, env=one)
     assert done.returncode == EXIT_MISTAKE, done.stderr
