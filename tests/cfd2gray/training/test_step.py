@@ -32,6 +32,11 @@ def _run(*, data: int, fsdp: int, steps: int = 2, overrides: tuple[str, ...] = (
 CALM = ("train.learning_rate=5e-6", "train.discriminator_rate=5e-6")
 
 
+def _rounding(name: str) -> float:
+    """How far apart sums of float32 may be: norms of gradients sum over every pixel, one after another in these programs."""
+    return 5e-4 if name.startswith("gradient/") else 5e-5
+
+
 @pytest.fixture(scope="module")
 def one_device():
     return _run(data=1, fsdp=1, overrides=CALM)
@@ -44,7 +49,7 @@ def test_one_device_and_eight_make_the_same_steps(one_device, data, fsdp):
         for name in expected:
             # Parts of either sign cancel in these two: their parts are of size 3.
             absolute = 3e-5 if name in ("loss/confidence", "loss/adversarial") else 1e-6
-            assert found[name] == pytest.approx(expected[name], rel=1e-5, abs=absolute), name
+            assert found[name] == pytest.approx(expected[name], rel=_rounding(name), abs=absolute), name
     # Adam's step has the rate's length whichever sign a gradient of nothing but rounding has: such parameters are few.
     both = zip(*map(jax.tree.leaves, (one_device[0].generator, state.generator)))
     apart = [np.abs(np.asarray(old) - np.asarray(new)).ravel() for old, new in both]
@@ -58,7 +63,7 @@ def test_every_term_at_once_is_the_same_on_one_device_and_eight():
         _run(data=data, fsdp=1, steps=1, overrides=(*CALM, *terms), vgg=load_embedded()) for data in (1, 8)
     )
     assert {f"loss/{term}" for term in ("perceptual", "texture", "shimmer", "adversarial")} <= set(one)
-    assert eight == {name: pytest.approx(value, rel=2e-5, abs=3e-5) for name, value in one.items()}
+    assert eight == {name: pytest.approx(value, rel=2 * _rounding(name), abs=3e-5) for name, value in one.items()}
 
 
 def test_fsdp_really_splits_parameters_and_optimizer_state():

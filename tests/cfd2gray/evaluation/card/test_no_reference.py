@@ -22,7 +22,7 @@ def test_patches_tell_what_was_smoothed_and_not_what_was_left():
         return np.rint(np.where(hidden * smooth > 0, soft, made)).astype(np.uint8)
 
     same, smoothed = ([Patches.of(clip(1.0, smooth=s), hidden, sector) for _ in range(3)] for s in (0, 1))
-    assert [patches.hidden.sum() for patches in same] == [2 * 8 * 7] * 3  # whole patches within, in two frames
+    assert [patches.hidden.sum() for patches in same] == [2 * 7 * 7] * 3  # whole patches within, in two frames
     for patches in same:
         np.testing.assert_allclose(patches.ratios, 1.0, atol=0.06)
     assert abs(np.mean(told_apart(same)) - 0.5) < 0.1 and np.mean(told_apart(smoothed, STILL)) > 0.98
@@ -40,10 +40,12 @@ def test_a_step_all_round_is_a_seam():
 
 
 def test_colour_clips_without_a_truth_are_judged_by_what_is_beside(tmp_path):
-    for seed in (3, 4):
-        np.save(tmp_path / f"{seed}.npy", simulate_pair("A4C", seed, height=320, width=320, frames=6, split="test").cfd)
+    for seed in (3, 5):
+        np.save(
+            tmp_path / f"{seed}.npy", simulate_pair("A4C", seed, height=480, width=480, frames=10, split="test").cfd
+        )
     found = no_reference(Translator.from_pretrained(), tmp_path)
-    assert [(clip["height"], clip["frames"]) for clip in found["clips"]] == [(320, 6), (320, 6)]
+    assert [(clip["height"], clip["frames"]) for clip in found["clips"]] == [(480, 10), (480, 10)]
     for clip in found["clips"]:
         assert all(0.3 < value < 3 for value in clip["ratios"]) and 0.3 < clip["seam"] < 4
     assert len(found["auc"]["clip"]["each"]) == 2
