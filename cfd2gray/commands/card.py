@@ -16,7 +16,10 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument("--simulated", type=int, default=40, help="simulated clips per size")
     sub.add_argument("--paintings", type=int, default=8, help="paintings of the real echo per size and target")
     sub.add_argument("--masses", type=int, default=24, help="simulated clips with a mass under colour")
-    about = "clips with colour flow of your own: their flow is laid over the real echo, where the truth is known"
+    about = (
+        "clips with colour flow of your own: their flow is laid over the real echo, where the truth is known, and they are "
+        "judged as they are, by the visible tissue beside"
+    )
     sub.add_argument("--real-colour", type=pathlib.Path, metavar="FOLDER", help=about)
     sub.add_argument("--workdir", metavar="RUN", help="the training run, for its curves")
     sub.add_argument("--commit", default="", help="written on the page")
