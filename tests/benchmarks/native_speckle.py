@@ -96,8 +96,14 @@ def judge(name: str, clips: list) -> None:
                 rows.append([*seen.ratios[:4], np.nan] if seen.enough else [np.nan] * 5)
         if rows:
             apart = [np.mean(told_apart(told, columns) or np.nan) for columns in (STILL, slice(None))]
-            figures = [*np.nanmean(rows, axis=0), *apart]
-            print(f"| {name} | {len(rows)} | {texture} | " + " | ".join(f"{f:.2f}" for f in figures) + " |", flush=True)
+            means = [np.nanmean(column) if np.isfinite(column).any() else np.nan for column in zip(*rows)]
+            figures = [*means, *apart]
+            print(
+                f"| {name} | {len(rows)} | {texture} | "
+                + " | ".join("" if np.isnan(f) else f"{f:.2f}" for f in figures)
+                + " |",
+                flush=True,
+            )
 
 
 def main() -> None:
