@@ -105,6 +105,7 @@ def pack(
                 if code and on_error:
                     on_error(job, code, error)
                 bar.advance(task)
+        del pairs, todo  # a million jobs take half a gigabyte, and the end has its own
         return finishing.finish(folder, settings=settings) if part is None else None
 
 

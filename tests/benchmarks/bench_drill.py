@@ -103,8 +103,10 @@ def pack_once(archive: str, out: str, workers: int) -> None:
         os.fsync = noted
     facts: dict = {}
     with measured("pack", facts):
-        jobs = [ReadAndWrite(item, KeyedHasher(KEY)) for item in list_archive(archive).items]
-        pack.pack(jobs, out, key=KEY, workers=workers, shard_mb=16)
+        pack.pack(
+            [ReadAndWrite(item, KeyedHasher(KEY)) for item in list_archive(archive).items], out, key=KEY, workers=workers,
+            shard_mb=16,
+        )  # fmt: skip
     pathlib.Path(f"{out}.json").write_text(json.dumps(facts))
 
 
