@@ -251,15 +251,10 @@ def run_pack(args: argparse.Namespace) -> int:
             **settings,
         )  # fmt: skip
     else:
-        manner = {
-            "part": args.part,
-            "retry": args.retry,
-            "key": key,
-            "on_error": _teller(args),
-            **_manner(args),
-            **settings,
-        }
-        manifest = packing.pack(_jobs(args, key, out=args.out), args.out, **manner)  # which lets go of the jobs
+        manifest = packing.pack(
+            _jobs(args, key, out=args.out), args.out, part=args.part, retry=args.retry, key=key, on_error=_teller(args),
+            **_manner(args), **settings,
+        )  # fmt: skip
     if manifest is None:
         print(f"part {args.part[0]} of {args.part[1]} is packed; when all are: cfd2gray pack ... --finish")
         return 0

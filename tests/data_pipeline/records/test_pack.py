@@ -1,4 +1,5 @@
 import dataclasses
+import gc
 import hashlib
 import json
 import os
@@ -6,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import cv2
@@ -349,3 +351,22 @@ def test_what_attempts_left_behind_is_gone_at_the_end(tmp_path):
     (out / "batches" / "mine.txt").write_text("mine")
     pack.finish(out)
     assert not (out / "batches" / "0000-000001-train-07").exists() and (out / "batches" / "mine.txt").exists()
+
+
+def test_jobs_are_let_go_of_before_the_end(tmp_path, monkeypatch):
+    """A million of them take half a gigabyte, and the end has its own."""
+
+    def jobs():
+        made = [Job(number) for number in range(3)]
+        first.append(weakref.ref(made[0]))
+        return made
+
+    def ended(*args, finish=pack.finishing.finish, **options):
+        gc.collect()
+        alive.append(first[0]() is not None)
+        return finish(*args, **options)
+
+    first, alive = [], []
+    monkeypatch.setattr(pack.finishing, "finish", ended)
+    pack.pack(jobs(), tmp_path / "out", fractions=[("train", 1.0)], progress=False)
+    assert alive == [False]
