@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cfd2gray.translation.speckle import Speckle
+from cfd2gray.translation.speckle.draw import Speckle, in_pairs
 from cfd2gray.translation.view import View
 from cfd2gray.weights.pretrained import GeneratorWeights
 from data_pipeline.geometry import Fan, Geometry
@@ -41,14 +41,14 @@ def areas_of(
     """Each separate sector with something touched (bool [H, W]) in it; see `View.of_each_sector`.
 
     Args:
-      geometry: of the screen's sector. frames: uint8 ``[T, H, W, 3]``, some of the clip.
-      texture: `Speckle`'s ``strength``; None: 1 where the network's result is enlarged, else 0.
+      geometry: of the screen's sector. frames: uint8 ``[T, H, W, 3]``, the first of a clip or all of them.
+      texture: `Speckle`'s ``amount``; None: 1 where the network's result is enlarged, else 0.
     """
-    found = []
+    found, luma = [], in_pairs(frames)
     for part, view in View.of_each_sector(touched, sector, weights):
-        strength = float(view.scale < 1.0) if texture is None else texture
-        beams = beams_of(part, geometry) if strength else None
-        sources = functools.partial(Speckle.of, touched & part, part, beams, frames, strength=strength)
+        amount = float(view.scale < 1.0) if texture is None else texture
+        beams = beams_of(part, geometry) if amount else None
+        sources = functools.partial(Speckle.of, touched & part, part, beams, luma, amount=amount)
         found.append(Area(sector=part, view=view, speckle=later(sources)))
     return found
 

@@ -67,15 +67,15 @@ def translate_pieces(
     samples = sampled(stream) if samples is None else samples
     masks = SquareMasks(samples, regions=stream.info.regions, aspect=stream.info.pixel_aspect, said=said)
     shown = masks.sector if whole_frame else masks.box
-    coloured = shown.any() and masks.kind in COLOURED
     areas = None
-    if coloured:
-        areas = areas_of(
-            shown, masks.sector, translator.weights, geometry=masks.geometry, frames=samples, texture=translator.texture
-        )
     radius, piece = translator.weights.spec.radius, piece_frames(*samples.shape[1:3])
     held = np.empty((radius + piece + radius, *samples.shape[1:]), np.uint8)
-    count, before, frames = 0, 0, iter(stream)  # frames that are held, and those of them that are translated
+    count, before, first, frames = (
+        0,
+        0,
+        0,
+        iter(stream),
+    )  # frames held, those of them translated, the first one's number
     while True:
         wanted = before + piece + radius
         for frame in itertools.islice(frames, wanted - count):
@@ -84,10 +84,16 @@ def translate_pieces(
         last = count < wanted
         until = count if last else before + piece
         if until > before:
+            if areas is None and shown.any() and masks.kind in COLOURED:
+                areas = areas_of(
+                    shown, masks.sector, translator.weights, geometry=masks.geometry, frames=held[:count],
+                    texture=translator.texture,
+                )  # fmt: skip
             analysis, only = masks.analysis(held[:count]), slice(before, until)
             pieces = translator.pieces(
-                held[:count], analysis=analysis, whole_frame=whole_frame, areas=areas, confidence=confidence, only=only
-            )
+                held[:count], analysis=analysis, whole_frame=whole_frame, areas=areas, confidence=confidence, only=only,
+                first=first,
+            )  # fmt: skip
             own = dataclasses.replace(analysis, strata=analysis.strata[only])
             for _, found in pieces:
                 yield dataclasses.replace(found, analysis=own)
@@ -97,4 +103,4 @@ def translate_pieces(
         gone = max(0, until - radius)
         for k in range(gone, count):  # in place: large frames are held once
             held[k - gone] = held[k]
-        count, before = count - gone, until - gone
+        count, before, first = count - gone, until - gone, first + gone

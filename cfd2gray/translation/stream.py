@@ -75,6 +75,8 @@ class Stream:
             )
         self._network, self._texture, self._detail = network, texture, detail
         self._decision: _Decision | None = None
+        self._number = -1
+        """Of the last frame."""
         self._recent: list[np.ndarray] = []
         self._reviewed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="review")
@@ -94,6 +96,7 @@ class Stream:
     def push(self, frame: np.ndarray) -> np.ndarray:
         """uint8 ``[H, W, 3]`` RGB -> uint8 ``[H, W]``; every frame of a stream has the same size."""
         frame = np.ascontiguousarray(frame)
+        self._number += 1
         if self._decision is None:
             self._decision = self._decided(frame[None], None)
         strata = self._decision.masks.strata(frame)  # before the review: it says so if the size is another one
@@ -113,7 +116,7 @@ class Stream:
                 past = Sight(*(found[None] for found in sector.follower.push(untouched[y, x], mine[0, y, x])))
                 add_detail(merged, mine[:, y, x], past, past.none(), runtime=self._network.runtime)
             if (speckle := area.speckle()) is not None:
-                speckle.draw(merged, untouched[None], weights, view)
+                speckle.draw(merged, weights, view, self._number)
             np.copyto(result[y, x], np.rint(np.clip(merged[0], 0, 255)).astype(np.uint8), where=area.sector[y, x])
         return result
 

@@ -243,6 +243,7 @@ class Translator:
         areas: Sequence[Area] | None = None,
         confidence: bool = True,
         only: slice = slice(None),
+        first: int = 0,
     ) -> Iterator[tuple[slice, Translated]]:
         """`translate` by a few frames, in order: the network works on the next window while one is put in its place.
 
@@ -250,6 +251,7 @@ class Translator:
 
         Args:
           only: Frames whose translation is needed; the others are only looked at.
+          first: Number of the first frame in its clip.
 
         Yields:
           ``(frames of the piece, the piece)``; its ``analysis`` is the clip's.
@@ -296,7 +298,7 @@ class Translator:
                         frames[few], made[few], analysis.strata[few] & BOX, area,
                         tuple(array[own] for array in found),
                         seen and tuple(sight.part(own) for sight in seen),
-                        analysis, whole_frame, confidence,
+                        analysis, first + few.start, whole_frame, confidence,
                     )  # fmt: skip
                     yield few, pasted
                 at = part.stop
@@ -316,6 +318,7 @@ class Translator:
         found: tuple[np.ndarray, ...],
         seen: tuple[Sight, Sight] | None,
         analysis: FlowAnalysis,
+        number: int,
         whole_frame: bool,
         with_confidence: bool,
     ) -> Translated:
@@ -326,18 +329,16 @@ class Translator:
         feather = 0 if whole_frame else max(1, round(self.weights.settings["feather"] / view.scale))
         allowed = np.ones_like(made) if whole_frame else box
         weights = blend_weights(made[:, y, x], allowed[:, y, x], feather=feather)
-        base = result.grey[:, y, x].astype(np.float32)
-        merged = composite(base, 255.0 * view.enlarge(found[0]), weights)
+        merged = composite(result.grey[:, y, x].astype(np.float32), 255.0 * view.enlarge(found[0]), weights)
         if seen is not None:
             add_detail(merged, made[:, y, x], *seen, runtime=self.runtime)
-        speckle = area.speckle()
-        if speckle is not None:
-            speckle.draw(merged, result.grey, weights, view)
+        if (speckle := area.speckle()) is not None:
+            speckle.draw(merged, weights, view, number)
         result.grey[:, y, x] = np.rint(np.clip(merged, 0, 255)).astype(np.uint8)
         if with_confidence:
             result.confidence[:, y, x] = composite(np.ones_like(weights), view.enlarge(found[1]), weights)
         result.synthesised[:] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / result.grey[0].size
-        drawn = 0.0 if speckle is None else speckle.strength
+        drawn = 0.0 if speckle is None else speckle.amount
         return dataclasses.replace(result, texture=drawn, detail="" if seen is None else digest())
 
 

@@ -14,10 +14,11 @@ import pathlib
 import cv2
 import numpy as np
 
-from cfd2gray.evaluation.card.no_reference import STILL, Patches, told_apart
+from cfd2gray.evaluation.card.no_reference import OCTAVES, STILL, Patches, told_apart
 from cfd2gray.evaluation.card.sets import FIRST_SEED, real_echo
 from cfd2gray.metrics.ssim import ssim_map
-from cfd2gray.translation.speckle import octaves_of
+from cfd2gray.translation.areas import beams_of
+from cfd2gray.translation.speckle.octaves import octaves_of
 from cfd2gray.translation.translator import Translator
 from data_pipeline.pixels import grown
 from data_pipeline.schema import SECTOR, VIEWS
@@ -65,7 +66,7 @@ def detail(shown: np.ndarray, truth: np.ndarray, hidden: np.ndarray) -> list[flo
     for a, b, mask in zip(shown[::4], truth[::4], hidden[::4]):
         core = ~grown(mask == 0, 2)
         if core.sum() > 100:
-            pairs = zip(*(octaves_of(frame.astype(np.float32))[1] for frame in (a, b)))
+            pairs = zip(*(octaves_of(frame.astype(np.float32), OCTAVES)[1] for frame in (a, b)))
             ratios.append([p[core].std() / max(q[core].std(), 1e-6) for p, q in pairs])
     both = (hidden[1:] > 0) & (hidden[:-1] > 0)
     changes = [np.abs(np.diff(clip.astype(int), axis=0))[both].mean() for clip in (shown, truth)]
@@ -88,7 +89,7 @@ def judge(name: str, clips: list) -> None:
                 shown = translator.translate(frames, analysis=analysis, confidence=False).grey
             if shown is None:
                 continue
-            seen = Patches.of(shown, hidden, analysis.sector)
+            seen = Patches.of(shown, hidden, analysis.sector, beams_of(analysis.sector, analysis.geometry))
             told.append(seen)
             if truth is not None:
                 rows.append(detail(shown, truth, hidden))

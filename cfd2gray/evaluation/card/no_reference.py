@@ -1,7 +1,8 @@
 """Real colour flow as it is: no truth is known, so what was put there is compared with visible tissue of its own clip.
 
-Patches are described by their detail in three octaves, its grain, their change to the next frame and their grey level. Tissue
-of another grey level has other detail, so each is compared with what visible patches of that level have.
+Patches are described by their detail in three octaves, its grain along and across the beam, their change to the next frame and
+their grey level. Tissue of another grey level has other detail, so each is compared with what visible patches of that level
+have. What place and shape alone give away, the same shapes laid over visible tissue say.
 """
 
 from __future__ import annotations
@@ -12,17 +13,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
+import scipy.signal
 import scipy.stats
 
 from cfd2gray.metrics.task import auc
-from cfd2gray.translation.speckle import octaves_of
+from cfd2gray.translation.areas import beams_of
+from cfd2gray.translation.speckle.octaves import octaves_of
 from cfd2gray.translation.square import analyse_square
 from cfd2gray.translation.translator import Translator
+from data_pipeline.geometry import Fan
 from data_pipeline.pixels import grown
 from data_pipeline.readers import read_clip
 from data_pipeline.readers.walk import find_sources
 from data_pipeline.screen.hidden import hidden_mask
 
+OCTAVES = (0.7, 1.4, 2.8)
+"""px (sigma), see `octaves_of`."""
 PATCH = 12
 """px of a side."""
 FRAMES = 16
@@ -33,6 +39,8 @@ BESIDE = (4, 60)
 """px from what is hidden between which visible patches are taken."""
 LIT = 8
 """Grey levels of a patch that is not black."""
+COARSE = 8
+"""px, steps in which shapes are moved over visible tissue."""
 ENOUGH = 20
 """Patches of each kind in a clip that is judged."""
 FAINT = 0.3
@@ -49,7 +57,7 @@ class Patches:
 
     Attributes:
       what: float ``[n, 6]``, logarithms: detail of three octaves (finest first), change to the next frame, size of the grain
-        down and across.
+        along and across the beam.
       level: float ``[n]``, logarithm of the grey level.
       hidden: bool ``[n]``, it was under colour; otherwise it is visible tissue beside.
     """
@@ -59,16 +67,16 @@ class Patches:
     hidden: np.ndarray
 
     @classmethod
-    def of(cls, clip: np.ndarray, hidden: np.ndarray, sector: np.ndarray) -> Self:
+    def of(cls, clip: np.ndarray, hidden: np.ndarray, sector: np.ndarray, beams: tuple[Fan, float] | None) -> Self:
         """Those of a greyscale ``clip``, uint8 ``[T, H, W]``.
 
         Args:
           hidden: Alike; not 0 where colour was.
-          sector: bool ``[H, W]``.
+          sector: bool ``[H, W]``. beams: See `areas.beams_of`.
         """
-        rows, flags = [], []
+        rows, flags, along = [], [], _along(sector.shape, beams)
         for t in range(0, len(clip) - 1, EVERY):
-            planes = _planes(clip[t].astype(np.float32), clip[t + 1].astype(np.float32))
+            planes = _planes(clip[t].astype(np.float32), clip[t + 1].astype(np.float32), *along)
             covered, ever = (hidden[t] > 0) & (hidden[t + 1] > 0), (hidden[t] > 0) | (hidden[t + 1] > 0)
             beside = sector & ~grown(ever, BESIDE[0]) & grown(ever, BESIDE[1])
             for y in range(0, clip.shape[1] - PATCH, PATCH):
@@ -79,8 +87,8 @@ class Patches:
                         rows.append(mean)
                         flags.append(covered[at].all())
         found = np.array(rows).reshape(-1, 8)
-        fine, down, across = found[:, 4:7].T
-        grain = [np.sqrt((fine + FAINT**2) / (step + FAINT**2)) for step in (down, across)]
+        fine, along, across = found[:, 4:7].T
+        grain = [np.sqrt((fine + FAINT**2) / (step + FAINT**2)) for step in (along, across)]
         magnitudes = [*(np.sqrt(found[:, :3]) + FAINT).T, found[:, 3] + FAINT, *grain]
         return cls(np.log(np.stack(magnitudes, axis=1)), np.log(found[:, 7]), np.array(flags, bool))
 
@@ -101,13 +109,41 @@ class Patches:
         return np.exp(self.beyond[self.hidden].mean(axis=0))
 
 
-def _planes(frame: np.ndarray, following: np.ndarray) -> np.ndarray:
-    """float32 ``[H, W, 8]``: squares of three octaves; change; squares of fine detail, of its steps down and across; level."""
-    level, octaves = octaves_of(frame)
+def elsewhere(hidden: np.ndarray, sector: np.ndarray, lit: np.ndarray) -> np.ndarray:
+    """What was ``hidden`` (``[T, H, W]``) laid over visible tissue: moved as a whole to where it covers most of what is never
+    hidden and ``lit`` (bool ``[H, W]``). uint8, alike."""
+    clear = sector & ~grown(hidden.any(axis=0), BESIDE[0])
+    small = (slice(None, None, COARSE),) * 2
+    free, shape = (plane[small].astype(np.float32) for plane in (clear & lit, (hidden > 0).mean(axis=0)))
+    room = scipy.signal.correlate(free, shape, method="fft")
+    down, right = (COARSE * (k - n + 1) for k, n in zip(np.unravel_index(room.argmax(), room.shape), shape.shape))
+    there, here = zip(*((slice(max(by, 0), n + min(by, 0)), slice(max(-by, 0), n - max(by, 0)))
+                        for by, n in zip((down, right), clear.shape)))  # fmt: skip
+    moved = np.zeros_like(hidden, np.uint8)
+    moved[:, *there] = (hidden[:, *here] > 0) & clear[there]
+    return moved
+
+
+def _along(shape: tuple[int, int], beams: tuple[Fan, float] | None) -> tuple[np.ndarray, np.ndarray]:
+    """Steps ``(right, down)`` of a pixel's length along the beam, float32 ``[H, W]`` each."""
+    y, x = (a.astype(np.float32) for a in np.mgrid[: shape[0], : shape[1]])
+    if beams is None:
+        return np.zeros_like(x), np.ones_like(y)
+    fan, aspect = beams
+    right, down = x - fan.apex_x, y - fan.apex_y / aspect
+    length = np.maximum(np.hypot(right, down), 1e-3)
+    return right / length, down / length
+
+
+def _planes(frame: np.ndarray, following: np.ndarray, right: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """float32 ``[H, W, 8]``: squares of three octaves; change; squares of fine detail, of its steps along the beam, which goes
+    ``right`` and ``down``, and across; level."""
+    level, octaves = octaves_of(frame, OCTAVES)
     fine = sum(octaves)
-    down, across = (np.diff(fine, axis=axis, append=np.take(fine, [-1], axis=axis)) for axis in (0, 1))
+    rows, columns = (np.diff(fine, axis=axis, append=np.take(fine, [-1], axis=axis)) for axis in (0, 1))
+    along, across = right * columns + down * rows, down * columns - right * rows
     return np.stack(
-        [*(octave**2 for octave in octaves), np.abs(following - frame), fine**2, down**2, across**2, level], axis=-1
+        [*(octave**2 for octave in octaves), np.abs(following - frame), fine**2, along**2, across**2, level], axis=-1
     )
 
 
@@ -154,15 +190,20 @@ def no_reference(translator: Translator, folder: pathlib.Path) -> dict[str, Any]
     Returns:
       ``clips``: of each its size, ``ratios`` (`Patches.ratios`), `seam`, and by how many grey levels the patches under colour
       differ from those beside (earth mover's distance; blood is darker). ``auc`` of one frame and of all that is seen: the
-      mean over the clips with a 95 % interval over them, and each.
+      mean over the clips with a 95 % interval over them, and each; ``visible`` is the second for the same shapes laid over
+      visible tissue, which nothing was done to.
     """
-    rows, seen = [], []
+    rows, seen, untouched = [], [], []
     for frames, analysis in _clips(folder):
         hidden = hidden_mask(analysis.strata, frames)
         shown = translator.translate(frames, analysis=analysis, confidence=False).grey
-        patches = Patches.of(shown, hidden, analysis.sector)
+        beams = beams_of(analysis.sector, analysis.geometry)
+        patches = Patches.of(shown, hidden, analysis.sector, beams)
         if not patches.enough:
             continue
+        clear = analysis.sector & ~grown(hidden.any(axis=0), BESIDE[0])
+        moved = elsewhere(hidden, analysis.sector, shown.mean(axis=0) > LIT)
+        untouched.append(Patches.of(shown, moved, clear, beams))
         levels = [np.exp(patches.level[flags]) for flags in (patches.hidden, ~patches.hidden)]
         seen.append(patches)
         rows.append({
@@ -170,7 +211,8 @@ def no_reference(translator: Translator, folder: pathlib.Path) -> dict[str, Any]
             "ratios": [float(value) for value in patches.ratios], "seam": seam(shown, hidden, analysis.sector),
             "levels": float(scipy.stats.wasserstein_distance(*levels)),
         })  # fmt: skip
-    return {"clips": rows, "auc": {"frame": _interval(told_apart(seen, STILL)), "clip": _interval(told_apart(seen))}}
+    told = {"frame": told_apart(seen, STILL), "clip": told_apart(seen), "visible": told_apart(untouched)}
+    return {"clips": rows, "auc": {name: _interval(values) for name, values in told.items()}}
 
 
 def _clips(folder: pathlib.Path) -> Iterator[tuple[np.ndarray, Any]]:

@@ -143,7 +143,7 @@ def test_page_has_a_table_per_set_and_a_picture(evaluated, tmp_path):
                     "levels": 7.4,
                 }
             ],
-            "auc": {name: {"mean": 0.63, "ci95": [0.5, 0.7], "each": [0.63]} for name in ("frame", "clip")},
+            "auc": {name: {"mean": 0.63, "ci95": [0.5, 0.7], "each": [0.63]} for name in ("frame", "clip", "visible")},
         },
         facts={"model": "oracle", "digest": "0" * 64, "real_echo": "echo.dcm", "parameters": 10},
     )
