@@ -1,8 +1,9 @@
 """What drawn speckle does at the size of the screen: `python tests/benchmarks/native_speckle.py [--clips 4] [--real FOLDER]`.
 
-With true masks, on simulated test patients of 448 px and pydicom's real echo with held-out paint, at each texture: SSIM under
+With true masks, on simulated test patients and pydicom's real echo with held-out paint, at each texture: SSIM under
 colour, detail of three octaves and flicker against the truth, and how well "was this patch under colour?" can be told
-(`card.no_reference`; clips left out in turn; .5 cannot be told, `truth` is what the place alone gives away).
+(`card.no_reference`; clips left out in turn; .5 cannot be told, `truth` is what the place alone gives away, and where there is
+none, the same shapes laid over visible tissue).
 Clips of a folder (a folder of images each) have no truth: detail is then that of visible tissue of the same grey level.
 """
 
@@ -14,13 +15,13 @@ import pathlib
 import cv2
 import numpy as np
 
-from cfd2gray.evaluation.card.no_reference import OCTAVES, STILL, Patches, told_apart
+from cfd2gray.evaluation.card.no_reference import BESIDE, LIT, OCTAVES, STILL, Patches, elsewhere, told_apart
 from cfd2gray.evaluation.card.sets import FIRST_SEED, real_echo
 from cfd2gray.metrics.ssim import ssim_map
 from cfd2gray.translation.areas import beams_of
 from cfd2gray.translation.speckle.octaves import octaves_of
 from cfd2gray.translation.translator import Translator
-from data_pipeline.pixels import grown
+from data_pipeline.pixels import grown, luma
 from data_pipeline.schema import SECTOR, VIEWS
 from data_pipeline.screen.analysis import FlowAnalysis, analyse
 from data_pipeline.screen.fan_fit import fit_fan
@@ -32,9 +33,9 @@ FRAMES = 16
 TEXTURES = (0.0, 0.5, 1.0)
 
 
-def simulated(index: int):
+def simulated(index: int, size: int):
     view = VIEWS[1:][index % (len(VIEWS) - 1)]
-    pair = simulate_pair(view, FIRST_SEED + index, height=448, width=448, frames=FRAMES, split="test")
+    pair = simulate_pair(view, FIRST_SEED + index, height=size, width=size, frames=FRAMES, split="test")
     return known(pair)
 
 
@@ -78,23 +79,27 @@ def detail(shown: np.ndarray, truth: np.ndarray, hidden: np.ndarray) -> list[flo
 def judge(name: str, clips: list) -> None:
     """Table rows of one set."""
     translator = Translator.from_pretrained()
-    for texture in (*TEXTURES, "truth"):
+    known = clips[0][1] is not None
+    for texture in (*TEXTURES, "truth" if known else "visible tissue"):
         rows, told = [], []
         for frames, truth, analysis in clips:
-            hidden = hidden_mask(analysis.strata, frames)
+            hidden, sector = hidden_mask(analysis.strata, frames), analysis.sector
+            beams = beams_of(sector, analysis.geometry)
             if texture == "truth":
                 shown = truth
+            elif texture == "visible tissue":
+                shown = luma(frames)
+                clear = sector & ~grown(hidden.any(axis=0), BESIDE[0])
+                hidden, sector = elsewhere(hidden, sector, shown.mean(axis=0) > LIT), clear
             else:
                 translator.texture = texture
                 shown = translator.translate(frames, analysis=analysis, confidence=False).grey
-            if shown is None:
-                continue
-            seen = Patches.of(shown, hidden, analysis.sector, beams_of(analysis.sector, analysis.geometry))
+            seen = Patches.of(shown, hidden, sector, beams)
             told.append(seen)
             if truth is not None:
-                rows.append(detail(shown, truth, hidden))
+                rows.append([*detail(shown, truth, hidden), *(seen.ratios[4:] if seen.enough else [np.nan] * 2)])
             else:
-                rows.append([*seen.ratios[:4], np.nan] if seen.enough else [np.nan] * 5)
+                rows.append([*seen.ratios[:4], np.nan, *seen.ratios[4:]] if seen.enough else [np.nan] * 7)
         if rows:
             apart = [np.mean(told_apart(told, columns) or np.nan) for columns in (STILL, slice(None))]
             means = [np.nanmean(column) if np.isfinite(column).any() else np.nan for column in zip(*rows)]
@@ -110,16 +115,16 @@ def judge(name: str, clips: list) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=4, help="of each set")
+    parser.add_argument("--size", type=int, default=448, help="px of the simulated ones")
     parser.add_argument("--sets", nargs="+", default=["simulated", "echo"], choices=["simulated", "echo"])
     parser.add_argument("--real", type=pathlib.Path, help="folder of clips, each a folder of images")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    print(
-        "| set | clips | texture | finest octave | second | third | flicker | SSIM under colour | AUC | with change and grain |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    columns = ["set", "clips", "texture", "finest octave", "second", "third", "flicker", "SSIM under colour", "grain along",
+               "across", "AUC", "with change and grain"]  # fmt: skip
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     if "simulated" in options.sets:
-        judge("simulated, 448 px", [simulated(k) for k in range(options.clips)])
+        judge(f"simulated, {options.size} px", [simulated(k, options.size) for k in range(options.clips)])
     if "echo" in options.sets:
         judge("real echo, painted, 480x640", [painted(k) for k in range(1, options.clips + 1)])
     if options.real:
