@@ -10,6 +10,7 @@ from data_pipeline.schema import FLOW, OUTLINE, SECTOR
 from data_pipeline.screen.colour.mask import Tint, colour_level, fit_tint
 from data_pipeline.threads import each
 
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
 BLED = 24
 """Saturation beyond the grey map's from which a neighbour of colour is not trusted.
 
@@ -17,6 +18,10 @@ Chroma is stored at half resolution and bleeds, luma is not: grey neighbours are
 this gives .03 to .05 more SSIM under colour at 224 to 480 rows than hiding every neighbour (limits of 12 to 32 differ
 by less than .01).
 """
+BLENDED = 16
+"""Grey levels by which a neighbour of a drawn line that was blended with it is brighter than what lies beyond. Of pixels
+beside lines that are off by more than 16 levels this finds 86 %, and hides 5 % more (16 simulated clips of 448 px, lines as
+found)."""
 
 
 def bleed_px(height: int) -> int:
@@ -30,7 +35,7 @@ def bleed_px(height: int) -> int:
 
 
 def hidden_mask(strata: np.ndarray, frames: np.ndarray | None = None, *, tint: Tint | None = None) -> np.ndarray:
-    """What a model must not trust: flow and outline, and those of their neighbours that took on colour.
+    """What a model must not trust: flow and outline, and those of their neighbours that took on colour or brightness.
 
     Args:
       strata: uint8 ``[T, H, W]``.
@@ -61,8 +66,19 @@ def hidden_mask(strata: np.ndarray, frames: np.ndarray | None = None, *, tint: T
             return
         near = near[part]
         if frames is not None and px:
-            near = painted[part] | (near & (colour_level(frames[t][part], tint) > BLED))
+            outline = (strata[t][part] & OUTLINE > 0).view(np.uint8)
+            blended = _blended(outline, painted[part], frames[t][part])
+            near = painted[part] | blended | (near & (colour_level(frames[t][part], tint) > BLED))
         hidden[t][part] = near & (strata[t][part] & SECTOR)
 
     each(one, range(len(strata)))
     return hidden
+
+
+def _blended(outline: np.ndarray, painted: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """The smooth sides of drawn lines, uint8 ``[h, w]``: neighbours of ``outline`` brighter than what else lies beside."""
+    if not outline.any():
+        return outline
+    luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    beyond = cv2.erode(cv2.max(luma, 255 * painted), _NEIGHBOURS)
+    return cv2.dilate(outline, _NEIGHBOURS) & (cv2.subtract(luma, beyond) > BLENDED)

@@ -66,14 +66,14 @@ def detail(shown: np.ndarray, truth: np.ndarray, hidden: np.ndarray) -> list[flo
     ratios = []
     for a, b, mask in zip(shown[::4], truth[::4], hidden[::4]):
         core = ~grown(mask == 0, 2)
-        if core.sum() > 100:
+        if core.sum() > 30:
             pairs = zip(*(octaves_of(frame.astype(np.float32), OCTAVES)[1] for frame in (a, b)))
             ratios.append([p[core].std() / max(q[core].std(), 1e-6) for p, q in pairs])
     both = (hidden[1:] > 0) & (hidden[:-1] > 0)
     changes = [np.abs(np.diff(clip.astype(int), axis=0))[both].mean() for clip in (shown, truth)]
     a, b = (clip[None].astype(np.float32) / 255 for clip in (shown, truth))
     similar = float(np.asarray(ssim_map(a, b, data_range=1.0))[0][hidden > 0].mean())
-    return [*np.mean(ratios, axis=0), changes[0] / changes[1], similar]
+    return [*(np.mean(ratios, axis=0) if ratios else [np.nan] * 3), changes[0] / changes[1], similar]
 
 
 def judge(name: str, clips: list) -> None:

@@ -306,6 +306,15 @@ def test_clean_neighbours_of_colour_are_kept_and_contaminated_ones_hidden():
         hidden_mask(strata, frames[:, :30])
 
 
+def test_the_smooth_sides_of_drawn_lines_are_hidden_and_clean_ones_are_not():
+    strata = np.full((1, 600, 40), SECTOR, np.uint8)
+    strata[0, :, 20] |= OUTLINE
+    frames = np.full((1, 600, 40, 3), 30, np.uint8)
+    frames[0, :, 20], frames[0, :300, 21] = 240, 80
+    out = hidden_mask(strata, frames)[0] > 0
+    assert out[:, 20].all() and out[:300, 21].all() and out.sum() == 600 + 300
+
+
 def test_wrong_frames_are_refused():
     with pytest.raises(ValueError, match="T, H, W, 3"):
         analyse(np.zeros((3, 20, 20), np.uint8))
