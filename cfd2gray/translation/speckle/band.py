@@ -61,6 +61,8 @@ class Band:
         visible = (share > 0.99).astype(np.float32)
         frames = [reduced(frame * clear, scale) * visible for frame in luma]
         inner = reduced(sector.astype(np.float32), scale) > 0.5
+        if not inner.any() or not visible.any():
+            return None
         if beams is not None:
             (fan, aspect), middle = beams, (scale - 1) / 2
             beams = fan.moved(middle, middle * aspect, scale=scale), aspect

@@ -125,13 +125,13 @@ class Grain:
         noise = _noise(_correlation(planes, known), known.shape)
         spread = np.quantile(np.concatenate([plane[known] for plane in planes]), QUANTILES)
         field = np.interp(noise, scipy.special.ndtri(QUANTILES), spread).astype(np.float32)
-        change = np.full_like(strong, math.sqrt(2.0))
-        if len(frames) > 1:
-            steps = [
-                magnitudes([after - before for before, after in zip(*details[k : k + 2])], levels[k], where)
-                for k in range(0, len(frames), 2)
-            ]
-            change = strength(np.mean(steps, axis=0)) / np.maximum(strong, FAINTEST)
+        steps = [
+            magnitudes([after - before for before, after in zip(*details[k : k + 2])], levels[k], where)
+            for k in range(0, len(frames) - 1, 2)
+        ]
+        stepped = strength(np.mean(steps, axis=0)) if steps else None
+        nothing_stays = np.full_like(strong, math.sqrt(2.0))
+        change = nothing_stays if stepped is None else stepped / np.maximum(strong, FAINTEST)
         return cls((field - field.mean()) / field.std(), seen, change)
 
     @functools.cached_property

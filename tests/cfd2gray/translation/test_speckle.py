@@ -96,6 +96,9 @@ def test_half_the_amount_is_half_the_amplitude_and_none_is_none():
     assert Speckle.of(nothing, SECTOR_, (FAN, 1.0), luma) is None
     assert Speckle.of(SECTOR_, SECTOR_, (FAN, 1.0), luma) is None  # nothing is visible
     assert Speckle.of(FAN.mask(SHAPE), SECTOR_, (FAN, 1.0), luma, amount=0.0) is None
+    thin = np.zeros((9, 40), bool)
+    thin[4, 5:] = True
+    assert Speckle.of(thin & (np.arange(40) > 30), thin, None, np.full((2, 9, 40), 60, np.uint8)) is None
 
 
 def test_letters_beside_the_box_are_not_taken_for_speckle():
