@@ -136,7 +136,7 @@ class Stream:
                 self._decision = decision.result()
                 return True
         elif not self._reviewed or not self._decision.sectors:
-            self._recent.append(frame)
+            self._recent.append(frame.copy())  # callers use one buffer for all frames
             if len(self._recent) == REVIEW:
                 self._coming = LAG, self._thread.submit(self._decided, np.stack(self._recent), self._decision)
                 self._recent, self._reviewed = [], True

@@ -19,7 +19,7 @@ from cfd2gray.translation.motion import Sight, sights
 from cfd2gray.translation.result import Result, Translated, joined, refuse_covered, refuse_unfit
 from cfd2gray.translation.square import analyse_square
 from cfd2gray.translation.stream import Stream
-from cfd2gray.translation.view import COLOURED
+from cfd2gray.translation.view import COLOURED, with_neighbours
 from cfd2gray.weights.pretrained import GeneratorWeights, load_pretrained, load_weights
 from data_pipeline.readers import read_clip
 from data_pipeline.schema import BOX, Clip, Region, check_frames
@@ -202,6 +202,7 @@ class Translator:
         whole_frame: bool = False,
         areas: Sequence[Area] | None = None,
         confidence: bool = True,
+        first: int = 0,
         tell: Callable[[int], None] = lambda _: None,
     ) -> Translated:
         """Everything about the translation of one clip.
@@ -213,6 +214,7 @@ class Translator:
           whole_frame: Let the network write the whole sector, not only what colour hides.
           areas: The sectors to work on, so that pieces of a clip are cut alike; found around the colour when not given.
           confidence: Make the map of confidence too; without it ``confidence`` is an empty array.
+          first: Number of the first frame in its clip.
           tell: Is told how many frames are done.
         """
         check_frames(frames, channels=3)
@@ -224,7 +226,9 @@ class Translator:
             synthesised=np.empty(len(frames), np.float32),
             analysis=analysis,
         )
-        pieces = self.pieces(frames, analysis=analysis, whole_frame=whole_frame, areas=areas, confidence=confidence)
+        pieces = self.pieces(
+            frames, analysis=analysis, whole_frame=whole_frame, areas=areas, confidence=confidence, first=first
+        )
         texture, detail = 0.0, ""
         for part, piece in pieces:
             texture, detail = max(texture, piece.texture), max(detail, piece.detail)
@@ -271,7 +275,7 @@ class Translator:
                 both = [
                     (area.sector, self.translate(
                         frames, analysis=only_in(area.sector, analysis), whole_frame=whole_frame, areas=[area],
-                        confidence=confidence,
+                        confidence=confidence, first=first,
                     ))
                     for area in areas
                 ]  # fmt: skip
@@ -280,7 +284,7 @@ class Translator:
             (area,), view = areas, areas[0].view
             wanted[:start] = wanted[stop:] = False
             small = view.shrink(
-                frames, hidden, sector=analysis.sector, wanted=_around(wanted, self.weights.spec.radius)
+                frames, hidden, sector=analysis.sector, wanted=with_neighbours(wanted, self.weights.spec.radius)
             )
             for window, found in self._network.windows(*small, wanted, confidence=confidence):
                 part = slice(window.start, min(window.stop, stop))
@@ -340,11 +344,3 @@ class Translator:
         result.synthesised[:] = (weights > 0).mean(axis=(1, 2)) * weights[0].size / result.grey[0].size
         drawn = 0.0 if speckle is None else speckle.amount
         return dataclasses.replace(result, texture=drawn, detail="" if seen is None else digest())
-
-
-def _around(wanted: np.ndarray, radius: int) -> np.ndarray:
-    """bool ``[T]``: true up to ``radius`` frames before and after each true one."""
-    near = np.zeros_like(wanted)
-    for frame in np.flatnonzero(wanted):
-        near[max(0, frame - radius) : frame + radius + 1] = True
-    return near

@@ -118,3 +118,11 @@ class View:
             return cut
         size = (self.columns.stop - self.columns.start, self.rows.stop - self.rows.start)
         return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR) for frame in cut])
+
+
+def with_neighbours(wanted: np.ndarray, radius: int) -> np.ndarray:
+    """bool ``[T]``: true up to ``radius`` frames before and after each true one."""
+    near = np.zeros_like(wanted)
+    for frame in np.flatnonzero(wanted):
+        near[max(0, frame - radius) : frame + radius + 1] = True
+    return near

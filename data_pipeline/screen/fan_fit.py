@@ -99,7 +99,8 @@ def squeezed_fan(sector: np.ndarray) -> tuple[Fan, float] | None:
       None where no aspect makes it a fan. A sector that is one as it stands gives an aspect of about 1.
     """
     scale = min(1.0, SQUEEZED_SIDE / max(sector.shape))
-    mask = cv2.resize(sector.astype(np.uint8) * 255, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    size = tuple(max(1, round(side * scale)) for side in sector.shape[::-1])
+    mask = cv2.resize(sector.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
     mask = cv2.copyMakeBorder(mask, 4, 4, 4, 4, cv2.BORDER_CONSTANT)
     fits = {aspect: _fan_at(mask, aspect) for aspect in ASPECTS}
     best = max(fits, key=lambda aspect: fits[aspect][1])

@@ -61,7 +61,7 @@ def hidden_mask(strata: np.ndarray, frames: np.ndarray | None = None, *, tint: T
     def one(t: int) -> None:
         painted = ((strata[t] & (FLOW | OUTLINE)) > 0).view(np.uint8)
         near = cv2.dilate(painted, kernel) if px else painted
-        part = around(near)
+        part = around(cv2.dilate(near, _NEIGHBOURS))  # and what lies beyond
         if part[0].stop == 0:
             return
         near = near[part]

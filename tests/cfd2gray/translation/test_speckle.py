@@ -141,6 +141,7 @@ def test_beams_of_sectors():
     fan, aspect = beams_of(squeezed, Hull(x1=300.0, y1=360.0))
     assert aspect == pytest.approx(0.75, rel=0.05) and fan.anchor[0] == pytest.approx(150, abs=6)
     assert beams_of(np.ones((50, 60), bool), Hull(x1=60.0, y1=50.0)) is None
+    assert beams_of(np.ones((4, 4000), bool), Hull(x1=4000.0, y1=4.0)) is None
 
 
 def test_translations_above_the_network_s_size_have_it_and_others_do_not():

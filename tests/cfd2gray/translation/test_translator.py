@@ -259,3 +259,8 @@ def test_each_plane_of_a_biplane_screen_is_translated_as_if_it_were_alone():
         total = total + alone.synthesised
     assert total.min() > 0
     np.testing.assert_allclose(both.synthesised, total, rtol=1e-6)
+
+    translator.texture = 1.0  # the number of the first frame, of which speckle depends, reaches either plane
+    analysis = FlowAnalysis(sector=(strata[0] & SECTOR) > 0, strata=strata)
+    begun, later = (translator.translate(wide, analysis=analysis, first=first).grey for first in (0, 40))
+    assert all((begun != later)[..., columns].any() for columns in (left, right))
