@@ -10,13 +10,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Self
 
 import cv2
 import numpy as np
-import scipy.fft
-import scipy.special
 
 from cfd2gray.translation.speckle.octaves import blurred, by_level, grey, magnitudes, octaves_of, strength
 from data_pipeline.geometry import Fan
@@ -38,7 +37,9 @@ FAINTEST = 0.25
 FEWEST_PAIRS = 50
 """Pairs of pixels from which their correlation is believed."""
 QUANTILES = np.linspace(0.005, 0.995, 100)
-"""By which the spread of visible speckle is told."""
+"""By which the spread of visible speckle is told,"""
+NORMAL = np.array([statistics.NormalDist().inv_cdf(share) for share in QUANTILES])
+"""and what they are of Gaussian noise."""
 STILLEST = 0.98
 """Correlation from frame to frame beyond which it is taken for this."""
 LOOSE = 0.15
@@ -124,7 +125,7 @@ class Grain:
         planes = [grid.unrolled(unit) * known for unit in units]
         noise = _noise(_correlation(planes, known), known.shape)
         spread = np.quantile(np.concatenate([plane[known] for plane in planes]), QUANTILES)
-        field = np.interp(noise, scipy.special.ndtri(QUANTILES), spread).astype(np.float32)
+        field = np.interp(noise, NORMAL, spread).astype(np.float32)
         steps = [
             magnitudes([after - before for before, after in zip(*details[k : k + 2])], levels[k], where)
             for k in range(0, len(frames) - 1, 2)
@@ -176,10 +177,10 @@ def _in_magnitudes(detail: np.ndarray, strong: np.ndarray, level: np.ndarray) ->
 
 def _correlation(planes: list[np.ndarray], seen: np.ndarray) -> np.ndarray:
     """Of pixels `REACH` and less apart, float ``[2 REACH + 1]``, both of them ``seen``; the mean over ``planes``."""
-    shape = [scipy.fft.next_fast_len(size + reach, real=True) for size, reach in zip(seen.shape, REACH)]
+    shape = [cv2.getOptimalDFTSize(size + reach) for size, reach in zip(seen.shape, REACH)]
 
     def products(plane: np.ndarray) -> np.ndarray:
-        whole = scipy.fft.irfft2(np.abs(scipy.fft.rfft2(plane.astype(np.float32), shape)) ** 2, shape)
+        whole = np.fft.irfft2(np.abs(np.fft.rfft2(plane.astype(np.float32), shape)) ** 2, shape)
         return np.roll(whole, REACH, axis=(0, 1))[: 2 * REACH[0] + 1, : 2 * REACH[1] + 1]
 
     pairs = np.maximum(products(seen), FEWEST_PAIRS)
@@ -189,10 +190,10 @@ def _correlation(planes: list[np.ndarray], seen: np.ndarray) -> np.ndarray:
 def _noise(correlation: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Noise with that correlation (Wiener and Khinchin), float32 of standard deviation 1, at least of ``shape``."""
     faded = correlation * np.outer(*(np.hanning(size + 2)[1:-1] for size in correlation.shape))
-    shape = tuple(scipy.fft.next_fast_len(max(size, LEAST_FIELD), real=True) for size in shape)
+    shape = tuple(cv2.getOptimalDFTSize(max(size, LEAST_FIELD)) for size in shape)
     padded = np.zeros(shape, np.float32)
     padded[: faded.shape[0], : faded.shape[1]] = faded
-    power = np.maximum(scipy.fft.rfft2(np.roll(padded, [-reach for reach in REACH], axis=(0, 1))).real, 0.0)
+    power = np.maximum(np.fft.rfft2(np.roll(padded, [-reach for reach in REACH], axis=(0, 1))).real, 0.0)
     white = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    noise = scipy.fft.irfft2(scipy.fft.rfft2(white) * np.sqrt(power), shape)
+    noise = np.fft.irfft2(np.fft.rfft2(white) * np.sqrt(power), shape)
     return noise / max(float(noise.std()), 1e-6)
