@@ -137,7 +137,7 @@ def test_the_paper_sweep_gives_every_run_about_the_same_computation():
     assert len(with_critics) == 2 and all(run.overrides["train.steps"] < paper.STEPS for run in with_critics)
     assert [run.overrides["seed"] for run in found if run.setting == "the whole"] == [0, 1, 2]
     names = sweep_table.markdown([], ["step"], [{"setting": run.setting, "run": run.name} for run in found])
-    assert "| pixel only | 1 |" in names and "| the whole | 3 |" in names
+    assert "| pixel + perceptual | 1 |" in names and "| the whole | 3 |" in names
 
 
 def test_what_slurm_needs_is_said(sweep_file, tmp_path):
