@@ -40,8 +40,8 @@ def compiled_window(spec: GeneratorSpec) -> Any:
         cfd, hidden = cfd.astype(jnp.float32) / 255.0, hidden.astype(jnp.float32)[..., None]
         out = nnx.merge(graph, params)(cfd, hidden, margin=spec.margin, trim=True)
         kept = slice(left_out(spec), cfd.shape[1] - left_out(spec))
-        grey = match_grain(out.grey, luma(cfd[:, kept]), hidden[:, kept])
-        return jnp.clip(grey[..., 0], 0.0, 1.0), confidence_of(out.log_scale[..., 0])
+        grey = jnp.clip(match_grain(out.grey, luma(cfd[:, kept]), hidden[:, kept])[..., 0], 0.0, 1.0)
+        return grey, confidence_of(out.log_scale[..., 0], grey)
 
     return run
 

@@ -39,7 +39,7 @@ def make_predict(spec: GeneratorSpec, *, feather: int) -> Callable[[Any, Mapping
             "anatomy": jnp.clip(out.anatomy, 0.0, 1.0),
             "grey": grey,
             "composited": composite(luma(inputs["cfd"]), grey, weights),
-            "confidence": composite(jnp.ones_like(grey), confidence_of(out.log_scale), weights),
+            "confidence": composite(jnp.ones_like(grey), confidence_of(out.log_scale, grey), weights),
         }
 
     return predict

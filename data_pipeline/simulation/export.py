@@ -19,7 +19,8 @@ from data_pipeline.files import atomic_path, write_json
 from data_pipeline.parallel import progress_bar, run_ordered
 from data_pipeline.records.pack import pack
 from data_pipeline.records.splits import split_of
-from data_pipeline.schema import SPLITS, VIEWS, PairRecord
+from data_pipeline.schema import FLOW, SPLITS, VIEWS, PairRecord
+from data_pipeline.screen.analysis import analyse
 from data_pipeline.simulation.on_the_fly import PaintedSource
 from data_pipeline.simulation.simulator import SIMULATOR_VERSION, SimulationOptions, simulate_pair
 
@@ -31,6 +32,7 @@ class SimulationJob:
     """One simulated clip: picklable, and the same bytes whenever and wherever it runs.
 
     ``painted``: the simulator makes the greyscale clip only, and the painter the colour over it.
+    ``found``: its masks are those that the screen parser finds in its pixels, mistakes included, instead of the true ones.
     """
 
     view: str
@@ -40,6 +42,7 @@ class SimulationJob:
     split: str
     screen: bool = False
     painted: bool = False
+    found: bool = False
 
     def __call__(self) -> PairRecord:
         shape = {"height": self.size, "width": self.size, "frames": self.frames, "split": self.split}
@@ -47,7 +50,16 @@ class SimulationJob:
             record = PaintedSource(views=(self.view,), length=self.seed + 1, **shape)[self.seed]
         else:
             record = simulate_pair(self.view, self.seed, options=SimulationOptions(screen=self.screen), **shape)
-        return dataclasses.replace(record, params=record.params | {"split": self.split})
+        record = dataclasses.replace(record, params=record.params | {"split": self.split})
+        return with_found_masks(record) if self.found else record
+
+
+def with_found_masks(record: PairRecord) -> PairRecord:
+    """A record with the masks that a user's clip would have; the true ones where no colour is found."""
+    analysis = analyse(record.cfd)
+    if not (analysis.strata & FLOW).any():
+        return record
+    return dataclasses.replace(record, strata=analysis.strata, params=record.params | {"masks": "found"})
 
 
 def simulation_jobs(
@@ -59,8 +71,10 @@ def simulation_jobs(
     seed: int = 0,
     screen: bool = False,
     painted: float = 0.0,
+    found: float = 0.0,
 ) -> list[SimulationJob]:
-    """Jobs for ``clips[split]`` clips per split, views in turn, every clip another patient; a share of them ``painted``.
+    """Jobs for ``clips[split]`` clips per split, views in turn, every clip another patient; shares of them are ``painted``,
+    and have masks as ``found`` (`SimulationJob`).
 
     Raises:
       ValueError: For unknown views or splits, or numbers out of range.
@@ -72,14 +86,24 @@ def simulation_jobs(
         raise ValueError(f"clips must be positive numbers for splits among {SPLITS}, got {clips}")
     if not 32 <= size <= 2048 or not 1 <= frames <= 4096 or seed < 0:
         raise ValueError(f"size must be 32..2048 px, frames 1..4096 and seed >= 0, got {size}, {frames} and {seed}")
-    if not 0.0 <= painted <= 1.0:
-        raise ValueError(f"painted is a share of the clips, 0 .. 1, got {painted}")
+    for name, share in (("painted", painted), ("found", found)):
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"{name} is a share of the clips, 0 .. 1, got {share}")
 
-    def paint(number: int) -> bool:
-        return bool(np.random.default_rng([number, 7]).random() < painted)
+    def drawn(number: int, salt: int, share: float) -> bool:
+        return bool(np.random.default_rng([number, salt]).random() < share)
 
     return [
-        SimulationJob(view, seed + number, size, frames, split, screen, paint(seed + number))
+        SimulationJob(
+            view,
+            seed + number,
+            size,
+            frames,
+            split,
+            screen,
+            painted=drawn(seed + number, 7, painted),
+            found=drawn(seed + number, 8, found),
+        )  # fmt: skip
         for split, count in clips.items()
         for number, view in zip(range(count), itertools.cycle(views))
     ]
@@ -95,13 +119,14 @@ def simulate(
     seed: int = 0,
     kind: str = "records",
     painted: float = 0.0,
+    found: float = 0.0,
     workers: int = 0,
 ) -> int:
     """Make ``clips`` simulated clips and write them into the folder ``out``.
 
     Args:
       out: A folder that does not exist, is empty, or holds this very simulation, unfinished.
-      views, size, frames, seed, painted: See `simulation_jobs`; only records can be painted.
+      views, size, frames, seed, painted, found: See `simulation_jobs`; only records can be painted or have found masks.
       kind: ``records``: shards for training, split 80/10/10. ``dicom``, ``mp4``: per clip the colour-flow screen, the
         greyscale target beside it (``.grey``), and the facts as JSON.
       workers: Processes.
@@ -116,13 +141,17 @@ def simulate(
         raise ValueError(f"format must be one of {KINDS}, got {kind!r}")
     if clips < 1:
         raise ValueError(f"clips must be at least 1, got {clips}")
-    if painted and kind != "records":
-        raise ValueError(f"painted clips are made as records only, got format {kind!r}; see `cfd2gray paint` for clips")
+    if (painted or found) and kind != "records":
+        raise ValueError(
+            f"painted clips and found masks are made as records only, got format {kind!r}; see `cfd2gray paint` for clips"
+        )
     if kind == "records":
         counts = dict.fromkeys(SPLITS, 0)
         for number in range(clips):
             counts[split_of(f"simulated {seed + number}")] += 1
-        jobs = simulation_jobs(views=views, clips=counts, size=size, frames=frames, seed=seed, painted=painted)
+        jobs = simulation_jobs(
+            views=views, clips=counts, size=size, frames=frames, seed=seed, painted=painted, found=found
+        )
         return sum(shard.n_clips for shard in pack(jobs, out, workers=workers, encoding="zstd").shards)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} exists and is not empty; nothing there is touched, name another folder")

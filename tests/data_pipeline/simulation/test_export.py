@@ -1,9 +1,12 @@
 """Simulated and painted records: shares, splits, and what is refused."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from data_pipeline.schema import FLOW
+from data_pipeline.screen.analysis import analyse
 from data_pipeline.simulation import export
 
 SETTINGS = {"views": ("A4C", "KIDNEY"), "size": 48, "frames": 4}
@@ -30,9 +33,25 @@ def test_a_painted_job_makes_a_painted_record_of_its_split_and_the_same_twice():
     assert export.SimulationJob("A4C", 5, 48, 4, "val")().kind == "simulated"
 
 
+def test_found_masks_are_those_of_the_screen_parser_and_pixels_stay():
+    assert {job.found for job in export.simulation_jobs(clips={"train": 50}, found=0.5, **SETTINGS)} == {True, False}
+    true, found = (export.SimulationJob("A4C", 7, 112, 8, "train", found=found)() for found in (False, True))
+    np.testing.assert_array_equal(found.cfd, true.cfd)
+    np.testing.assert_array_equal(found.grey, true.grey)
+    np.testing.assert_array_equal(found.strata, analyse(true.cfd).strata)
+    assert (found.strata != true.strata).any() and found.params["masks"] == "found"
+    grey = dataclasses.replace(true, cfd=np.repeat(true.grey, 3, axis=-1))
+    assert export.with_found_masks(grey) is grey  # no colour to be found
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"painted": 1.5}, "painted is a share"), ({"painted": 0.5, "kind": "mp4"}, "records only")],
+    [
+        ({"painted": 1.5}, "painted is a share"),
+        ({"painted": 0.5, "kind": "mp4"}, "records only"),
+        ({"found": -0.1}, "found is a share"),
+        ({"found": 0.5, "kind": "dicom"}, "records only"),
+    ],
 )
 def test_impossible_shares_are_refused(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
