@@ -24,7 +24,11 @@ def add_commands(add: AddCommand) -> None:
     about = "share of the records whose colour is painted over the simulated greyscale instead of simulated with it"
     sub.add_argument("--painted", type=float, default=0.0, metavar="SHARE", help=about)
     about = (
-        "share of the records whose masks are those that the screen parser finds, with its mistakes, not the true ones"
+        "share of the records that are whole screens: squeezed, tinted, biplane, upside down, with marks over tissue"
+    )
+    sub.add_argument("--screens", type=float, default=0.0, metavar="SHARE", help=about)
+    about = (
+        "share of the records with masks as the screen parser finds them, mistakes included, instead of the true ones"
     )
     sub.add_argument("--found-masks", type=float, default=0.0, metavar="SHARE", help=about)
     sub.add_argument("--workers", type=int, default=os.cpu_count())
@@ -52,7 +56,8 @@ def run_simulate(args: argparse.Namespace) -> int:
     views = VIEWS[1:] if args.view == "all" else tuple(args.view.split(","))
     made = export.simulate(
         args.out, views=views, clips=args.clips, size=args.size, frames=args.frames, seed=args.seed,
-        kind=args.format, painted=args.painted, found=args.found_masks, workers=args.workers,
+        kind=args.format, painted=args.painted, screens=args.screens, found=args.found_masks,
+        workers=args.workers,
     )  # fmt: skip
     write_result(args, {"clips": made, "views": list(views), "format": args.format, "seed": args.seed})
     print(f"{made} clips in {args.out}")

@@ -18,12 +18,11 @@ import numpy as np
 
 from data_pipeline.screen.parser.features import CHANNELS, MOMENTS, clip_features
 from data_pipeline.simulation.screens.compose import KINDS, ScreenClip, draw_screen_clip
-from data_pipeline.simulation.screens.styles import HELD_OUT, Styles, without
+from data_pipeline.simulation.screens.styles import TRAINED
 from data_pipeline.simulation.screens.tissue import make_tissue
 
 CANVAS = 288
 """Side of a training example in pixels."""
-TRAINED = without(Styles(), HELD_OUT)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -22,6 +22,7 @@ from data_pipeline.records.splits import split_of
 from data_pipeline.schema import FLOW, SPLITS, VIEWS, PairRecord
 from data_pipeline.screen.analysis import analyse
 from data_pipeline.simulation.on_the_fly import PaintedSource
+from data_pipeline.simulation.screens.record import screen_record
 from data_pipeline.simulation.simulator import SIMULATOR_VERSION, SimulationOptions, simulate_pair
 
 KINDS = ("records", "dicom", "mp4")
@@ -32,6 +33,7 @@ class SimulationJob:
     """One simulated clip: picklable, and the same bytes whenever and wherever it runs.
 
     ``painted``: the simulator makes the greyscale clip only, and the painter the colour over it.
+    ``drawn``: a whole screen in any style that is not held out (`screens.record`).
     ``found``: its masks are those that the screen parser finds in its pixels, mistakes included, instead of the true ones.
     """
 
@@ -42,11 +44,14 @@ class SimulationJob:
     split: str
     screen: bool = False
     painted: bool = False
+    drawn: bool = False
     found: bool = False
 
     def __call__(self) -> PairRecord:
         shape = {"height": self.size, "width": self.size, "frames": self.frames, "split": self.split}
-        if self.painted:
+        if self.drawn:
+            record = screen_record(self.seed, size=self.size, frames=self.frames, split=self.split)
+        elif self.painted:
             record = PaintedSource(views=(self.view,), length=self.seed + 1, **shape)[self.seed]
         else:
             record = simulate_pair(self.view, self.seed, options=SimulationOptions(screen=self.screen), **shape)
@@ -71,10 +76,11 @@ def simulation_jobs(
     seed: int = 0,
     screen: bool = False,
     painted: float = 0.0,
+    screens: float = 0.0,
     found: float = 0.0,
 ) -> list[SimulationJob]:
     """Jobs for ``clips[split]`` clips per split, views in turn, every clip another patient; shares of them are ``painted``,
-    and have masks as ``found`` (`SimulationJob`).
+    drawn as ``screens`` (whose view the seed decides), and have masks as ``found`` (`SimulationJob`).
 
     Raises:
       ValueError: For unknown views or splits, or numbers out of range.
@@ -86,11 +92,11 @@ def simulation_jobs(
         raise ValueError(f"clips must be positive numbers for splits among {SPLITS}, got {clips}")
     if not 32 <= size <= 2048 or not 1 <= frames <= 4096 or seed < 0:
         raise ValueError(f"size must be 32..2048 px, frames 1..4096 and seed >= 0, got {size}, {frames} and {seed}")
-    for name, share in (("painted", painted), ("found", found)):
+    for name, share in (("painted", painted), ("screens", screens), ("found", found)):
         if not 0.0 <= share <= 1.0:
             raise ValueError(f"{name} is a share of the clips, 0 .. 1, got {share}")
 
-    def drawn(number: int, salt: int, share: float) -> bool:
+    def chosen(number: int, salt: int, share: float) -> bool:
         return bool(np.random.default_rng([number, salt]).random() < share)
 
     return [
@@ -101,8 +107,9 @@ def simulation_jobs(
             frames,
             split,
             screen,
-            painted=drawn(seed + number, 7, painted),
-            found=drawn(seed + number, 8, found),
+            painted=chosen(seed + number, 7, painted),
+            drawn=chosen(seed + number, 10, screens),
+            found=chosen(seed + number, 8, found),
         )  # fmt: skip
         for split, count in clips.items()
         for number, view in zip(range(count), itertools.cycle(views))
@@ -119,6 +126,7 @@ def simulate(
     seed: int = 0,
     kind: str = "records",
     painted: float = 0.0,
+    screens: float = 0.0,
     found: float = 0.0,
     workers: int = 0,
 ) -> int:
@@ -126,7 +134,7 @@ def simulate(
 
     Args:
       out: A folder that does not exist, is empty, or holds this very simulation, unfinished.
-      views, size, frames, seed, painted, found: See `simulation_jobs`; only records can be painted or have found masks.
+      views, size, frames, seed, painted, screens, found: See `simulation_jobs`; the last three are for records only.
       kind: ``records``: shards for training, split 80/10/10. ``dicom``, ``mp4``: per clip the colour-flow screen, the
         greyscale target beside it (``.grey``), and the facts as JSON.
       workers: Processes.
@@ -141,16 +149,24 @@ def simulate(
         raise ValueError(f"format must be one of {KINDS}, got {kind!r}")
     if clips < 1:
         raise ValueError(f"clips must be at least 1, got {clips}")
-    if (painted or found) and kind != "records":
+    if (painted or screens or found) and kind != "records":
         raise ValueError(
-            f"painted clips and found masks are made as records only, got format {kind!r}; see `cfd2gray paint` for clips"
+            f"painted clips, screens and found masks are made as records only, got format {kind!r}; see `cfd2gray paint` for "
+            "clips"
         )
     if kind == "records":
         counts = dict.fromkeys(SPLITS, 0)
         for number in range(clips):
             counts[split_of(f"simulated {seed + number}")] += 1
         jobs = simulation_jobs(
-            views=views, clips=counts, size=size, frames=frames, seed=seed, painted=painted, found=found
+            views=views,
+            clips=counts,
+            size=size,
+            frames=frames,
+            seed=seed,
+            painted=painted,
+            screens=screens,
+            found=found,
         )
         return sum(shard.n_clips for shard in pack(jobs, out, workers=workers, encoding="zstd").shards)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -32,3 +32,7 @@ def without(styles: Styles, held: Styles) -> Styles:
     """``styles`` less the families of ``held``."""
     names = [field.name for field in dataclasses.fields(Styles)]
     return Styles(**{n: tuple(v for v in getattr(styles, n) if v not in getattr(held, n)) for n in names})
+
+
+TRAINED = without(Styles(), HELD_OUT)
+"""All the others."""

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data_pipeline.schema import FLOW
+from data_pipeline.pixels import luma
+from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR
 from data_pipeline.screen.analysis import analyse
 from data_pipeline.simulation import export
 
@@ -44,11 +45,29 @@ def test_found_masks_are_those_of_the_screen_parser_and_pixels_stay():
     assert export.with_found_masks(grey) is grey  # no colour to be found
 
 
+def test_a_drawn_screen_is_a_record_whose_target_has_neither_colour_nor_marks():
+    assert {job.drawn for job in export.simulation_jobs(clips={"train": 50}, screens=0.5, **SETTINGS)} == {True, False}
+    records = [export.SimulationJob("A4C", seed, 96, 4, "train", drawn=True)() for seed in range(6)]
+    shares = []
+    for record in records:
+        hidden, sector = (record.strata & (FLOW | OUTLINE)) > 0, (record.strata & SECTOR) > 0
+        assert record.grey.shape == (*record.cfd.shape[:3], 1) and not (hidden & ~sector).any()
+        assert not (((record.strata & FLOW) > 0) & ((record.strata & BOX) == 0)).any()
+        differs = np.abs(luma(record.cfd).astype(int) - record.grey[..., 0])
+        shares.append((hidden.mean(), differs[hidden].mean(), differs[sector & ~hidden].mean()))
+    hidden, under, beside = np.mean(shares, axis=0)
+    assert 0.01 < hidden < 0.4 and under > 3 * beside
+    again = export.SimulationJob("A4C", 0, 96, 4, "train", drawn=True)()
+    np.testing.assert_array_equal(again.cfd, records[0].cfd)
+    assert len({record.patient_id for record in records}) == len(records)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"painted": 1.5}, "painted is a share"),
         ({"painted": 0.5, "kind": "mp4"}, "records only"),
+        ({"screens": 2.0}, "screens is a share"),
         ({"found": -0.1}, "found is a share"),
         ({"found": 0.5, "kind": "dicom"}, "records only"),
     ],
