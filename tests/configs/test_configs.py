@@ -60,7 +60,7 @@ def test_simulated_clips_of_finetuning_are_as_large_as_the_records_that_were_cro
     assert (source.height, source.width) == (2 * config.data.size, 2 * config.data.size)
 
 
-@pytest.mark.parametrize("leg", ["first", "further", "longer", "streaming"])
+@pytest.mark.parametrize("leg", ["first", "further", "longer", "mistakes", "streaming"])
 def test_the_legs_of_the_shipped_weights_go_on_from_each_other(leg):
     config = load_config(f"pretrained:{leg}")
     spec = TrainSpec.from_config(config)
@@ -70,5 +70,5 @@ def test_the_legs_of_the_shipped_weights_go_on_from_each_other(leg):
 
 
 def test_an_unknown_leg_is_named():
-    with pytest.raises(ValueError, match="first, further, longer, streaming; got 'last'"):
+    with pytest.raises(ValueError, match="first, further, longer, mistakes, streaming; got 'last'"):
         load_config("pretrained:last")
