@@ -4,16 +4,15 @@
     cfd2gray train --config pretrained --config.data.dir=records --workdir runs/first
     cfd2gray train --config pretrained:further --config.init=runs/first --config.data.dir=records --workdir runs/second
     cfd2gray train --config pretrained:longer --config.init=runs/second --config.data.dir=records --workdir runs/longer
-    cfd2gray simulate --clips 520 --painted 0.4 --screens 0.5 --found-masks 0.8 --seed 1000000 --size 160 --frames 40 -o found
+    cfd2gray simulate --clips 400 --painted 0.4 --found-masks 0.75 --seed 900000 --size 160 --frames 40 -o found
     cfd2gray train --config pretrained:mistakes --config.init=mean.safetensors --config.data.dir=found --workdir runs/mistakes
     cfd2gray train --config pretrained:streaming --config.init=runs/second --config.data.dir=records --workdir runs/streaming
 
 The second leg starts the learning rate anew (warm restart; Loshchilov & Hutter 2017). The longer one, on a GPU, takes larger
 windows and batches with both critics all along and was stopped after 1,804 steps; the mean of those before and after it was
-taken (``cfd2gray export --checkpoint runs/second --mean longer.safetensors``). From there the fourth meets what users' files
-bring: masks as the screen parser finds them, whole screens of all styles; the default weights are again the mean of before and
-after. The last teaches the network to do without later frames. ``MODEL_CARD.md`` says on what the legs were trained, how long,
-and what they reached.
+taken (``cfd2gray export --checkpoint runs/second --mean longer.safetensors -o mean.safetensors``). From there the fourth meets
+masks as the screen parser finds them; the default weights are the mean of before and after. The last teaches the network to do
+without later frames. ``MODEL_CARD.md`` says on what the legs were trained, how long, and what they reached.
 """
 
 import ml_collections
@@ -63,8 +62,8 @@ def get_config(leg: str = "first") -> ml_collections.ConfigDict:
         config.train.learning_rate, config.train.discriminator_rate = 6e-4, 4e-4
     elif leg == "mistakes":
         config.init = "pretrained"
-        config.train.steps, config.train.warmup_anatomy, config.train.warmup = 2_600, 2_600, 50
-        config.train.learning_rate = 5e-4
+        config.train.steps, config.train.warmup_anatomy, config.train.warmup = 1_600, 1_600, 50
+        config.train.learning_rate = 3e-4
         config.augment.flip_probability = 0.5
     else:
         config.init = "pretrained"
