@@ -6,7 +6,7 @@
     cfd2gray train --config pretrained:longer --config.init=runs/second --config.data.dir=records --workdir runs/longer
     cfd2gray simulate --clips 400 --painted 0.4 --found-masks 0.75 --seed 900000 --size 160 --frames 40 -o found
     cfd2gray train --config pretrained:mistakes --config.init=mean.safetensors --config.data.dir=found --workdir runs/mistakes
-    cfd2gray train --config pretrained:streaming --config.init=default --config.data.dir=found --workdir runs/streaming
+    cfd2gray train --config pretrained:streaming --config.data.dir=found --workdir runs/streaming
 
 The second leg starts the learning rate anew (warm restart; Loshchilov & Hutter 2017). The longer one, on a GPU, takes larger
 windows and batches with both critics all along and was stopped after 1,804 steps; the mean of those before and after it was
