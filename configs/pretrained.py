@@ -4,15 +4,18 @@
     cfd2gray train --config pretrained --config.data.dir=records --workdir runs/first
     cfd2gray train --config pretrained:further --config.init=runs/first --config.data.dir=records --workdir runs/second
     cfd2gray train --config pretrained:longer --config.init=runs/second --config.data.dir=records --workdir runs/longer
+    cfd2gray export --checkpoint runs/longer -o longer.safetensors
+    cfd2gray export --checkpoint runs/second --mean longer.safetensors -o mean.safetensors
     cfd2gray simulate --clips 400 --painted 0.4 --found-masks 0.75 --seed 900000 --size 160 --frames 40 -o found
     cfd2gray train --config pretrained:mistakes --config.init=mean.safetensors --config.data.dir=found --workdir runs/mistakes
-    cfd2gray train --config pretrained:streaming --config.data.dir=found --workdir runs/streaming
+    cfd2gray export --checkpoint runs/mistakes --mean mean.safetensors --dtype bfloat16 --graphs -o new.safetensors
+    cfd2gray train --config pretrained:streaming --config.init=new.safetensors --config.data.dir=found --workdir runs/streaming
 
 The second leg starts the learning rate anew (warm restart; Loshchilov & Hutter 2017). The longer one, on a GPU, takes larger
 windows and batches with both critics all along and was stopped after 1,804 steps; the mean of those before and after it was
-taken (``cfd2gray export --checkpoint runs/second --mean longer.safetensors -o mean.safetensors``). From there the fourth meets
-masks as the screen parser finds them; the default weights are the mean of before and after. The last teaches the network to do
-without later frames. ``MODEL_CARD.md`` says on what the legs were trained, how long, and what they reached.
+taken. From there the fourth meets masks as the screen parser finds them; the default weights are the mean of before and after.
+The last teaches the network to do without later frames. ``MODEL_CARD.md`` says on what the legs were trained, how long,
+and what they reached.
 """
 
 import ml_collections

@@ -23,9 +23,7 @@ def add_commands(add: AddCommand) -> None:
     sub.add_argument("--format", choices=("records", "dicom", "mp4"), default="records")
     about = "share of the records whose colour is painted over the simulated greyscale instead of simulated with it"
     sub.add_argument("--painted", type=float, default=0.0, metavar="SHARE", help=about)
-    about = (
-        "share of the records that are whole screens: squeezed, tinted, biplane, upside down, with marks over tissue"
-    )
+    about = "share of the records that are whole screens of any view: squeezed, tinted, biplane, with marks over tissue"
     sub.add_argument("--screens", type=float, default=0.0, metavar="SHARE", help=about)
     about = (
         "share of the records with masks as the screen parser finds them, mistakes included, instead of the true ones"

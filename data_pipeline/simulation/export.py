@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fractions
+import hashlib
 import io
 import itertools
 import pathlib
@@ -21,6 +22,7 @@ from data_pipeline.records.pack import pack
 from data_pipeline.records.splits import split_of
 from data_pipeline.schema import FLOW, SPLITS, VIEWS, PairRecord
 from data_pipeline.screen.analysis import analyse
+from data_pipeline.screen.parser.network import WEIGHTS
 from data_pipeline.simulation.on_the_fly import PaintedSource
 from data_pipeline.simulation.screens.record import screen_record
 from data_pipeline.simulation.simulator import SIMULATOR_VERSION, SimulationOptions, simulate_pair
@@ -30,7 +32,7 @@ KINDS = ("records", "dicom", "mp4")
 
 @dataclasses.dataclass(frozen=True)
 class SimulationJob:
-    """One simulated clip: picklable, and the same bytes whenever and wherever it runs.
+    """One simulated clip: picklable, and the same bytes whenever and wherever it runs (but for ``found``).
 
     ``painted``: the simulator makes the greyscale clip only, and the painter the colour over it.
     ``drawn``: a whole screen in any style that is not held out (`screens.record`).
@@ -60,11 +62,18 @@ class SimulationJob:
 
 
 def with_found_masks(record: PairRecord) -> PairRecord:
-    """A record with the masks that a user's clip would have; the true ones where no colour is found."""
+    """A record with the masks that a user's clip would have, under an id of its own; as it is where no colour is found.
+
+    They depend on the parser, which stands in ``params``, and in single pixels on what computes it.
+    """
     analysis = analyse(record.cfd)
     if not (analysis.strata & FLOW).any():
         return record
-    return dataclasses.replace(record, strata=analysis.strata, params=record.params | {"masks": "found"})
+    parser = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:16]
+    return dataclasses.replace(
+        record, strata=analysis.strata, params=record.params | {"masks": "found", "screen_parser": parser},
+        clip_id=hashlib.sha256(f"found/{parser}/{record.clip_id}".encode()).hexdigest()[:32],
+    )  # fmt: skip
 
 
 def simulation_jobs(
@@ -79,8 +88,8 @@ def simulation_jobs(
     screens: float = 0.0,
     found: float = 0.0,
 ) -> list[SimulationJob]:
-    """Jobs for ``clips[split]`` clips per split, views in turn, every clip another patient; shares of them are ``painted``,
-    drawn as ``screens`` (whose view the seed decides), and have masks as ``found`` (`SimulationJob`).
+    """Jobs for ``clips[split]`` clips per split, views in turn, every clip another patient; shares of them are drawn as
+    ``screens`` (whose view the seed decides), of the others ``painted``, and of all have masks as ``found`` (`SimulationJob`).
 
     Raises:
       ValueError: For unknown views or splits, or numbers out of range.
@@ -92,6 +101,8 @@ def simulation_jobs(
         raise ValueError(f"clips must be positive numbers for splits among {SPLITS}, got {clips}")
     if not 32 <= size <= 2048 or not 1 <= frames <= 4096 or seed < 0:
         raise ValueError(f"size must be 32..2048 px, frames 1..4096 and seed >= 0, got {size}, {frames} and {seed}")
+    if screens and set(views) != set(VIEWS[1:]):
+        raise ValueError(f"screens are of every view; leave them out, or ask for all views, not {', '.join(views)}")
     for name, share in (("painted", painted), ("screens", screens), ("found", found)):
         if not 0.0 <= share <= 1.0:
             raise ValueError(f"{name} is a share of the clips, 0 .. 1, got {share}")

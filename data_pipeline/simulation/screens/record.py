@@ -5,12 +5,11 @@ Squeezed pixels, tinted grey maps, biplane halves, fans upside down, marks over 
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 
 from data_pipeline.pixels import luma
-from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, PairRecord
+from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, SPLITS, PairRecord
+from data_pipeline.simulation.plan import SIMULATOR_VERSION, ClipRequest, digest_of
 from data_pipeline.simulation.screens.compose import ScreenClip, draw_screen_clip
 from data_pipeline.simulation.screens.styles import TRAINED
 from data_pipeline.simulation.screens.tissue import make_tissue
@@ -26,7 +25,7 @@ VERSION = 1
 
 
 def screen_record(seed: int, *, size: int, frames: int, split: str = "train") -> PairRecord:
-    """One screen of ``size`` rows, before it is squeezed or reduced, with its true masks; of the styles that are not held out.
+    """One screen of about ``size`` rows, then often squeezed or reduced, with its true masks, in styles that are not held out.
 
     Args:
       seed: >= 0; decides everything, the view too.
@@ -37,19 +36,23 @@ def screen_record(seed: int, *, size: int, frames: int, split: str = "train") ->
     Returns:
       A record of kind ``simulated``: ``grey`` is the luma of the same screen without colour, outline and marks, not stored.
     """
-    rng = np.random.default_rng([seed, 9])
+    rng = np.random.default_rng([SPLITS.index(split), seed, 9])
     tissue = make_tissue(seed, size=size, frames=frames, split=split)
     layout = str(rng.choice(list(LAYOUTS), p=list(LAYOUTS.values())))
     clip = draw_screen_clip(
         rng, [tissue], styles=TRAINED, rows=(size, size), layout=layout,
         kind="power" if rng.random() < POWER else "cfd",
     )  # fmt: skip
-    identity = hashlib.sha256(f"screen/{VERSION}/{split}/{seed}/{size}/{frames}".encode()).hexdigest()
+    tissue_of = ClipRequest(tissue.view, seed, height=size, width=size, frames=frames, split=split)
     strata = _strata(clip)
     return PairRecord(
         cfd=clip.frames, grey=luma(clip.clean)[..., None], strata=strata, labels=np.zeros_like(strata),
-        clip_id=identity[:32], patient_id=identity[32:], view=tissue.view, kind="simulated", shared=True, fps=FPS,
-        vendor="screen", params={"screen_version": VERSION, "seed": seed, "layout": clip.layout, "mode": clip.kind},
+        clip_id=digest_of(f"screen/{VERSION}/{tissue_of.clip_id}")[:32], patient_id=tissue_of.patient_id, view=tissue.view,
+        kind="simulated", shared=True, fps=FPS, vendor="screen",
+        params={
+            "simulator_version": SIMULATOR_VERSION, "screen_version": VERSION, "seed": seed, "layout": clip.layout,
+            "mode": clip.kind,
+        },
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.pixels import luma
-from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR
+from data_pipeline.schema import BOX, FLOW, OUTLINE, SECTOR, VIEWS
 from data_pipeline.screen.analysis import analyse
 from data_pipeline.simulation import export
 
@@ -41,12 +41,15 @@ def test_found_masks_are_those_of_the_screen_parser_and_pixels_stay():
     np.testing.assert_array_equal(found.grey, true.grey)
     np.testing.assert_array_equal(found.strata, analyse(true.cfd).strata)
     assert (found.strata != true.strata).any() and found.params["masks"] == "found"
+    assert found.clip_id != true.clip_id and found.patient_id == true.patient_id
     grey = dataclasses.replace(true, cfd=np.repeat(true.grey, 3, axis=-1))
     assert export.with_found_masks(grey) is grey  # no colour to be found
 
 
 def test_a_drawn_screen_is_a_record_whose_target_has_neither_colour_nor_marks():
-    assert {job.drawn for job in export.simulation_jobs(clips={"train": 50}, screens=0.5, **SETTINGS)} == {True, False}
+    assert {
+        job.drawn for job in export.simulation_jobs(clips={"train": 50}, screens=0.5, **SETTINGS | {"views": VIEWS[1:]})
+    } == {True, False}
     records = [export.SimulationJob("A4C", seed, 96, 4, "train", drawn=True)() for seed in range(6)]
     shares = []
     for record in records:
@@ -60,6 +63,8 @@ def test_a_drawn_screen_is_a_record_whose_target_has_neither_colour_nor_marks():
     again = export.SimulationJob("A4C", 0, 96, 4, "train", drawn=True)()
     np.testing.assert_array_equal(again.cfd, records[0].cfd)
     assert len({record.patient_id for record in records}) == len(records)
+    other = export.SimulationJob("A4C", 0, 96, 4, "val", drawn=True)()
+    assert other.cfd.shape != again.cfd.shape or other.params["layout"] != again.params["layout"]  # another style too
 
 
 @pytest.mark.parametrize(
@@ -67,7 +72,8 @@ def test_a_drawn_screen_is_a_record_whose_target_has_neither_colour_nor_marks():
     [
         ({"painted": 1.5}, "painted is a share"),
         ({"painted": 0.5, "kind": "mp4"}, "records only"),
-        ({"screens": 2.0}, "screens is a share"),
+        ({"screens": 2.0, "views": VIEWS[1:]}, "screens is a share"),
+        ({"screens": 0.5}, "screens are of every view"),
         ({"found": -0.1}, "found is a share"),
         ({"found": 0.5, "kind": "dicom"}, "records only"),
     ],
