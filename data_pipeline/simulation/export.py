@@ -24,6 +24,7 @@ from data_pipeline.schema import FLOW, SPLITS, VIEWS, PairRecord
 from data_pipeline.screen.analysis import analyse
 from data_pipeline.screen.parser.network import WEIGHTS
 from data_pipeline.simulation.on_the_fly import PaintedSource
+from data_pipeline.simulation.plan import digest_of
 from data_pipeline.simulation.screens.record import screen_record
 from data_pipeline.simulation.simulator import SIMULATOR_VERSION, SimulationOptions, simulate_pair
 
@@ -72,7 +73,7 @@ def with_found_masks(record: PairRecord) -> PairRecord:
     parser = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:16]
     return dataclasses.replace(
         record, strata=analysis.strata, params=record.params | {"masks": "found", "screen_parser": parser},
-        clip_id=hashlib.sha256(f"found/{parser}/{record.clip_id}".encode()).hexdigest()[:32],
+        clip_id=digest_of(f"found/{parser}/{record.clip_id}")[:32],
     )  # fmt: skip
 
 

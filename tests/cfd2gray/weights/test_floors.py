@@ -78,7 +78,7 @@ def with_true_masks(name, pair):
 
 
 @pytest.mark.parametrize(
-    "name, flow, deep, texture, flicker", [("default", 0.69, 0.55, 0.7, 0.55), ("streaming", 0.61, 0.5, 0.6, 0.7)]
+    "name, flow, deep, texture, flicker", [("default", 0.69, 0.55, 0.7, 0.55), ("streaming", 0.63, 0.52, 0.6, 0.7)]
 )
 def test_simulated_patients(name, flow, deep, texture, flicker):
     found = measured(functools.partial(with_true_masks, name), "simulated")
